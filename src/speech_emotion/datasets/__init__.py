@@ -1,0 +1,19 @@
+"""Kedro datasets for what no library stores: corpora, sound, arrays, estimators, registrations."""
+
+from speech_emotion.datasets.array import ArrayDataset
+from speech_emotion.datasets.audio import AudioDataset, Sound
+from speech_emotion.datasets.corpora import CorporaDataset
+from speech_emotion.datasets.estimator import EstimatorDataset
+from speech_emotion.datasets.predictor import PredictorDataset
+from speech_emotion.datasets.registry import Registration, RegistryDataset
+
+__all__ = [
+    "ArrayDataset",
+    "AudioDataset",
+    "CorporaDataset",
+    "EstimatorDataset",
+    "PredictorDataset",
+    "Registration",
+    "RegistryDataset",
+    "Sound",
+]

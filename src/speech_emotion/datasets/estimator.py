@@ -1,0 +1,46 @@
+"""Fitted estimators of any family."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+from sklearn.base import BaseEstimator
+
+from speech_emotion.models.persistence import load_estimator, save_estimator
+
+__all__ = ["EstimatorDataset"]
+
+
+class EstimatorDataset(AbstractDataset[BaseEstimator, BaseEstimator]):
+    """A folder with one fitted estimator: skops for scikit-learn, ``.keras`` for networks.
+
+    kedro-datasets stores either kind, but which one a model is shows only when it is fitted.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        """Store the estimator in the folder ``filepath``.
+
+        Args:
+            filepath: Path of the folder.
+            metadata: Anything; Kedro ignores it, its plugins read it.
+        """
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: BaseEstimator) -> None:
+        """Write the estimator in the place of an older one."""
+        shutil.rmtree(self._filepath, ignore_errors=True)
+        save_estimator(data, self._filepath)
+
+    def load(self) -> BaseEstimator:
+        """Read the estimator without unpickling anything."""
+        return load_estimator(self._filepath)
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath.as_posix()}

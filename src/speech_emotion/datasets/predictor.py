@@ -1,0 +1,40 @@
+"""The champion as a folder that anything can load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from speech_emotion.models.predictor import EmotionPredictor
+
+__all__ = ["PredictorDataset"]
+
+
+class PredictorDataset(AbstractDataset[EmotionPredictor, EmotionPredictor]):
+    """A folder with an :class:`~speech_emotion.models.predictor.EmotionPredictor`."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        """Store the predictor in the folder ``filepath``.
+
+        Args:
+            filepath: Path of the folder.
+            metadata: Anything; Kedro ignores it, its plugins read it.
+        """
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: EmotionPredictor) -> None:
+        """Write the predictor in the place of an older one."""
+        data.save(self._filepath)
+
+    def load(self) -> EmotionPredictor:
+        """Read the predictor without unpickling anything."""
+        return EmotionPredictor.load(self._filepath)
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath.as_posix()}

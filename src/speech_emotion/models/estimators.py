@@ -1,0 +1,118 @@
+"""Model families: each builds an untrained scikit-learn estimator for one kind of input.
+
+A family that reads ``statistics`` takes a table with one named column a feature and brings its own
+scaling and PCA, so that every fold fits its own. A family that reads ``sequences`` takes an array
+``(n_utterances, n_frames, n_channels)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sklearn.base import BaseEstimator
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from speech_emotion.models.conv1d import Conv1DClassifier
+
+__all__ = ["FAMILIES", "Family", "UnknownFamily", "family_named", "preprocessing"]
+
+InputKind = Literal["statistics", "sequences"]
+
+
+class UnknownFamily(ValueError):
+    """A model family was named that does not exist."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model: its name, what it reads and how it is built.
+
+    Attributes:
+        name: Name in parameters, tables and runs.
+        title: Name for people.
+        inputs: ``statistics`` (a table) or ``sequences`` (an array of frames).
+        build: Makes an untrained estimator from ``seed`` and ``n_jobs``.
+    """
+
+    name: str
+    title: str
+    inputs: InputKind
+    build: Callable[..., BaseEstimator]
+
+
+def preprocessing() -> ColumnTransformer:
+    """Scale every feature and rotate the MFCC block by PCA, all fitted on training rows only.
+
+    MFCC coefficients are strongly correlated over statistics and order; the other features pass
+    scaled. Set ``preprocess__mfcc__pca`` to ``passthrough`` to leave the PCA out.
+    """
+    mfcc = Pipeline([("scale", StandardScaler()), ("pca", PCA(n_components=0.99))])
+    return ColumnTransformer(
+        [("mfcc", mfcc, make_column_selector(pattern="^mfcc_"))],
+        remainder=StandardScaler(),
+        verbose_feature_names_out=False,
+    )
+
+
+def _on_statistics(model: BaseEstimator) -> Pipeline:
+    return Pipeline([("preprocess", preprocessing()), ("model", model)])
+
+
+def _logistic_regression(*, seed: int, n_jobs: int) -> Pipeline:
+    return _on_statistics(
+        LogisticRegression(max_iter=300, tol=1e-3, class_weight="balanced", random_state=seed)
+    )
+
+
+def _random_forest(*, seed: int, n_jobs: int) -> Pipeline:
+    return _on_statistics(
+        RandomForestClassifier(class_weight="balanced", random_state=seed, n_jobs=n_jobs)
+    )
+
+
+def _mlp(*, seed: int, n_jobs: int) -> Pipeline:
+    return _on_statistics(MLPClassifier(random_state=seed))
+
+
+def _xgboost(*, seed: int, n_jobs: int) -> Pipeline:
+    from xgboost import XGBClassifier
+
+    return _on_statistics(XGBClassifier(tree_method="hist", random_state=seed, n_jobs=n_jobs))
+
+
+def _conv1d(*, seed: int, n_jobs: int) -> Conv1DClassifier:
+    return Conv1DClassifier(random_state=seed)
+
+
+FAMILIES: Final[dict[str, Family]] = {
+    family.name: family
+    for family in (
+        Family("logistic_regression", "Logistic regression", "statistics", _logistic_regression),
+        Family("random_forest", "Random forest", "statistics", _random_forest),
+        Family("mlp", "MLP", "statistics", _mlp),
+        Family("xgboost", "XGBoost", "statistics", _xgboost),
+        Family("conv1d", "Conv1D", "sequences", _conv1d),
+    )
+}
+
+
+def family_named(name: str) -> Family:
+    """Return the family called ``name``.
+
+    Raises:
+        UnknownFamily: With the names that exist.
+    """
+    try:
+        return FAMILIES[name]
+    except KeyError:
+        raise UnknownFamily(
+            f"There is no model family {name!r}; write one of: {', '.join(FAMILIES)}"
+        ) from None

@@ -1,0 +1,134 @@
+"""The finished model: one or several fitted estimators, and how their inputs are extracted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from speech_emotion.audio import AudioError, FeatureSettings, extract, load_audio
+from speech_emotion.models.estimators import family_named
+from speech_emotion.models.persistence import load_estimator, save_estimator
+
+__all__ = ["EmotionPredictor", "Member"]
+
+CARD = "predictor.json"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A fitted estimator with a vote.
+
+    Attributes:
+        family: Name of its family, which says what it reads.
+        estimator: The fitted estimator; its classes are positions in the predictor's labels.
+    """
+
+    family: str
+    estimator: BaseEstimator
+
+
+@dataclass(frozen=True)
+class EmotionPredictor:
+    """Recognise emotion in recordings: the mean of its members' probabilities.
+
+    Attributes:
+        name: ``voting`` or the family of the only member.
+        labels: Labels in the order of the probabilities.
+        features: How inputs are extracted from samples.
+        members: The estimators.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    features: FeatureSettings
+    members: tuple[Member, ...]
+
+    def predict_proba(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
+        """Return probabilities, shape ``(n, n_labels)``.
+
+        Args:
+            statistics: Named features, one row an utterance.
+            sequences: Frames, shape ``(n, n_frames, n_channels)``.
+        """
+        total = np.zeros((len(statistics), len(self.labels)))
+        for member in self.members:
+            reads = family_named(member.family).inputs
+            inputs = statistics if reads == "statistics" else sequences
+            total[:, member.estimator.classes_] += member.estimator.predict_proba(inputs)
+        return total / len(self.members)
+
+    def predict_files(self, paths: list[str]) -> pd.DataFrame:
+        """Predict the emotion of sound files.
+
+        Args:
+            paths: Paths of sound files.
+
+        Returns:
+            One row a file: ``emotion``, one probability column a label, and ``error``, which is
+            empty unless the file could not be used; then the rest is missing.
+        """
+        rows: list[pd.Series] = []
+        sequences: list[np.ndarray] = []
+        errors: list[str | None] = []
+        for path in paths:
+            try:
+                samples = load_audio(path, self.features.sample_rate)
+                row, sequence = extract(samples, self.features.sample_rate, settings=self.features)
+            except AudioError as error:
+                errors.append(str(error))
+            else:
+                rows.append(row)
+                sequences.append(sequence)
+                errors.append(None)
+        table = pd.DataFrame(np.nan, index=range(len(paths)), columns=list(self.labels))
+        table.insert(0, "emotion", pd.Series([None] * len(paths), dtype=object))
+        table["error"] = pd.Series(errors, dtype=object)
+        if rows:
+            predicted = self.predict_proba(pd.DataFrame(rows), np.stack(sequences))
+            usable = [position for position, error in enumerate(errors) if error is None]
+            table.loc[usable, list(self.labels)] = predicted
+            table.loc[usable, "emotion"] = np.asarray(self.labels)[predicted.argmax(axis=1)]
+        return table
+
+    def save(self, folder: Path) -> None:
+        """Write the predictor into ``folder``, in the place of anything that was there."""
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for member in self.members:
+            save_estimator(member.estimator, partial / member.family)
+        card = {
+            "name": self.name,
+            "labels": self.labels,
+            "members": [member.family for member in self.members],
+            "features": self.features.model_dump(mode="json"),
+        }
+        (partial / CARD).write_text(json.dumps(card, indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> EmotionPredictor:
+        """Read a predictor that :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is none in ``folder``.
+        """
+        folder = Path(folder)
+        if not (folder / CARD).exists():
+            raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
+        card = json.loads((folder / CARD).read_text())
+        return cls(
+            name=card["name"],
+            labels=tuple(card["labels"]),
+            features=FeatureSettings.model_validate(card["features"]),
+            members=tuple(
+                Member(family, load_estimator(folder / family)) for family in card["members"]
+            ),
+        )

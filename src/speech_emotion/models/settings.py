@@ -1,0 +1,160 @@
+"""What a user may set about splits, search spaces and model selection, checked before any work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = [
+    "CandidateSettings",
+    "CategoricalRange",
+    "FloatRange",
+    "IntRange",
+    "SearchRange",
+    "SelectionSettings",
+    "SplitSettings",
+]
+
+Protocol = Literal["cold", "random"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SplitSettings(_Settings):
+    """How utterances are divided into training folds and held-out utterances.
+
+    Attributes:
+        held_out: Share of the data that is held out (0.2 takes about every fifth speaker).
+        folds: Number of cross-validation folds over the rest.
+        seed: Seed of the assignment.
+    """
+
+    held_out: float = Field(0.2, gt=0.0, le=0.5)
+    folds: int = Field(5, ge=2)
+    seed: int = 0
+
+
+class FloatRange(_Settings):
+    """A real hyperparameter between ``low`` and ``high``, on a log scale if asked."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+
+    def suggest(self, trial: optuna.Trial, name: str) -> float:
+        """Draw a value for ``name`` in ``trial``."""
+        return trial.suggest_float(name, self.low, self.high, log=self.log)
+
+
+class IntRange(_Settings):
+    """A whole-number hyperparameter between ``low`` and ``high``."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    step: int = 1
+    log: bool = False
+
+    def suggest(self, trial: optuna.Trial, name: str) -> int:
+        """Draw a value for ``name`` in ``trial``."""
+        return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
+
+
+class CategoricalRange(_Settings):
+    """A hyperparameter that takes one of the listed values."""
+
+    type: Literal["categorical"]
+    choices: list[Any] = Field(min_length=1)
+
+    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+        """Draw a value for ``name`` in ``trial``; lists become tuples, as estimators want them."""
+        # Optuna stores only scalars faithfully, so the position is what it searches over.
+        position = trial.suggest_categorical(name, list(range(len(self.choices))))
+        choice = self.choices[position]
+        return tuple(choice) if isinstance(choice, list) else choice
+
+
+SearchRange = Annotated[FloatRange | IntRange | CategoricalRange, Field(discriminator="type")]
+
+
+class CandidateSettings(_Settings):
+    """One model family that takes part in the selection.
+
+    Attributes:
+        family: Name of the family, one of :data:`speech_emotion.models.FAMILIES`.
+        enabled: Whether the family takes part.
+        trials: Optuna trials in all; a study that was interrupted counts those it has.
+        minutes: Time after which no further trial starts; ``None`` for no limit.
+        fixed: Hyperparameters that are set but not searched.
+        space: Search range of each searched hyperparameter, by its scikit-learn name.
+    """
+
+    family: str
+    enabled: bool = True
+    trials: int = Field(10, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, SearchRange] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _space_fits_the_family(self) -> CandidateSettings:
+        from speech_emotion.models.estimators import family_named
+
+        family = family_named(self.family)
+        known = family.build(seed=0, n_jobs=1).get_params()
+        for name in [*self.fixed, *self.space]:
+            if name not in known:
+                near = sorted(key for key in known if key.startswith(name.split("__")[0] + "__"))
+                raise ValueError(
+                    f"{self.family} has no hyperparameter {name!r}; "
+                    f"write one of: {', '.join(near or sorted(known))}"
+                )
+        twice = sorted(set(self.fixed) & set(self.space))
+        if twice:
+            raise ValueError(f"{self.family}: {', '.join(twice)} both fixed and searched; keep one")
+        for name, search in self.space.items():
+            if isinstance(search, FloatRange | IntRange):
+                _check_range(self.family, name, search)
+        return self
+
+
+def _check_range(family: str, name: str, search: FloatRange | IntRange) -> None:
+    if search.low > search.high:
+        raise ValueError(f"{family}: {name} has low {search.low} above high {search.high}")
+    if search.log and search.low <= 0:
+        raise ValueError(f"{family}: {name} is on a log scale, so low {search.low} must be above 0")
+
+
+class SelectionSettings(_Settings):
+    """How candidates are tuned, compared and combined.
+
+    Attributes:
+        protocol: Protocol that tunes and selects; ``cold`` never shares a speaker.
+        compared: Protocols that are reported, the selecting one among them.
+        seed: Seed of samplers and estimators.
+        n_jobs: Threads an estimator may use; -1 for all cores.
+        voters: Largest number of families in the soft vote; below 2 there is no vote.
+        bootstrap: Resamples of speakers behind each interval.
+        storage: File of the Optuna journal that keeps the studies between runs.
+    """
+
+    protocol: Protocol = "cold"
+    compared: list[Protocol] = Field(default=["cold", "random"])
+    seed: int = 0
+    n_jobs: int = -1
+    voters: int = Field(4, ge=0)
+    bootstrap: int = Field(1000, ge=100)
+    storage: str
+
+    @model_validator(mode="after")
+    def _protocol_is_compared(self) -> SelectionSettings:
+        if self.protocol not in self.compared:
+            raise ValueError(f"add the selecting protocol {self.protocol!r} to `compared`")
+        return self

@@ -1,0 +1,30 @@
+"""The project's pipelines, by the names that ``kedro run --pipeline`` takes."""
+
+from kedro.pipeline import Pipeline
+
+from speech_emotion.pipelines import (
+    augmentation,
+    download,
+    feature_engineering,
+    ingestion,
+    model_selection,
+    registration,
+    reporting,
+)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Name every pipeline; written out, so that a broken import is an error and not a gap."""
+    stages = {
+        "ingestion": ingestion.create_pipeline(),
+        "augmentation": augmentation.create_pipeline(),
+        "feature_engineering": feature_engineering.create_pipeline(),
+        "model_selection": model_selection.create_pipeline(),
+        "reporting": reporting.create_pipeline(),
+        "registration": registration.create_pipeline(),
+    }
+    return {
+        "__default__": sum(stages.values(), start=Pipeline([])),
+        **stages,
+        "download": download.create_pipeline(),
+    }

@@ -1,0 +1,30 @@
+"""Utterances and augmentation plan → features."""
+
+from kedro.pipeline import Node, Pipeline
+
+from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards
+
+
+def create_pipeline() -> Pipeline:
+    """Extract statistics and frame sequences of recordings and their variants.
+
+    Shards that were extracted before with the same content and settings are taken as they are.
+    """
+    shared = ["utterances", "augmentation_plan", "params:features"]
+    return Pipeline(
+        [
+            Node(
+                extract_shards,
+                [*shared, "feature_shards_on_disk"],
+                "feature_shards",
+                name="extract_features",
+            ),
+            Node(
+                collect_features,
+                [*shared, "feature_shards"],
+                ["features", "sequences", "rejected_features"],
+                name="collect_features",
+            ),
+        ],
+        tags="feature_engineering",
+    )

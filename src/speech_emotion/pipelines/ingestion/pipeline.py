@@ -1,0 +1,26 @@
+"""Corpora → utterances → splits."""
+
+from kedro.pipeline import Node, Pipeline
+
+from speech_emotion.pipelines.ingestion.nodes import read_corpora, split_utterances
+
+
+def create_pipeline() -> Pipeline:
+    """Read the corpora and divide their utterances, before anything is learnt from them."""
+    return Pipeline(
+        [
+            Node(
+                read_corpora,
+                ["corpora", "params:corpora"],
+                ["utterances", "rejected_audio"],
+                name="read_corpora",
+            ),
+            Node(
+                split_utterances,
+                ["utterances", "params:splits"],
+                "splits",
+                name="split_utterances",
+            ),
+        ],
+        tags="ingestion",
+    )

@@ -1,0 +1,68 @@
+"""Features → tuned candidates → leaderboard and champion."""
+
+from kedro.pipeline import Node, Pipeline
+
+from speech_emotion.models import FAMILIES
+from speech_emotion.pipelines.model_selection.nodes import (
+    assemble_champion,
+    compare_candidates,
+    evaluate_candidate,
+    score_predictions,
+    tune_candidate,
+)
+
+DATA = ["features", "sequences", "utterances", "splits"]
+SETTINGS = ["params:selection", "params:candidate"]
+
+
+def create_pipeline() -> Pipeline:
+    """Run the same three nodes for every family, then compare the families."""
+    candidates = [
+        Pipeline(
+            _candidate_nodes(),
+            namespace=family,
+            inputs=set(DATA),
+            parameters={"params:selection"},
+            tags=["model_selection", "candidate"],
+        )
+        for family in FAMILIES
+    ]
+    comparison = Pipeline(
+        [
+            Node(
+                compare_candidates,
+                {"utterances": "utterances", "selection": "params:selection"}
+                | {f"{family}_predictions": f"{family}.predictions" for family in FAMILIES}
+                | {f"{family}_figures": f"{family}.figures" for family in FAMILIES},
+                ["predictions", "leaderboard", "choice"],
+                name="compare_candidates",
+            ),
+            Node(
+                assemble_champion,
+                {"choice": "choice", "utterances": "utterances", "features": "params:features"}
+                | {family: f"{family}.estimator" for family in FAMILIES},
+                "champion",
+                name="assemble_champion",
+            ),
+        ],
+        tags="model_selection",
+    )
+    return sum(candidates, start=comparison)
+
+
+def _candidate_nodes() -> list[Node]:
+    return [
+        Node(tune_candidate, [*DATA, *SETTINGS], ["trials", "parameters"], name="tune"),
+        Node(
+            evaluate_candidate,
+            [*DATA, "parameters", *SETTINGS],
+            ["predictions", "timings", "learning_curves", "estimator"],
+            name="evaluate",
+        ),
+        Node(
+            score_predictions,
+            ["predictions", "timings", "utterances", "params:selection"],
+            "figures",
+            name="score",
+        ),
+    ]

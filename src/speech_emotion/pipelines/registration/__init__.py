@@ -1,0 +1,5 @@
+"""The registration pipeline."""
+
+from speech_emotion.pipelines.registration.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,23 @@
+"""Project settings: hooks, configuration and resolvers."""
+
+from pathlib import Path
+
+from speech_emotion.hooks import SummaryHooks, TrackingHooks
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def in_project(path: str) -> str:
+    """Resolve a path of the configuration against the project, not the working directory."""
+    return (PROJECT / path).as_posix()
+
+
+HOOKS = (TrackingHooks(), SummaryHooks())
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    # An environment changes single parameters of a block, not the whole block.
+    "merge_strategy": {"parameters": "soft", "globals": "soft"},
+    "custom_resolvers": {"in_project": in_project},
+}

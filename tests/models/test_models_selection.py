@@ -1,0 +1,228 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from speech_emotion.models import (
+    CROSS_VALIDATION,
+    FAMILIES,
+    HELD_OUT,
+    CandidateSettings,
+    SelectionSettings,
+    choose_voters,
+    cross_validated_uar,
+    evaluate,
+    family_named,
+    make_examples,
+    vote,
+)
+from speech_emotion.models.persistence import UntrustedModel, load_estimator, save_estimator
+from speech_emotion.models.tuning import TuningError, best_parameters, trial_table, tune
+
+QUICK = {
+    "logistic_regression": {},
+    "random_forest": {"model__n_estimators": 20},
+    "mlp": {"model__max_iter": 20},
+    "xgboost": {"model__n_estimators": 10},
+    "conv1d": {"epochs": 8, "filters": 8, "blocks": 2, "learning_rate": 0.01},
+}
+C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
+
+
+@pytest.fixture
+def selection(tmp_path):
+    return SelectionSettings(storage=str(tmp_path / "studies.journal"), n_jobs=2)
+
+
+@pytest.fixture
+def inputs_of(statistics, sequences):
+    return {"statistics": statistics, "sequences": sequences}
+
+
+def candidate_of(family, **options):
+    return CandidateSettings(family=family, fixed=QUICK[family], **options)
+
+
+def test_examples_keep_copies_out_of_validation(index, statistics, utterances, splits):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    speaker_of = utterances.set_index("utterance_id")["speaker"]
+    for training, unseen in [*map(examples.fold, examples.folds), examples.held_out()]:
+        assert set(training.table["variant"]) == {0, 1}
+        assert set(unseen.table["variant"]) == {0}
+        shared = set(training.table["utterance_id"].map(speaker_of))
+        assert not shared & set(unseen.table["utterance_id"].map(speaker_of))
+        assert (np.asarray(examples.labels)[training.codes] == training.table["label"]).all()
+    validated = pd.concat([examples.fold(fold)[1].table for fold in examples.folds])
+    assert validated["utterance_id"].is_unique
+
+
+def test_features_of_unknown_utterances_are_refused(index, statistics, utterances, splits):
+    with pytest.raises(ValueError, match="c:000 have no label or split"):
+        make_examples(index, statistics, utterances.iloc[1:], splits, protocol="cold")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family_learns_predicts_and_is_stored(
+    family, index, inputs_of, utterances, splits, selection, tmp_path
+):
+    inputs = inputs_of[FAMILIES[family].inputs]
+    examples = {
+        protocol: make_examples(index, inputs, utterances, splits, protocol=protocol)
+        for protocol in ("cold", "random")
+    }
+    result = evaluate(examples, candidate_of(family), {}, selection)
+    table = result.predictions
+    counts = table.groupby(["protocol", "evaluation"]).size().unstack()
+    assert (counts.sum(axis=1) == len(utterances)).all()
+    columns = ["p_angry", "p_happy", "p_sad"]
+    np.testing.assert_allclose(table[columns].sum(axis=1), 1, atol=1e-6)
+    assert cross_validated_uar(table, "cold")[family] > 0.5  # chance is 1/3
+    assert (result.timings["fit_seconds"] > 0).all()
+    save_estimator(result.estimator, tmp_path / family)
+    again = load_estimator(tmp_path / family)
+    np.testing.assert_allclose(
+        again.predict_proba(inputs), result.estimator.predict_proba(inputs), atol=1e-6
+    )
+    repeated = evaluate({"cold": examples["cold"]}, candidate_of(family), {}, selection)
+    cold = table[table["protocol"] == "cold"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(repeated.predictions, cold)
+
+
+def test_conv1d_writes_learning_curves(index, sequences, utterances, splits, selection):
+    examples = make_examples(index, sequences, utterances, splits, protocol="cold")
+    curves = evaluate({"cold": examples}, candidate_of("conv1d"), {}, selection).learning_curves
+    assert set(curves["run"]) == {"fold 0", "fold 1", "fold 2", "final"}
+    assert curves["epoch"].max() == 8
+    assert curves.loc[curves["run"] == "fold 0", "val_loss"].notna().all()
+
+
+def test_study_is_resumed_and_then_left_alone(index, statistics, utterances, splits, selection):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    short = candidate_of("logistic_regression", trials=2, space=C_RANGE)
+    first = [trial.params for trial in tune(examples, short, selection).trials]
+    longer = candidate_of("logistic_regression", trials=4, space=C_RANGE)
+    more = tune(examples, longer, selection)
+    assert [trial.params for trial in more.trials[:2]] == first
+    assert len({str(trial.params) for trial in more.trials}) == 4
+    done = trial_table(more, "logistic_regression")
+    pd.testing.assert_frame_equal(
+        trial_table(tune(examples, longer, selection), "logistic_regression"), done
+    )
+    assert len(json.loads(done["fold_uar"][0])) == 3
+    best = done.loc[done["uar"].idxmax(), "params"]
+    assert best_parameters(more) == json.loads(best)
+
+
+def test_study_of_other_data_is_another(index, statistics, utterances, splits, selection):
+    candidate = candidate_of("logistic_regression", trials=1, space=C_RANGE)
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    moved = make_examples(index, statistics * 2, utterances, splits, protocol="cold")
+    names = {tune(data, candidate, selection).study_name for data in (examples, moved)}
+    assert len(names) == 2
+
+
+def test_time_spent_counts_against_the_budget(index, statistics, utterances, splits, selection):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    brief = candidate_of("logistic_regression", trials=5, minutes=1e-6, space=C_RANGE)
+    assert len(tune(examples, brief, selection).trials) == 1
+    assert len(tune(examples, brief, selection).trials) == 1
+
+
+def test_lists_reach_the_estimator_as_tuples(index, statistics, utterances, splits, selection):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    layers = {"model__hidden_layer_sizes": {"type": "categorical", "choices": [[8], [8, 4]]}}
+    study = tune(examples, candidate_of("mlp", trials=1, space=layers), selection)
+    assert best_parameters(study)["model__hidden_layer_sizes"] in {(8,), (8, 4)}
+
+
+def test_space_that_never_fits_says_why(index, statistics, utterances, splits, selection):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    huge = {"preprocess__mfcc__pca__n_components": {"type": "int", "low": 500, "high": 500}}
+    candidate = candidate_of("logistic_regression", trials=2, space=huge)
+    with pytest.raises(TuningError, match="n_components=500"):
+        tune(examples, candidate, selection)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"family": "transformer"}, "no model family 'transformer'; write one of: logistic"),
+        ({"family": "mlp", "space": {"model__depth": C_RANGE["model__C"]}}, "model__alpha"),
+        ({"family": "mlp", "fixed": {"epochs": 3}}, "no hyperparameter 'epochs'"),
+        ({"family": "mlp", "trials": 0}, "trials"),
+        ({"family": "mlp", "colour": "red"}, "colour"),
+        (
+            {"family": "logistic_regression", "space": C_RANGE, "fixed": {"model__C": 1.0}},
+            "both fixed and searched",
+        ),
+        (
+            {
+                "family": "logistic_regression",
+                "space": {"model__C": {"type": "float", "low": 2.0, "high": 1.0}},
+            },
+            "low 2.0 above high 1.0",
+        ),
+        (
+            {
+                "family": "logistic_regression",
+                "space": {"model__C": {"type": "float", "low": 0.0, "high": 1.0, "log": True}},
+            },
+            "log scale",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        CandidateSettings.model_validate(settings)
+
+
+def test_each_fold_fits_its_own_scaling_and_pca(statistics, codes):
+    estimator = family_named("logistic_regression").build(seed=0, n_jobs=1)
+    half = estimator.fit(statistics[:90], codes[:90])
+    scaler = half.named_steps["preprocess"].named_transformers_["mfcc"].named_steps["scale"]
+    np.testing.assert_allclose(scaler.mean_, statistics[:90].filter(like="mfcc_").mean(), atol=1e-5)
+    pca = half.named_steps["preprocess"].named_transformers_["mfcc"].named_steps["pca"]
+    assert pca.n_features_in_ == 12
+
+
+def predictions_of(model: str, probabilities: list[list[float]]) -> pd.DataFrame:
+    labels = ["angry", "sad"]
+    table = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in labels])
+    return pd.DataFrame(
+        {
+            "utterance_id": [f"u{i}" for i in range(len(table))],
+            "model": model,
+            "protocol": "cold",
+            "evaluation": CROSS_VALIDATION,
+            "fold": 0,
+            "label": ["angry", "sad"] * (len(table) // 2),
+            "prediction": np.asarray(labels)[table.to_numpy().argmax(axis=1)],
+        }
+    ).join(table)
+
+
+def test_vote_is_the_mean_and_its_size_the_best_on_folds():
+    # a and b are each wrong once, and surely right where the other is wrong; c errs always.
+    a = predictions_of("a", [[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [0.1, 0.9]])
+    b = predictions_of("b", [[0.4, 0.6], [0.1, 0.9], [0.9, 0.1], [0.1, 0.9]])
+    c = predictions_of("c", [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    table = pd.concat([a, b, c], ignore_index=True)
+    assert choose_voters(table, protocol="cold", most=3) == ["a", "b"]
+    assert choose_voters(table, protocol="cold", most=1) == []
+    voted = vote(table, ["a", "b"])
+    assert voted["p_angry"].tolist() == pytest.approx([0.65, 0.35, 0.9, 0.1])
+    assert (voted["prediction"] == voted["label"]).all()
+    assert set(voted["evaluation"]) == {CROSS_VALIDATION} != {HELD_OUT}
+
+
+def test_foreign_types_are_not_loaded(tmp_path):
+    import skops.io
+    from sklearn.preprocessing import FunctionTransformer
+
+    skops.io.dump(FunctionTransformer(np.fromregex), tmp_path / "estimator.skops")
+    with pytest.raises(UntrustedModel, match="fromregex"):
+        load_estimator(tmp_path)
+    with pytest.raises(FileNotFoundError, match="holds no estimator"):
+        load_estimator(tmp_path / "nowhere")
