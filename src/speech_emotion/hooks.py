@@ -17,18 +17,23 @@ from kedro.pipeline.node import Node
 
 __all__ = ["SummaryHooks", "TrackingHooks"]
 
+FIGURES = ["accuracy", "uar", "uar_low", "uar_high", "macro_f1", "fit_seconds", "predict_ms"]
+CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
+
 logger = logging.getLogger(__name__)
 
 
 class TrackingHooks:
     """Track candidates as child runs of the run that kedro-mlflow opens, trials as theirs.
 
-    The client writes to runs by their id, because the active run differs from thread to thread.
+    Everything is written by run id, because the active run differs from thread to thread, and read
+    from the catalog, because a parallel runner calls no hooks of nodes: what was not tracked when
+    its node ended is tracked when the pipeline ends.
     """
 
     def __init__(self) -> None:
         self._run_id: str | None = None
-        self._children: dict[str, str] = {}
+        self._tracked: set[str] = set()
 
     @hook_impl
     def before_pipeline_run(
@@ -39,7 +44,7 @@ class TrackingHooks:
 
         active = mlflow.active_run()
         self._run_id = active.info.run_id if active else None
-        self._children = {}
+        self._tracked = set()
         if self._run_id is None:
             return
         client = mlflow.MlflowClient()
@@ -47,146 +52,105 @@ class TrackingHooks:
             client.set_tag(self._run_id, "git_commit", commit)
         for name in sorted(pipeline.inputs()):
             if name.startswith("params:"):
-                values = _flat(catalog.load(name), name.removeprefix("params:"))
-                for key, value in values.items():
+                for key, value in _flat(catalog.load(name), name.removeprefix("params:")).items():
                     client.log_param(self._run_id, key, str(value)[:500])
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Describe the utterances of the run."""
-        self._describe_utterances(dataset_name, data)
+    def after_node_run(self, node: Node, catalog: DataCatalog) -> None:
+        """Describe the utterances once they are known, and each candidate when it is scored."""
+        self._track("utterances", catalog)
+        if "candidate" in node.tags and f"{node.namespace}.figures" in node.outputs:
+            self._track(str(node.namespace), catalog)
 
     @hook_impl
-    def after_dataset_loaded(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Describe the utterances of a run that does not ingest."""
-        self._describe_utterances(dataset_name, data)
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Track what a parallel runner left."""
+        self._track("utterances", catalog)
+        for output in sorted(pipeline.all_outputs()):
+            if output.endswith(".figures"):
+                self._track(output.removesuffix(".figures"), catalog)
 
-    def _describe_utterances(self, dataset_name: str, data: Any) -> None:
-        if dataset_name != "utterances" or self._run_id is None or "utterances" in self._children:
+    def _track(self, what: str, catalog: DataCatalog) -> None:
+        if self._run_id is None or what in self._tracked:
             return
-        import mlflow
-        from mlflow.entities import DatasetInput, InputTag
+        if what == "utterances" and catalog.exists("utterances"):
+            _describe_utterances(self._run_id, catalog.load("utterances"))
+        elif what != "utterances" and len(catalog.load(f"{what}.figures")):
+            _log_candidate(self._run_id, what, catalog)
+        self._tracked.add(what)
 
-        self._children["utterances"] = self._run_id
-        client = mlflow.MlflowClient()
-        synthetic = bool(data["synthetic"].any())
-        client.set_tag(self._run_id, "synthetic", str(synthetic))
-        client.set_tag(self._run_id, "corpora", ", ".join(sorted(data["corpus"].unique())))
-        described = mlflow.data.from_pandas(data, name="utterances", targets="label")
-        client.log_inputs(
-            self._run_id,
-            [
-                DatasetInput(
-                    described._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")]
-                )
-            ],
-        )
 
-    @hook_impl
-    def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-        """Write trials, curves and figures of a candidate to its child run."""
-        if self._run_id is None or "candidate" not in node.tags:
-            return
-        results = {name.rsplit(".", 1)[-1]: value for name, value in outputs.items()}
-        family = str(node.namespace)
-        if "trials" in results and len(results["trials"]):
-            self._log_trials(family, results["trials"], results["parameters"])
-        if "learning_curves" in results:
-            self._log_curves(family, results["learning_curves"])
-        if "figures" in results:
-            self._log_figures(family, results["figures"])
+def _describe_utterances(run_id: str, utterances: pd.DataFrame) -> None:
+    import mlflow
+    from mlflow.entities import DatasetInput, InputTag
 
-    def _child(self, family: str) -> str:
-        if family not in self._children:
-            self._children[family] = self._start(family, str(self._run_id))
-        return self._children[family]
+    client = mlflow.MlflowClient()
+    client.set_tag(run_id, "synthetic", str(bool(utterances["synthetic"].any())))
+    client.set_tag(run_id, "corpora", ", ".join(sorted(utterances["corpus"].unique())))
+    described = mlflow.data.from_pandas(utterances, name="utterances", targets="label")
+    context = InputTag("mlflow.data.context", "training")
+    client.log_inputs(run_id, [DatasetInput(described._to_mlflow_entity(), [context])])
 
-    def _start(self, name: str, parent: str) -> str:
-        import mlflow
 
-        client = mlflow.MlflowClient()
-        run = client.create_run(
-            client.get_run(parent).info.experiment_id,
-            run_name=name,
-            tags={"mlflow.parentRunId": parent, "model": name},
-        )
-        return run.info.run_id
+def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
+    """Write one child run: chosen parameters, figures, learning curves, and a run a trial."""
+    import mlflow
+    from mlflow.entities import Metric
 
-    def _log_trials(
-        self, family: str, trials: pd.DataFrame, parameters: dict[str, Any]
-    ) -> None:
-        import mlflow
-        from mlflow.entities import Metric, Param, RunTag
-
-        client = mlflow.MlflowClient()
-        child = self._child(family)
-        for key, value in parameters.items():
-            client.log_param(child, key, value)
-        client.log_table(child, trials, "trials.json")
-        now = int(time.time() * 1000)
-        for trial in trials.itertuples():
-            run = self._start(f"{family} trial {trial.trial}", child)
-            folds = json.loads(trial.fold_uar)
-            metrics = [Metric("fold_uar", uar, now, fold) for fold, uar in enumerate(folds)]
-            if folds:
-                metrics.append(Metric("mean_fold_uar", trial.uar, now, 0))
-                client.log_metric(child, "trial_uar", trial.uar, now, step=trial.trial)
-            params = [Param(key, str(value)) for key, value in json.loads(trial.params).items()]
-            client.log_batch(run, metrics, params, [RunTag("state", trial.state)])
-            ended = "FAILED" if trial.state == "failed" else "FINISHED"
-            client.set_terminated(run, ended)
-
-    def _log_curves(self, family: str, curves: pd.DataFrame) -> None:
-        import mlflow
-        from mlflow.entities import Metric
-
-        values = ["loss", "accuracy", "val_loss", "val_accuracy"]
-        means = curves.groupby(["protocol", "epoch"])[values].mean()
-        now = int(time.time() * 1000)
-        metrics = [
+    client = mlflow.MlflowClient()
+    child = _start_run(family, parent)
+    for key, value in catalog.load(f"{family}.hyperparameters").items():
+        client.log_param(child, key, value)
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(f"{row['protocol']}.{row['evaluation']}.{name}", float(row[name]), now, 0)
+        for _, row in catalog.load(f"{family}.figures").iterrows()
+        for name in FIGURES
+    ]
+    curves = catalog.load(f"{family}.learning_curves")
+    for (protocol, epoch), row in curves.groupby(["protocol", "epoch"])[CURVES].mean().iterrows():
+        metrics += [
             Metric(f"{protocol}.{name}", float(row[name]), now, int(epoch))
-            for (protocol, epoch), row in means.iterrows()
-            for name in values
+            for name in CURVES
             if pd.notna(row[name])
         ]
-        client = mlflow.MlflowClient()
-        for start in range(0, len(metrics), 500):
-            client.log_batch(self._child(family), metrics[start : start + 500])
+    trials = catalog.load(f"{family}.trials")
+    metrics += [
+        Metric("trial_uar", float(trial.uar), now, int(trial.trial))
+        for trial in trials.itertuples()
+        if pd.notna(trial.uar)
+    ]
+    for start in range(0, len(metrics), 500):  # more are refused at once
+        client.log_batch(child, metrics[start : start + 500])
+    client.log_table(child, trials, "trials.json")
+    for trial in trials.itertuples():
+        _log_trial(child, family, trial, now)
+    client.set_terminated(child)
 
-    def _log_figures(self, family: str, figures: pd.DataFrame) -> None:
-        if figures.empty:
-            return
-        import mlflow
-        from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        names = ["accuracy", "uar", "uar_low", "uar_high", "macro_f1", "fit_seconds", "predict_ms"]
-        metrics = [
-            Metric(f"{row['protocol']}.{row['evaluation']}.{name}", float(row[name]), now, 0)
-            for _, row in figures.iterrows()
-            for name in names
-        ]
-        client = mlflow.MlflowClient()
-        client.log_batch(self._child(family), metrics)
-        client.set_terminated(self._child(family))
+def _log_trial(parent: str, family: str, trial: Any, now: int) -> None:
+    import mlflow
+    from mlflow.entities import Metric, Param, RunTag
 
-    @hook_impl
-    def on_pipeline_error(self, error: Exception) -> None:
-        """Close child runs that were left open."""
-        self._close("FAILED")
+    run = _start_run(f"{family} trial {trial.trial}", parent)
+    metrics = [
+        Metric("fold_uar", uar, now, fold) for fold, uar in enumerate(json.loads(trial.fold_uar))
+    ]
+    if metrics:
+        metrics.append(Metric("mean_fold_uar", float(trial.uar), now, 0))
+    params = [Param(key, str(value)) for key, value in json.loads(trial.params).items()]
+    client = mlflow.MlflowClient()
+    client.log_batch(run, metrics, params, [RunTag("state", trial.state)])
+    client.set_terminated(run, "FAILED" if trial.state == "failed" else "FINISHED")
 
-    @hook_impl
-    def after_pipeline_run(self) -> None:
-        """Close child runs that were left open by a partial run."""
-        self._close("FINISHED")
 
-    def _close(self, status: str) -> None:
-        import mlflow
+def _start_run(name: str, parent: str) -> str:
+    import mlflow
 
-        for child in set(self._children.values()) - {self._run_id}:
-            client = mlflow.MlflowClient()
-            if client.get_run(child).info.status == "RUNNING":
-                client.set_terminated(child, status)
+    client = mlflow.MlflowClient()
+    experiment = client.get_run(parent).info.experiment_id
+    tags = {"mlflow.parentRunId": parent}
+    return client.create_run(experiment, run_name=name, tags=tags).info.run_id
 
 
 class SummaryHooks:

@@ -18,7 +18,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 draw_examples,
                 ["utterances", "augmentation_plan"],
-                ["augmentation_sounds", "augmentation_pictures"],
+                ["augmentation_sounds", "augmentation_picture"],
                 name="draw_augmentation_examples",
             ),
         ],

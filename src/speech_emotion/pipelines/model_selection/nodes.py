@@ -104,9 +104,7 @@ def score_predictions(
     labels = sorted(utterances["label"].unique())
     rows = [
         {"model": model, "protocol": protocol, "evaluation": evaluation}
-        | figures_of_merit(
-            part, labels, resamples=selection.bootstrap, seed=selection.seed
-        )
+        | figures_of_merit(part, labels, resamples=selection.bootstrap, seed=selection.seed)
         for (model, protocol, evaluation), part in predictions.groupby(
             ["model", "protocol", "evaluation"], sort=True
         )
@@ -158,7 +156,9 @@ def _of(candidates: dict[str, pd.DataFrame], kind: str) -> list[pd.DataFrame]:
         table for name, table in candidates.items() if name.endswith(f"_{kind}") and len(table)
     ]
     if not tables:
-        raise ValueError("Every model family is disabled: enable one, FAMILY.candidate.enabled=true")
+        raise ValueError(
+            "Every model family is disabled: enable one, FAMILY.candidate.enabled=true"
+        )
     return tables
 
 

@@ -52,10 +52,10 @@ def create_pipeline() -> Pipeline:
 
 def _candidate_nodes() -> list[Node]:
     return [
-        Node(tune_candidate, [*DATA, *SETTINGS], ["trials", "parameters"], name="tune"),
+        Node(tune_candidate, [*DATA, *SETTINGS], ["trials", "hyperparameters"], name="tune"),
         Node(
             evaluate_candidate,
-            [*DATA, "parameters", *SETTINGS],
+            [*DATA, "hyperparameters", *SETTINGS],
             ["predictions", "timings", "learning_curves", "estimator"],
             name="evaluate",
         ),

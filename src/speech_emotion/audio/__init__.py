@@ -1,0 +1,49 @@
+"""Sound: decode, transform, describe. Plain functions on arrays."""
+
+from speech_emotion.audio.augment import (
+    TRANSFORMS,
+    AugmentationSettings,
+    UnknownTransform,
+    augment,
+    plan_augmentation,
+)
+from speech_emotion.audio.batch import extract_batch
+from speech_emotion.audio.features import (
+    DEFAULT_FEATURE_SET,
+    FEATURE_SETS,
+    FeatureSettings,
+    SequenceSettings,
+    UnknownFeatureSet,
+    extract,
+    extract_features,
+    feature_names,
+    sequence_names,
+    sequence_shape,
+)
+from speech_emotion.audio.frames import frame_features, trim_silence
+from speech_emotion.audio.io import SILENCE, AudioError, load_audio, read_samples
+
+__all__ = [
+    "DEFAULT_FEATURE_SET",
+    "FEATURE_SETS",
+    "SILENCE",
+    "TRANSFORMS",
+    "AudioError",
+    "AugmentationSettings",
+    "FeatureSettings",
+    "SequenceSettings",
+    "UnknownFeatureSet",
+    "UnknownTransform",
+    "augment",
+    "extract",
+    "extract_batch",
+    "extract_features",
+    "feature_names",
+    "frame_features",
+    "load_audio",
+    "plan_augmentation",
+    "read_samples",
+    "sequence_names",
+    "sequence_shape",
+    "trim_silence",
+]

@@ -1,0 +1,225 @@
+"""Augmentation: a plan of what happens to which utterance, and the transforms, by audiomentations.
+
+Every value is drawn when the plan is made, from a seed that depends on the utterance and the variant
+alone. Applying a row of the plan is then a plain function: any subset comes out the same on any
+machine, in any order, in any thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import librosa
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "TRANSFORMS",
+    "AugmentationSettings",
+    "TransformSettings",
+    "UnknownTransform",
+    "augment",
+    "plan_augmentation",
+    "variant_seed",
+]
+
+TELEPHONE_BAND: Final = (300.0, 3400.0)
+TELEPHONE_RATE: Final = 8000
+MU: Final = 255
+
+_random_state = threading.Lock()
+
+
+class UnknownTransform(ValueError):
+    """A transform was named that does not exist."""
+
+
+class TransformSettings(BaseModel):
+    """Range of a transform's one value, and how often the transform is drawn.
+
+    Attributes:
+        low: Smallest value, in the transform's unit.
+        high: Largest value.
+        weight: Share among the transforms; 0 leaves it out.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: float = 0.0
+    high: float = 0.0
+    weight: float = Field(1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TransformSettings:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class AugmentationSettings(BaseModel):
+    """Which variants of training utterances are made.
+
+    Attributes:
+        variants: Variants of each utterance; 0 for none.
+        transforms: Transforms to draw from, by the names of :data:`TRANSFORMS`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variants: int = Field(1, ge=0)
+    transforms: dict[str, TransformSettings]
+
+    @model_validator(mode="after")
+    def _usable(self) -> AugmentationSettings:
+        for name, settings in self.transforms.items():
+            _, smallest, largest = _transform_named(name)
+            if settings.low < smallest or settings.high > largest:
+                raise ValueError(
+                    f"{name}: {settings.low:g} … {settings.high:g} is outside "
+                    f"{smallest:g} … {largest:g}"
+                )
+        if self.variants and not any(entry.weight for entry in self.transforms.values()):
+            raise ValueError("give a transform a weight above 0, or set variants to 0")
+        return self
+
+
+def _noise(samples: np.ndarray, sample_rate: int, snr_db: float, seed: int) -> np.ndarray:
+    import audiomentations
+
+    transform = audiomentations.AddGaussianSNR(min_snr_db=snr_db, max_snr_db=snr_db, p=1.0)
+    # It draws from NumPy's global state, which others use too: lend it our seed, then give it back.
+    with _random_state:
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            return transform(samples, sample_rate)
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+
+
+def _pitch_shift(samples: np.ndarray, sample_rate: int, semitones: float, _: int) -> np.ndarray:
+    import audiomentations
+
+    transform = audiomentations.PitchShift(semitones, semitones, p=1.0)
+    return transform(samples, sample_rate)
+
+
+def _time_stretch(samples: np.ndarray, sample_rate: int, rate: float, _: int) -> np.ndarray:
+    import audiomentations
+
+    transform = audiomentations.TimeStretch(rate, rate, leave_length_unchanged=False, p=1.0)
+    return transform(samples, sample_rate)
+
+
+def _time_shift(samples: np.ndarray, sample_rate: int, share: float, _: int) -> np.ndarray:
+    import audiomentations
+
+    return audiomentations.Shift(share, share, rollover=False, p=1.0)(samples, sample_rate)
+
+
+def _trim(samples: np.ndarray, sample_rate: int, top_db: float, _: int) -> np.ndarray:
+    import audiomentations
+
+    return audiomentations.Trim(top_db=top_db, p=1.0)(samples, sample_rate)
+
+
+def _gain(samples: np.ndarray, sample_rate: int, gain_db: float, _: int) -> np.ndarray:
+    import audiomentations
+
+    return audiomentations.Gain(gain_db, gain_db, p=1.0)(samples, sample_rate)
+
+
+def _telephone(samples: np.ndarray, sample_rate: int, _: float, __: int) -> np.ndarray:
+    """Narrow band: 300-3400 Hz, 8 kHz, µ-law in 8 bits (ITU-T G.711), back at the given rate."""
+    import audiomentations
+
+    low, high = TELEPHONE_BAND
+    centre = (low + high) / 2
+    width = (high - low) / centre
+    band = audiomentations.BandPassFilter(centre, centre, width, width, 24, 24, p=1.0)
+    narrow = librosa.resample(
+        band(samples, sample_rate), orig_sr=sample_rate, target_sr=TELEPHONE_RATE
+    )
+    coded = librosa.mu_compress(np.clip(narrow, -1, 1), mu=MU, quantize=True)
+    decoded = librosa.mu_expand(coded, mu=MU, quantize=True).astype(np.float32)
+    return librosa.resample(decoded, orig_sr=TELEPHONE_RATE, target_sr=sample_rate)
+
+
+Transform = Callable[[np.ndarray, int, float, int], np.ndarray]
+
+TRANSFORMS: Final[dict[str, tuple[Transform, float, float]]] = {
+    "noise": (_noise, -20.0, 100.0),  # signal-to-noise ratio in dB
+    "pitch_shift": (_pitch_shift, -12.0, 12.0),  # semitones
+    "time_stretch": (_time_stretch, 0.5, 2.0),  # rate; 2 is twice as fast
+    "time_shift": (_time_shift, -0.5, 0.5),  # share of the length
+    "trim": (_trim, 10.0, 80.0),  # dB below the loudest frame
+    "gain": (_gain, -40.0, 40.0),  # dB
+    "telephone": (_telephone, 0.0, 0.0),  # has no value
+}
+"""Each transform, and the smallest and largest value that makes sense for it."""
+
+
+def _transform_named(name: str) -> tuple[Transform, float, float]:
+    if name not in TRANSFORMS:
+        raise UnknownTransform(
+            f"There is no transform {name!r}; write one of: {', '.join(TRANSFORMS)}"
+        )
+    return TRANSFORMS[name]
+
+
+def variant_seed(utterance_id: str, variant: int) -> int:
+    """Return the 32-bit seed of a variant: a hash of its name, and of nothing else."""
+    digest = hashlib.sha256(f"{utterance_id}/{variant}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")
+
+
+def plan_augmentation(utterance_ids: Iterable[str], settings: AugmentationSettings) -> pd.DataFrame:
+    """Draw the transform and its value for every variant.
+
+    Args:
+        utterance_ids: Utterances to make variants of.
+        settings: Number of variants, transforms and ranges.
+
+    Returns:
+        Columns ``utterance_id``, ``variant`` (1, 2, …), ``transform``, ``value`` and ``seed``.
+    """
+    names = list(settings.transforms)
+    weights = np.array([settings.transforms[name].weight for name in names])
+    rows = []
+    for utterance_id in sorted(set(utterance_ids)):
+        for variant in range(1, settings.variants + 1):
+            seed = variant_seed(utterance_id, variant)
+            generator = np.random.default_rng(seed)
+            name = str(generator.choice(names, p=weights / weights.sum()))
+            chosen = settings.transforms[name]
+            value = float(generator.uniform(chosen.low, chosen.high))
+            rows.append((utterance_id, variant, name, value, seed))
+    return pd.DataFrame(rows, columns=["utterance_id", "variant", "transform", "value", "seed"])
+
+
+def augment(
+    samples: np.ndarray, sample_rate: int, *, transform: str, value: float, seed: int
+) -> np.ndarray:
+    """Apply one transform.
+
+    Args:
+        samples: Shape ``(n_samples,)``, float32.
+        sample_rate: Rate in Hz.
+        transform: One of :data:`TRANSFORMS`.
+        value: Its value, in its unit.
+        seed: Seed of what is random inside the transform.
+
+    Returns:
+        float32 samples; stretching and trimming change their number. Values may exceed full scale,
+        as nothing is clipped.
+
+    Raises:
+        UnknownTransform: With the names that exist.
+    """
+    apply, _, _ = _transform_named(transform)
+    changed = apply(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, value, seed)
+    return np.asarray(changed, dtype=np.float32)

@@ -1,0 +1,254 @@
+"""Named feature sets: statistics over time for tables, frame sequences for convolutions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from speech_emotion.audio.frames import (
+    HOP,
+    N_CHROMA,
+    N_MELS,
+    check_samples,
+    frame_features,
+    trim_silence,
+)
+
+__all__ = [
+    "DEFAULT_FEATURE_SET",
+    "FEATURE_SETS",
+    "FeatureSet",
+    "FeatureSettings",
+    "SequenceSettings",
+    "UnknownFeatureSet",
+    "extract",
+    "extract_features",
+    "feature_names",
+    "feature_set_named",
+    "sequence_names",
+    "sequence_shape",
+]
+
+STATISTICS: Final = {"mean": np.mean, "std": np.std}
+FrameFeature = Literal[
+    "rms", "rms_db", "centroid", "bandwidth", "rolloff", "zcr", "chroma", "mfcc", "mel", "mel_db"
+]
+
+
+class UnknownFeatureSet(ValueError):
+    """A feature set was named that does not exist."""
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """What is computed from an utterance for models that read tables.
+
+    Attributes:
+        name: Name of the set.
+        features: Frame features, in the order of the columns.
+        statistics: Statistics over the frames.
+        trim_db: Silence so far below the loudest frame is cut from both ends; ``None`` keeps it.
+        source: Where the set comes from.
+    """
+
+    name: str
+    features: tuple[FrameFeature, ...]
+    statistics: tuple[str, ...]
+    trim_db: float | None
+    source: str
+
+
+FEATURE_SETS: Final = {
+    entry.name: entry
+    for entry in (
+        FeatureSet(
+            "means_184",
+            ("rms", "centroid", "rolloff", "zcr", "chroma", "mfcc", "mel"),
+            ("mean",),
+            None,
+            "Means over the whole clip, as student projects on these corpora take them.",
+        ),
+        FeatureSet(
+            "moments_370",
+            ("rms_db", "centroid", "bandwidth", "rolloff", "zcr", "chroma", "mfcc", "mel_db"),
+            ("mean", "std"),
+            30.0,
+            "The same features in dB with their spread over time, silence cut, loudness kept.",
+        ),
+    )
+}
+DEFAULT_FEATURE_SET: Final = "moments_370"
+
+
+class SequenceSettings(BaseModel):
+    """Frame sequences for convolutional models.
+
+    Attributes:
+        seconds: Length; longer utterances are cut, shorter ones end in rows of zeros.
+        pool: So many neighbouring frames are averaged into one.
+        features: Frame features, in the order of the channels.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds: float = Field(4.0, gt=0)
+    pool: int = Field(2, ge=1)
+    features: tuple[FrameFeature, ...] = (
+        "rms_db",
+        "centroid",
+        "bandwidth",
+        "rolloff",
+        "zcr",
+        "chroma",
+        "mfcc",
+    )
+
+
+class FeatureSettings(BaseModel):
+    """Everything that decides what a model reads of an utterance.
+
+    Attributes:
+        sample_rate: Rate that recordings are resampled to, in Hz.
+        feature_set: One of :data:`FEATURE_SETS`.
+        n_mfcc: Number of MFCC coefficients.
+        sequence: Frame sequences.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sample_rate: int = Field(22050, ge=8000)
+    feature_set: str = DEFAULT_FEATURE_SET
+    n_mfcc: int = Field(40, ge=1, le=N_MELS)
+    sequence: SequenceSettings = SequenceSettings()
+
+    @field_validator("feature_set")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return feature_set_named(name).name
+
+
+def feature_set_named(name: str) -> FeatureSet:
+    """Return the feature set called ``name``.
+
+    Raises:
+        UnknownFeatureSet: With the names that exist.
+    """
+    if name not in FEATURE_SETS:
+        raise UnknownFeatureSet(
+            f"There is no feature set {name!r}; write one of: {', '.join(FEATURE_SETS)}"
+        )
+    return FEATURE_SETS[name]
+
+
+def _coefficients(feature: str, n_mfcc: int) -> list[str]:
+    counts = {"chroma": N_CHROMA, "mfcc": n_mfcc, "mel": N_MELS, "mel_db": N_MELS}
+    if feature not in counts:
+        return [feature]
+    digits = len(str(counts[feature] - 1))
+    return [f"{feature}_{number:0{digits}d}" for number in range(counts[feature])]
+
+
+def feature_names(feature_set: str = DEFAULT_FEATURE_SET, *, n_mfcc: int = 40) -> list[str]:
+    """Names of a set's columns, ``feature_coefficient_statistic``, statistic after statistic."""
+    chosen = feature_set_named(feature_set)
+    return [
+        f"{coefficient}_{statistic}"
+        for statistic in chosen.statistics
+        for feature in chosen.features
+        for coefficient in _coefficients(feature, n_mfcc)
+    ]
+
+
+def sequence_names(settings: SequenceSettings, *, n_mfcc: int = 40) -> list[str]:
+    """Names of the channels of a frame sequence."""
+    return [name for feature in settings.features for name in _coefficients(feature, n_mfcc)]
+
+
+def sequence_shape(settings: FeatureSettings) -> tuple[int, int]:
+    """``(n_frames, n_channels)`` of every frame sequence."""
+    sequence = settings.sequence
+    frames = round(sequence.seconds * settings.sample_rate / (HOP * sequence.pool))
+    return max(frames, 1), len(sequence_names(sequence, n_mfcc=settings.n_mfcc))
+
+
+def extract_features(
+    samples: np.ndarray,
+    sample_rate: int,
+    feature_set: str = DEFAULT_FEATURE_SET,
+    *,
+    n_mfcc: int = 40,
+) -> pd.Series:
+    """Describe an utterance by statistics over its frames.
+
+    Args:
+        samples: Shape ``(n_samples,)``.
+        sample_rate: Rate in Hz.
+        feature_set: One of :data:`FEATURE_SETS`.
+        n_mfcc: Number of MFCC coefficients.
+
+    Returns:
+        float32 values by the names of :func:`feature_names`.
+
+    Raises:
+        AudioError: If the samples are silent, too short, not numbers or not one-dimensional.
+        UnknownFeatureSet: With the names that exist.
+    """
+    chosen = feature_set_named(feature_set)
+    return _statistics(_describe(samples, sample_rate, chosen, n_mfcc), chosen, n_mfcc)
+
+
+def extract(
+    samples: np.ndarray, sample_rate: int, *, settings: FeatureSettings
+) -> tuple[pd.Series, np.ndarray]:
+    """Describe an utterance by statistics and by a frame sequence, from one spectrogram.
+
+    Args:
+        samples: Shape ``(n_samples,)``.
+        sample_rate: Rate in Hz; features compare only at equal rates.
+        settings: What to compute.
+
+    Returns:
+        The statistics, as :func:`extract_features`, and the sequence, float32 of
+        :func:`sequence_shape`.
+
+    Raises:
+        AudioError: If the samples are silent, too short, not numbers or not one-dimensional.
+    """
+    chosen = feature_set_named(settings.feature_set)
+    frames = _describe(samples, sample_rate, chosen, settings.n_mfcc)
+    return _statistics(frames, chosen, settings.n_mfcc), _sequence(frames, settings)
+
+
+def _describe(
+    samples: np.ndarray, sample_rate: int, chosen: FeatureSet, n_mfcc: int
+) -> dict[str, np.ndarray]:
+    samples = check_samples(samples, sample_rate)
+    if chosen.trim_db is not None:
+        samples = trim_silence(samples, chosen.trim_db)
+    return frame_features(samples, sample_rate, n_mfcc=n_mfcc)
+
+
+def _statistics(frames: dict[str, np.ndarray], chosen: FeatureSet, n_mfcc: int) -> pd.Series:
+    table = np.concatenate([frames[feature] for feature in chosen.features], axis=1)
+    values = [STATISTICS[name](table, axis=0, dtype=np.float64) for name in chosen.statistics]
+    return pd.Series(
+        np.concatenate(values).astype(np.float32),
+        index=feature_names(chosen.name, n_mfcc=n_mfcc),
+    )
+
+
+def _sequence(frames: dict[str, np.ndarray], settings: FeatureSettings) -> np.ndarray:
+    n_frames, n_channels = sequence_shape(settings)
+    pool = settings.sequence.pool
+    table = np.concatenate([frames[name] for name in settings.sequence.features], axis=1)
+    table = table[: n_frames * pool]
+    starts = np.arange(0, len(table), pool)
+    pooled = np.add.reduceat(table, starts, axis=0)
+    pooled /= np.diff(np.append(starts, len(table)))[:, np.newaxis]
+    sequence = np.zeros((n_frames, n_channels), dtype=np.float32)
+    sequence[: len(pooled)] = pooled
+    return sequence

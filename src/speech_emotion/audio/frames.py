@@ -1,0 +1,165 @@
+"""Features a frame, all from one spectrogram; each is defined by librosa's function of its name.
+
+Filter banks are computed once, everything is float32, and no loop runs over frames. Chroma is taken
+at concert pitch (``tuning=0``): estimating the tuning of a voice costs more than all the rest.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import librosa
+import numpy as np
+import scipy.fft
+
+from speech_emotion.audio.io import SILENCE, AudioError
+
+__all__ = ["FRAME_FEATURES", "HOP", "WINDOW", "check_samples", "frame_features", "trim_silence"]
+
+WINDOW: Final = 2048
+"""Samples a frame."""
+HOP: Final = 512
+"""Samples from one frame to the next."""
+N_MELS: Final = 128
+N_CHROMA: Final = 12
+SHORTEST = 0.05
+"""Seconds below which there is nothing to describe."""
+
+FRAME_FEATURES: Final = (
+    "rms",
+    "rms_db",
+    "centroid",
+    "bandwidth",
+    "rolloff",
+    "zcr",
+    "chroma",
+    "mfcc",
+    "mel",
+    "mel_db",
+)
+
+
+def check_samples(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return ``samples`` as float32 if they can be described.
+
+    Raises:
+        AudioError: If they are not one-dimensional, too short, silent or not numbers.
+        ValueError: If ``sample_rate`` is not positive.
+    """
+    if sample_rate <= 0:
+        raise ValueError(f"The sample rate must be above 0 Hz, not {sample_rate}")
+    samples = np.asarray(samples, dtype=np.float32)
+    if samples.ndim != 1:
+        raise AudioError("samples", f"shape {samples.shape}; average the channels first")
+    if len(samples) < SHORTEST * sample_rate:
+        seconds = len(samples) / sample_rate
+        raise AudioError("samples", f"{seconds:.3f} s are too short; give {SHORTEST} s or more")
+    if not np.isfinite(samples).all():
+        raise AudioError("samples", "hold values that are no numbers (NaN or infinite)")
+    if np.abs(samples).max() < SILENCE:
+        raise AudioError("samples", f"silent: no sample exceeds {SILENCE:g}")
+    return samples
+
+
+def _framed(samples: np.ndarray, *, mode: str) -> np.ndarray:
+    """View centred frames, shape ``(n_frames, WINDOW)``."""
+    padded = np.pad(samples, WINDOW // 2, mode=mode)  # type: ignore[call-overload]
+    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+
+
+def _rms(frames: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.einsum("ij,ij->i", frames, frames) / WINDOW)
+
+
+def trim_silence(samples: np.ndarray, top_db: float) -> np.ndarray:
+    """Cut what is ``top_db`` below the loudest frame from both ends, as ``librosa.effects.trim``.
+
+    Args:
+        samples: Shape ``(n_samples,)``.
+        top_db: Threshold below the loudest frame, in dB.
+    """
+    rms = _rms(_framed(samples, mode="constant"))
+    loud = np.flatnonzero(rms > rms.max() * 10 ** (-top_db / 20))
+    return samples[loud[0] * HOP : (loud[-1] + 1) * HOP]
+
+
+@lru_cache(maxsize=8)
+def _mel_bank(sample_rate: int) -> np.ndarray:
+    bank = librosa.filters.mel(sr=sample_rate, n_fft=WINDOW, n_mels=N_MELS)
+    return np.ascontiguousarray(bank.T)
+
+
+@lru_cache(maxsize=8)
+def _chroma_bank(sample_rate: int) -> np.ndarray:
+    bank = librosa.filters.chroma(sr=sample_rate, n_fft=WINDOW, tuning=0.0, n_chroma=N_CHROMA)
+    return np.ascontiguousarray(bank.T.astype(np.float32))
+
+
+@lru_cache(maxsize=8)
+def _frequencies(sample_rate: int) -> np.ndarray:
+    return np.fft.rfftfreq(WINDOW, 1 / sample_rate).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _hann() -> np.ndarray:
+    return librosa.filters.get_window("hann", WINDOW, fftbins=True).astype(np.float32)
+
+
+def _crossings(samples: np.ndarray) -> np.ndarray:
+    """Zero-crossing rate: crossings inside each frame are a difference of one running count."""
+    padded = np.pad(samples, WINDOW // 2, mode="edge")
+    padded[np.abs(padded) <= 1e-10] = 0
+    negative = np.signbit(padded)
+    count = np.concatenate([[0], np.cumsum(negative[1:] != negative[:-1])])
+    starts = np.arange(0, len(padded) - WINDOW + 1, HOP)
+    return ((count[starts + WINDOW - 1] - count[starts]) / WINDOW).astype(np.float32)
+
+
+def _shape(magnitude: np.ndarray, frequencies: np.ndarray) -> dict[str, np.ndarray]:
+    """Centroid, bandwidth and roll-off of magnitudes ``(n_frames, n_bins)``, in Hz."""
+    total = magnitude.sum(axis=1)
+    safe = np.maximum(total, np.finfo(np.float32).tiny)
+    centroid = magnitude @ frequencies / safe
+    deviation = frequencies - centroid[:, np.newaxis]
+    variance = np.einsum("ij,ij,ij->i", magnitude, deviation, deviation) / safe
+    running = np.cumsum(magnitude, axis=1)
+    rolloff = frequencies[(running >= 0.85 * running[:, -1:]).argmax(axis=1)]
+    return {"centroid": centroid, "bandwidth": np.sqrt(variance), "rolloff": rolloff}
+
+
+def frame_features(
+    samples: np.ndarray, sample_rate: int, *, n_mfcc: int = 40
+) -> dict[str, np.ndarray]:
+    """Describe every frame.
+
+    Args:
+        samples: Shape ``(n_samples,)``.
+        sample_rate: Rate in Hz.
+        n_mfcc: Number of MFCC coefficients.
+
+    Returns:
+        For each of :data:`FRAME_FEATURES` an array ``(n_frames, n_coefficients)``, float32:
+        frequencies in Hz, ``rms`` in full scale, ``*_db`` in dB of full scale, ``mel`` in power.
+    """
+    frames = _framed(samples, mode="constant")
+    spectrum = scipy.fft.rfft(frames * _hann(), axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    mel = power @ _mel_bank(sample_rate)
+    mel_db = librosa.power_to_db(mel)
+    chroma = power @ _chroma_bank(sample_rate)
+    largest = chroma.max(axis=1, keepdims=True)
+    chroma /= np.where(largest > np.finfo(np.float32).tiny, largest, 1)
+    rms = _rms(frames)
+    single = {
+        "rms": rms,
+        "rms_db": librosa.amplitude_to_db(rms, amin=1e-5, top_db=None),
+        "zcr": _crossings(samples),
+        **_shape(np.sqrt(power), _frequencies(sample_rate)),
+    }
+    return {name: values[:, np.newaxis] for name, values in single.items()} | {
+        "chroma": chroma,
+        "mfcc": scipy.fft.dct(mel_db, type=2, norm="ortho", axis=1)[:, :n_mfcc],
+        "mel": mel,
+        "mel_db": mel_db,
+    }

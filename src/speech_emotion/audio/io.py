@@ -1,0 +1,90 @@
+"""Decode sound files into one-channel float32 samples."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+
+__all__ = ["SILENCE", "AudioError", "load_audio", "read_samples"]
+
+SILENCE = 1e-4
+"""Peak amplitude below which a recording is silent: 16-bit sound has steps of 3e-5."""
+
+LFS_POINTER = b"version https://git-lfs"
+
+
+class AudioError(ValueError):
+    """A sound cannot be used.
+
+    Attributes:
+        source: Path of the file, or what the samples are.
+        reason: What is wrong and what helps.
+    """
+
+    def __init__(self, source: object, reason: str):
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+
+def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050) -> np.ndarray:
+    """Decode a sound file, whatever its suffix says it is.
+
+    Channels are averaged. Loudness is kept: it carries emotion.
+
+    Args:
+        path: Path of the file, or an open binary file.
+        sample_rate: Rate to resample to, in Hz (soxr, high quality).
+
+    Returns:
+        Samples, shape ``(n_samples,)``, float32, full scale at ±1.
+
+    Raises:
+        AudioError: If the file is missing, empty, a Git-LFS pointer, unreadable, silent, or holds
+            samples that are not numbers.
+        ValueError: If ``sample_rate`` is not positive.
+    """
+    if sample_rate <= 0:
+        raise ValueError(f"The sample rate must be above 0 Hz, not {sample_rate}")
+    samples, native_rate = read_samples(path)
+    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    if (peak := float(np.abs(mono).max())) < SILENCE:
+        raise AudioError(path, f"silent: the peak amplitude is {peak:.1g}; record it again")
+    if native_rate == sample_rate:
+        return np.ascontiguousarray(mono)
+    return soxr.resample(mono, native_rate, sample_rate, quality="HQ")
+
+
+def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, int]:
+    """Decode a sound file as it is: samples ``(n_samples, n_channels)`` float32, and the rate.
+
+    Raises:
+        AudioError: If the file is missing, empty, a Git-LFS pointer, unreadable, or holds samples
+            that are not numbers.
+    """
+    if isinstance(path, str | os.PathLike):
+        _check_file(Path(path))
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
+    if len(samples) == 0:
+        raise AudioError(path, "holds no samples; replace it by an intact copy")
+    if not np.isfinite(samples).all():
+        raise AudioError(path, "holds samples that are no numbers (NaN or infinite); convert it")
+    return samples, int(rate)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise AudioError(path, "no such file")
+    if path.stat().st_size == 0:
+        raise AudioError(path, "empty file (0 bytes); replace it by an intact copy")
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise AudioError(path, "a Git-LFS pointer, not the recording; run `git lfs pull`")

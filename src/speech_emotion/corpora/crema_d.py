@@ -1,0 +1,84 @@
+"""CREMA-D: Crowd-sourced emotional multimodal actors dataset (Cao et al., 2014)."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from functools import lru_cache
+from pathlib import Path
+
+from speech_emotion.corpora.base import UNSPECIFIED, Annotation, Corpus, UnknownName
+
+__all__ = ["CREMA_D", "DEMOGRAPHICS", "read_sexes"]
+
+DEMOGRAPHICS = "VideoDemographics.csv"
+EMOTIONS = {
+    "ANG": "anger",
+    "DIS": "disgust",
+    "FEA": "fear",
+    "HAP": "happy",
+    "NEU": "neutral",
+    "SAD": "sad",
+}
+LEVELS = {"XX": UNSPECIFIED, "X": UNSPECIFIED, "LO": "low", "MD": "medium", "HI": "high"}
+SENTENCES = frozenset(
+    ["IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI"]
+)
+SEXES = {"male": "male", "female": "female"}
+
+logger = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=8)
+def read_sexes(folder: Path) -> dict[str, str]:
+    """Read the sex of every speaker from ``VideoDemographics.csv`` at or below ``folder``.
+
+    Where it is missing, that is said and all speakers count as ``unknown``.
+    """
+    found = sorted(folder.rglob(DEMOGRAPHICS))
+    if not found:
+        logger.warning(
+            "%s holds no %s: the speakers' sex stays unknown. Copy the file from the corpus.",
+            folder,
+            DEMOGRAPHICS,
+        )
+        return {}
+    with found[0].open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        return {row["ActorID"]: SEXES.get(row["Sex"].lower(), "unknown") for row in rows}
+
+
+def parse(path: Path) -> Annotation:
+    """Read ``1001_DFA_ANG_XX``: speaker, sentence, emotion, level.
+
+    The speaker's sex is not in the name, see :func:`read_sexes`.
+
+    Raises:
+        UnknownName: If a field is missing or unknown.
+    """
+    fields = path.stem.upper().split("_")
+    if len(fields) != 4 or not (fields[0].isdigit() and len(fields[0]) == 4):
+        raise UnknownName(f"name {path.stem!r} is not 1001_DFA_ANG_XX; rename or remove it")
+    speaker, sentence, emotion, level = fields
+    if emotion not in EMOTIONS:
+        raise UnknownName(f"unknown emotion code {emotion!r}; known are {', '.join(EMOTIONS)}")
+    if level not in LEVELS or sentence not in SENTENCES:
+        raise UnknownName(f"unknown sentence {sentence!r} or level {level!r}; rename or remove it")
+    return Annotation(
+        key="_".join(fields),
+        speaker=speaker,
+        sex="unknown",
+        emotion=EMOTIONS[emotion],
+        intensity=LEVELS[level],
+        statement=sentence,
+    )
+
+
+CREMA_D = Corpus(
+    name="crema_d",
+    title="CREMA-D (crowd-sourced emotional multimodal actors dataset)",
+    layout="crema_d/AudioWAV/1001_DFA_ANG_XX.wav and crema_d/VideoDemographics.csv",
+    source="github.com/CheyneyComputerScience/CREMA-D, with Git LFS",
+    licence="ODbL 1.0",
+    parse=parse,
+)

@@ -1,0 +1,282 @@
+"""Ingestion: find the recordings of all corpora, read their names, measure and compare them.
+
+Every recording ends in exactly one of two tables: the utterances or the rejected files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import librosa
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from tqdm import tqdm
+
+from speech_emotion.audio import SILENCE, AudioError, read_samples
+from speech_emotion.corpora.base import Corpus, UnknownName
+from speech_emotion.corpora.crema_d import CREMA_D, read_sexes
+from speech_emotion.corpora.labels import check_label_set, label_of
+from speech_emotion.corpora.ravdess import RAVDESS
+from speech_emotion.corpora.savee import SAVEE
+from speech_emotion.corpora.schema import UTTERANCES
+from speech_emotion.corpora.tess import TESS
+
+__all__ = ["CORPORA", "SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "ingest"]
+
+CORPORA: Final[dict[str, Corpus]] = {
+    corpus.name: corpus for corpus in (RAVDESS, TESS, SAVEE, CREMA_D)
+}
+SUFFIXES: Final = frozenset({".wav", ".flac", ".mp3", ".ogg"})
+SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
+"""A file of this name beside or inside the corpus folders marks everything there as synthetic."""
+
+logger = logging.getLogger(__name__)
+
+
+class CorporaNotFound(FileNotFoundError):
+    """No corpus was found where it was looked for."""
+
+
+class CorporaSettings(BaseModel):
+    """Which corpora are read and how their emotions are called.
+
+    Attributes:
+        select: Corpora to read, as a list or as ``a;b``; ``None`` for all that are there.
+        label_set: Name of the label set in use.
+        label_sets: For each set and label the emotions that it takes in, as corpora name them.
+        trim_db: Silence so far below the loudest frame counts as trimmed.
+        shortest: Recordings of fewer seconds are rejected.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    select: list[str] | None = None
+    label_set: str = "seven"
+    label_sets: dict[str, dict[str, list[str]]]
+    trim_db: float = Field(30.0, gt=0)
+    shortest: float = Field(0.2, gt=0)
+
+    @field_validator("select", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        # Kedro's --params cannot carry lists.
+        return [name.strip() for name in value.split(";")] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _known(self) -> CorporaSettings:
+        check_label_set(self.label_set, self.label_sets)
+        for name in self.select or []:
+            if name not in CORPORA:
+                raise ValueError(f"no corpus {name!r}; write some of: {', '.join(CORPORA)}")
+        return self
+
+
+def ingest(
+    root: Path, settings: CorporaSettings, *, n_jobs: int = -1, progress: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List the usable utterances of all corpora below ``root``.
+
+    Args:
+        root: Folder with the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``, or some.
+        settings: Selection, label set and thresholds.
+        n_jobs: Processes that decode; the result does not depend on it.
+        progress: Show a progress bar.
+
+    Returns:
+        Utterances, see :data:`speech_emotion.corpora.UTTERANCES`, sorted by ``utterance_id``, and
+        rejected files with ``path`` and ``reason``.
+
+    Raises:
+        CorporaNotFound: If there is no recording of any selected corpus, with what to do.
+    """
+    root = Path(root)
+    files = pd.DataFrame(
+        [
+            {
+                "corpus": corpus.name,
+                "path": path.absolute().as_posix(),
+                **_annotate(corpus, path, folder),
+            }
+            for corpus, folder in _corpus_folders(root, settings)
+            for path in _recordings(folder)
+        ]
+    )
+    if files.empty:
+        raise CorporaNotFound(_how_to_get_corpora(root))
+    files["label"] = files["emotion"].map(label_of(settings.label_sets[settings.label_set]))
+    _reject(
+        files,
+        files["label"].isna(),
+        "emotion " + files["emotion"].map(repr) + f" is not in label set {settings.label_set!r}",
+    )
+    files = _with_measures(files, settings, n_jobs=n_jobs, progress=progress)
+    files["synthetic"] = (root / SYNTHETIC_MARK).exists()
+    _reject_copies(files)
+    usable = files["reason"].isna()
+    rejected = files.loc[~usable, ["path", "reason"]].sort_values("path", ignore_index=True)
+    columns = list(UTTERANCES.columns)
+    utterances = files.loc[usable, columns].sort_values("utterance_id", ignore_index=True)
+    whole = ["sample_rate", "channels", "n_samples", "n_samples_trimmed"]
+    utterances = utterances.astype(dict.fromkeys(whole, int))
+    _report(utterances, rejected)
+    if utterances.empty:
+        raise CorporaNotFound(
+            f"None of the {len(rejected)} recordings below {root} is usable; the first: "
+            f"{rejected['path'][0]}: {rejected['reason'][0]}"
+        )
+    return utterances, rejected
+
+
+def _corpus_folders(root: Path, settings: CorporaSettings) -> Iterator[tuple[Corpus, Path]]:
+    folders = {}
+    if root.is_dir():
+        folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
+    for name in settings.select or CORPORA:
+        corpus = CORPORA[name]
+        if name in folders:
+            yield corpus, folders[name]
+        else:
+            logger.warning(
+                "%s is not in %s and is skipped. Expected: %s. Get it from: %s",
+                corpus.title,
+                root,
+                corpus.layout,
+                corpus.source,
+            )
+
+
+def _recordings(folder: Path) -> list[Path]:
+    """All sound files at any depth, each once; hidden files are none."""
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not found:
+        logger.warning("%s holds no %s files", folder, ", ".join(sorted(SUFFIXES)))
+    return found
+
+
+def _annotate(corpus: Corpus, path: Path, folder: Path) -> dict[str, Any]:
+    try:
+        annotation = corpus.parse(path)
+    except UnknownName as error:
+        return {"reason": str(error)}
+    facts = asdict(annotation)
+    key, speaker = facts.pop("key"), facts.pop("speaker")
+    if corpus is CREMA_D:
+        facts["sex"] = read_sexes(folder).get(speaker, "unknown")
+    return facts | {
+        "utterance_id": f"{corpus.name}:{key}",
+        "speaker": f"{corpus.name}_{speaker}",
+        "reason": None,
+    }
+
+
+def _reject(files: pd.DataFrame, where: pd.Series, reasons: Any) -> None:
+    """Note reasons; the first reason of a file stays."""
+    fresh = where & files["reason"].isna()
+    files.loc[fresh, "reason"] = reasons[fresh] if isinstance(reasons, pd.Series) else reasons
+
+
+def _with_measures(
+    files: pd.DataFrame, settings: CorporaSettings, *, n_jobs: int, progress: bool
+) -> pd.DataFrame:
+    usable = files.loc[files["reason"].isna(), "path"]
+    jobs = (delayed(_measure)(path, settings.trim_db, settings.shortest) for path in usable)
+    decoded = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    bar = tqdm(decoded, total=len(usable), desc="Reading recordings", disable=not progress)
+    measures = pd.DataFrame(list(bar), index=usable.index).reindex(columns=[*MEASURES, "unusable"])
+    files = files.join(measures)
+    _reject(files, files["unusable"].notna(), files["unusable"])
+    return files.drop(columns="unusable")
+
+
+MEASURES: Final = (
+    "sample_rate",
+    "channels",
+    "n_samples",
+    "seconds",
+    "n_samples_trimmed",
+    "peak",
+    "rms",
+    "content_hash",
+)
+
+
+def _measure(path: str, trim_db: float, shortest: float) -> dict[str, Any]:
+    try:
+        samples, rate = read_samples(path)
+    except AudioError as error:
+        return {"unusable": error.reason}
+    mono = samples.mean(axis=1)
+    peak = float(np.abs(mono).max())
+    seconds = len(mono) / rate
+    if peak < SILENCE:
+        return {"unusable": f"silent: the peak amplitude is {peak:.1g}, below {SILENCE:g}"}
+    if seconds < shortest:
+        return {"unusable": f"{seconds:.3f} s are too short; corpora.shortest is {shortest} s"}
+    trimmed, _ = librosa.effects.trim(mono, top_db=trim_db)
+    digest = hashlib.sha256(f"{rate} {samples.shape}".encode())
+    digest.update(samples.tobytes())
+    values = (
+        rate,
+        samples.shape[1],
+        len(mono),
+        seconds,
+        len(trimmed),
+        peak,
+        float(np.sqrt(np.mean(np.square(mono, dtype=np.float64)))),
+        digest.hexdigest(),
+    )
+    return dict(zip(MEASURES, values, strict=True))
+
+
+def _reject_copies(files: pd.DataFrame) -> None:
+    """Keep equal audio once if its copies agree on label and speaker, and else not at all."""
+    usable = files[files["reason"].isna()].sort_values(["utterance_id", "path"])
+    for _, copies in usable.groupby("content_hash", sort=False):
+        if len(copies) == 1:
+            continue
+        if copies["label"].nunique() > 1 or copies["speaker"].nunique() > 1:
+            said = ", ".join(
+                f"{Path(row.path).name} ({row.speaker}, {row.label})" for row in copies.itertuples()
+            )
+            reason = f"equal audio under different labels or speakers: {said}"
+            _reject(files, files.index.isin(copies.index), reason)
+        else:
+            reason = f"duplicate of {copies['path'].iloc[0]} (equal audio)"
+            _reject(files, files.index.isin(copies.index[1:]), reason)
+    usable = files[files["reason"].isna()].sort_values(["utterance_id", "path"])
+    for _, takes in usable.groupby("utterance_id", sort=False):
+        reason = f"second recording of the utterance {takes['path'].iloc[0]}; remove one"
+        _reject(files, files.index.isin(takes.index[1:]), reason)
+
+
+def _report(utterances: pd.DataFrame, rejected: pd.DataFrame) -> None:
+    counts = utterances.groupby("corpus")["speaker"].agg(["size", "nunique"])
+    said = ", ".join(
+        f"{corpus}: {row['size']} of {row['nunique']} speakers" for corpus, row in counts.iterrows()
+    )
+    logger.info("%d utterances (%s), %d rejected files", len(utterances), said, len(rejected))
+    if utterances["synthetic"].any():
+        logger.warning(
+            "These utterances are SYNTHETIC: no figure computed on them is about real speech"
+        )
+
+
+def _how_to_get_corpora(root: Path) -> str:
+    lines = [f"No corpus was found below {root.absolute()}. Expected are one or more of:"]
+    lines += [f"  {corpus.layout}\n    from {corpus.source}" for corpus in CORPORA.values()]
+    lines.append(
+        "Give their folder with --params corpora_dir=PATH, or fetch the free ones with "
+        "`kedro run --env full --pipeline download`."
+    )
+    return "\n".join(lines)

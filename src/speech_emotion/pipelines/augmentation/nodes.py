@@ -1,0 +1,45 @@
+"""Nodes of augmentation: which variants there will be, and what the transforms do."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from speech_emotion.audio import AugmentationSettings, augment, load_audio, plan_augmentation
+from speech_emotion.datasets import Sound
+from speech_emotion.models import TRAIN
+from speech_emotion.reporting.pictures import augmentation_picture
+
+RATE = 22050
+
+
+def plan_variants(
+    utterances: pd.DataFrame, splits: pd.DataFrame, settings: AugmentationSettings
+) -> pd.DataFrame:
+    """Plan variants of the training utterances of each protocol, and of no others."""
+    plans = []
+    for protocol, part in splits[splits["split"] == TRAIN].groupby("protocol", sort=True):
+        plan = plan_augmentation(part["utterance_id"], settings)
+        plan.insert(0, "protocol", protocol)
+        plans.append(plan)
+    plan = pd.concat(plans, ignore_index=True)
+    return plan[plan["utterance_id"].isin(utterances["utterance_id"])]
+
+
+def draw_examples(
+    utterances: pd.DataFrame, plan: pd.DataFrame
+) -> tuple[dict[str, Sound], Figure]:
+    """Take one utterance for each transform, before and after: to hear and to see."""
+    paths = utterances.set_index("utterance_id")["path"]
+    examples = {}
+    sounds: dict[str, Sound] = {}
+    for transform, rows in plan.groupby("transform", sort=True):
+        row = rows.iloc[0]
+        before = load_audio(paths[row["utterance_id"]], RATE)
+        after = augment(
+            before, RATE, transform=str(transform), value=row["value"], seed=row["seed"]
+        )
+        examples[f"{transform} {row['value']:.2f} · {row['utterance_id']}"] = (before, after)
+        sounds[f"{transform}_before"] = Sound(before, RATE)
+        sounds[f"{transform}_after"] = Sound(after, RATE)
+    return sounds, augmentation_picture(examples, RATE)

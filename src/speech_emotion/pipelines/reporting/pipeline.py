@@ -1,0 +1,2 @@
+from kedro.pipeline import Pipeline
+def create_pipeline(): return Pipeline([])
