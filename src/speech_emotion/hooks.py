@@ -13,10 +13,10 @@ import pandas as pd
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
 
 __all__ = ["SummaryHooks", "TrackingHooks"]
 
+FIGURES_OF_CANDIDATE = ".figures"
 FIGURES = ["accuracy", "uar", "uar_low", "uar_high", "macro_f1", "fit_seconds", "predict_ms"]
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
@@ -33,6 +33,7 @@ class TrackingHooks:
 
     def __init__(self) -> None:
         self._run_id: str | None = None
+        self._catalog: DataCatalog | None = None
         self._tracked: set[str] = set()
 
     @hook_impl
@@ -44,6 +45,7 @@ class TrackingHooks:
 
         active = mlflow.active_run()
         self._run_id = active.info.run_id if active else None
+        self._catalog = catalog
         self._tracked = set()
         if self._run_id is None:
             return
@@ -56,28 +58,34 @@ class TrackingHooks:
                     client.log_param(self._run_id, key, str(value)[:500])
 
     @hook_impl
-    def after_node_run(self, node: Node, catalog: DataCatalog) -> None:
-        """Describe the utterances once they are known, and each candidate when it is scored."""
-        self._track("utterances", catalog)
-        if "candidate" in node.tags and f"{node.namespace}.figures" in node.outputs:
-            self._track(str(node.namespace), catalog)
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Describe new utterances, and each candidate once it is scored."""
+        if dataset_name == "utterances" or dataset_name.endswith(FIGURES_OF_CANDIDATE):
+            self._track(dataset_name)
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Track what a parallel runner left."""
-        self._track("utterances", catalog)
-        for output in sorted(pipeline.all_outputs()):
-            if output.endswith(".figures"):
-                self._track(output.removesuffix(".figures"), catalog)
+    def after_dataset_loaded(self, dataset_name: str) -> None:
+        """Describe the utterances of a run that does not ingest."""
+        if dataset_name == "utterances":
+            self._track(dataset_name)
 
-    def _track(self, what: str, catalog: DataCatalog) -> None:
-        if self._run_id is None or what in self._tracked:
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Track what a parallel runner left."""
+        for name in sorted(pipeline.all_outputs()):
+            if name == "utterances" or name.endswith(FIGURES_OF_CANDIDATE):
+                self._track(name)
+
+    def _track(self, dataset_name: str) -> None:
+        if self._run_id is None or self._catalog is None or dataset_name in self._tracked:
             return
-        if what == "utterances" and catalog.exists("utterances"):
-            _describe_utterances(self._run_id, catalog.load("utterances"))
-        elif what != "utterances" and len(catalog.load(f"{what}.figures")):
-            _log_candidate(self._run_id, what, catalog)
-        self._tracked.add(what)
+        self._tracked.add(dataset_name)
+        table = self._catalog[dataset_name].load()  # past the hooks: this is no step of the run
+        if dataset_name == "utterances":
+            _describe_utterances(self._run_id, table)
+        elif len(table):
+            family = dataset_name.removesuffix(FIGURES_OF_CANDIDATE)
+            _log_candidate(self._run_id, family, self._catalog)
 
 
 def _describe_utterances(run_id: str, utterances: pd.DataFrame) -> None:

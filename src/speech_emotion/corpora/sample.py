@@ -36,6 +36,23 @@ WORDS: Final = [
     "bought",
     "burn",
 ]
+SAVEE_CODES: Final = {
+    "a": "angry",
+    "d": "disgust",
+    "f": "fearful",
+    "h": "happy",
+    "n": "neutral",
+    "sa": "sad",
+    "su": "surprised",
+}
+CREMA_D_CODES: Final = {
+    "ANG": "angry",
+    "DIS": "disgust",
+    "FEA": "fearful",
+    "HAP": "happy",
+    "NEU": "neutral",
+    "SAD": "sad",
+}
 POINTER: Final = (
     "version https://git-lfs.github.com/spec/v1\n"
     "oid sha256:0000000000000000000000000000000000000000000000000000000000000000\n"
@@ -94,17 +111,14 @@ def sample_recordings(settings: SampleSettings) -> Iterator[_Recording]:
                 path = f"tess/{folder}/{voice}_{word}_{code}.wav"
                 emotion = codes.get(code, code)
                 yield _Recording(path, 24414, Speaker(f"tess {voice}", "female"), emotion, word)
-    codes = dict(a="angry", d="disgust", f="fearful", h="happy", n="neutral", sa="sad")
-    codes["su"] = "surprised"
     for initials in ("DC", "JE", "JK", "KL")[: settings.savee_speakers]:
-        for code, emotion in codes.items():
+        for code, emotion in SAVEE_CODES.items():
             for sentence in range(1, settings.savee_sentences + 1):
                 path = f"savee/AudioData/{initials}/{code}{sentence:02d}.wav"
                 speaker = Speaker(f"savee {initials}", "male")
                 yield _Recording(path, 44100, speaker, emotion, f"savee {sentence}")
-    codes = dict(ANG="angry", DIS="disgust", FEA="fearful", HAP="happy", NEU="neutral", SAD="sad")
     for number in range(1001, 1001 + settings.crema_d_speakers):
-        for code, emotion in codes.items():
+        for code, emotion in CREMA_D_CODES.items():
             for sentence in sorted(crema_d.SENTENCES)[: settings.crema_d_sentences]:
                 path = f"crema_d/AudioWAV/{number}_{sentence}_{code}_XX.wav"
                 yield _Recording(

@@ -6,6 +6,7 @@ from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.estimator import EstimatorDataset
 from speech_emotion.datasets.predictor import PredictorDataset
 from speech_emotion.datasets.registry import Registration, RegistryDataset
+from speech_emotion.datasets.shards import ShardsDataset
 
 __all__ = [
     "ArrayDataset",
@@ -15,5 +16,6 @@ __all__ = [
     "PredictorDataset",
     "Registration",
     "RegistryDataset",
+    "ShardsDataset",
     "Sound",
 ]

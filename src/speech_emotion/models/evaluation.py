@@ -151,7 +151,7 @@ def fit_estimator(
         watched: Examples whose loss a network writes down an epoch, without learning from them.
     """
     estimator = family_named(candidate.family).build(seed=settings.seed, n_jobs=settings.n_jobs)
-    estimator.set_params(**candidate.fixed, **parameters)
+    estimator.set_params(**(candidate.fixed | parameters))
     options: dict[str, Any] = {}
     if isinstance(estimator, Conv1DClassifier) and watched is not None:
         options["validation"] = (watched.inputs, watched.codes)

@@ -26,9 +26,7 @@ def plan_variants(
     return plan[plan["utterance_id"].isin(utterances["utterance_id"])]
 
 
-def draw_examples(
-    utterances: pd.DataFrame, plan: pd.DataFrame
-) -> tuple[dict[str, Sound], Figure]:
+def draw_examples(utterances: pd.DataFrame, plan: pd.DataFrame) -> tuple[dict[str, Sound], Figure]:
     """Take one utterance for each transform, before and after: to hear and to see."""
     paths = utterances.set_index("utterance_id")["path"]
     examples = {}

@@ -18,7 +18,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 draw_examples,
                 ["utterances", "augmentation_plan"],
-                ["augmentation_sounds", "augmentation_picture"],
+                ["augmentation_sounds", "augmentation_picture@figure"],
                 name="draw_augmentation_examples",
             ),
         ],

@@ -1,2 +1,94 @@
-from kedro.pipeline import Pipeline
-def create_pipeline(): return Pipeline([])
+"""Predictions and leaderboard → tables, figures, report and model card."""
+
+from kedro.pipeline import Node, Pipeline
+
+from speech_emotion.models import FAMILIES
+from speech_emotion.pipelines.reporting.nodes import (
+    break_down_models,
+    draw_comparison,
+    draw_sounds,
+    examine_champion,
+    gather_evidence,
+    measure_pca,
+    write_model_card,
+    write_report,
+)
+
+FIGURES = ("emotions", "leaderboard", "confusion", "breakdown", "tuning", "learning_curves", "pca")
+PICTURES = ("waveform", "mfcc", "augmentation")
+
+
+def create_pipeline() -> Pipeline:
+    """Report on a model selection."""
+    return Pipeline(
+        [
+            Node(
+                examine_champion,
+                ["predictions", "utterances", "choice", "params:selection"],
+                ["per_class", "breakdown", "confusion_figure", "breakdown_figure"],
+                name="examine_champion",
+            ),
+            Node(
+                break_down_models,
+                ["predictions", "utterances", "params:selection"],
+                "by_corpus",
+                name="break_down_models",
+            ),
+            Node(
+                measure_pca,
+                ["features", "splits", "utterances", "params:selection"],
+                ["pca_variance", "pca_figure"],
+                name="measure_pca",
+            ),
+            Node(
+                draw_comparison,
+                {
+                    "leaderboard": "leaderboard",
+                    "utterances": "utterances",
+                    "selection": "params:selection",
+                    "curves": "conv1d.learning_curves",
+                }
+                | {family: f"{family}.trials" for family in FAMILIES},
+                [
+                    "leaderboard_figure",
+                    "emotions_figure",
+                    "tuning_figure",
+                    "learning_curves_figure",
+                ],
+                name="draw_comparison",
+            ),
+            Node(
+                draw_sounds,
+                ["utterances", "params:features"],
+                ["waveform_picture@figure", "mfcc_picture@figure"],
+                name="draw_sounds",
+            ),
+            Node(
+                gather_evidence,
+                [
+                    "utterances",
+                    "rejected_audio",
+                    "rejected_features",
+                    "leaderboard",
+                    "per_class",
+                    "breakdown",
+                    "choice",
+                    "params:corpora",
+                    "params:features",
+                    "params:selection",
+                ],
+                "evidence",
+                name="gather_evidence",
+            ),
+            Node(
+                write_report,
+                {"evidence": "evidence", "sounds": "augmentation_sounds"}
+                | {name: f"{name}_figure" for name in FIGURES}
+                | {name: f"{name}_picture@image" for name in PICTURES},
+                "report",
+                name="write_report",
+            ),
+            Node(write_model_card, ["evidence"], "model_card", name="write_model_card"),
+        ],
+        tags="reporting",
+    )

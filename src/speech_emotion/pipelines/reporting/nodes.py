@@ -1,0 +1,220 @@
+"""Nodes of reporting: tables, figures, the report and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.figure import Figure
+from PIL.Image import Image
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from speech_emotion.audio import FeatureSettings, load_audio
+from speech_emotion.corpora import CORPORA, CorporaSettings
+from speech_emotion.datasets import Sound
+from speech_emotion.models import (
+    HELD_OUT,
+    TRAIN,
+    SelectionSettings,
+    breakdown_table,
+    class_table,
+)
+from speech_emotion.reporting import figures, pictures
+from speech_emotion.reporting.document import Evidence, html_report, model_card
+
+PACKAGES = (
+    "kedro",
+    "librosa",
+    "scikit-learn",
+    "xgboost-cpu",
+    "xgboost",
+    "keras",
+    "mlflow",
+    "optuna",
+)
+
+
+def _note(utterances: pd.DataFrame) -> str:
+    return " (SYNTHETIC sample corpus)" if utterances["synthetic"].any() else ""
+
+
+def _labels(utterances: pd.DataFrame) -> list[str]:
+    return sorted(utterances["label"].unique())
+
+
+def examine_champion(
+    predictions: pd.DataFrame,
+    utterances: pd.DataFrame,
+    choice: dict[str, Any],
+    selection: SelectionSettings,
+) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure, go.Figure]:
+    """Look at the champion on held-out speakers: by label, by corpus, sex and speaker."""
+    rows = predictions[
+        (predictions["model"] == choice["champion"])
+        & (predictions["protocol"] == selection.protocol)
+        & (predictions["evaluation"] == HELD_OUT)
+    ].merge(utterances[["utterance_id", "corpus", "sex", "speaker"]], on="utterance_id")
+    labels, note = _labels(utterances), _note(utterances)
+    breakdown = breakdown_table(rows, labels, resamples=selection.bootstrap)
+    named = f"{choice['champion']}, {selection.protocol}, {HELD_OUT}"
+    return (
+        class_table(rows, labels),
+        breakdown,
+        figures.confusion_figure(rows, labels, title=f"Confusion: {named}", note=note),
+        figures.breakdown_figure(breakdown, title=f"UAR by group: {named}", note=note),
+    )
+
+
+def break_down_models(
+    predictions: pd.DataFrame, utterances: pd.DataFrame, selection: SelectionSettings
+) -> pd.DataFrame:
+    """Score every model, protocol and evaluation on each corpus."""
+    rows = predictions.merge(utterances[["utterance_id", "corpus", "speaker"]], on="utterance_id")
+    labels = _labels(utterances)
+    keys = ["model", "protocol", "evaluation"]
+    parts = []
+    for names, part in rows.groupby(keys, sort=True):
+        table = breakdown_table(part, labels, by=("corpus",), resamples=selection.bootstrap)
+        parts.append(table.assign(**dict(zip(keys, names, strict=True))))
+    table = pd.concat(parts, ignore_index=True).drop(columns="by")
+    return table.rename(columns={"value": "corpus"})[
+        ["corpus", *keys, *table.columns.difference(["value", *keys], sort=False)]
+    ]
+
+
+def measure_pca(
+    features: pd.DataFrame,
+    splits: pd.DataFrame,
+    utterances: pd.DataFrame,
+    selection: SelectionSettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Fit the PCA of the MFCC block on training recordings, to see how much each component holds."""
+    training = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)][
+        "utterance_id"
+    ]
+    rows = features[features["utterance_id"].isin(training) & (features["variant"] == 0)]
+    block = StandardScaler().fit_transform(rows.filter(regex="^mfcc_"))
+    explained = PCA().fit(block).explained_variance_ratio_
+    variance = pd.DataFrame(
+        {
+            "component": np.arange(1, len(explained) + 1),
+            "explained": explained,
+            "cumulative": explained.cumsum(),
+        }
+    )
+    return variance, figures.pca_figure(variance, note=_note(utterances))
+
+
+def draw_comparison(
+    leaderboard: pd.DataFrame,
+    utterances: pd.DataFrame,
+    selection: SelectionSettings,
+    curves: pd.DataFrame,
+    **trials: pd.DataFrame,
+) -> tuple[go.Figure, go.Figure, go.Figure, go.Figure]:
+    """Draw the leaderboard, the label counts, the search and the learning curves."""
+    note = _note(utterances)
+    curves = curves[curves["protocol"] == selection.protocol]
+    searched = [table for table in trials.values() if len(table)]
+    return (
+        figures.leaderboard_figure(leaderboard, labels=len(_labels(utterances)), note=note),
+        figures.emotions_figure(utterances, note=note),
+        figures.tuning_figure(pd.concat(searched), note=note),
+        figures.learning_curves_figure(curves, note=note),
+    )
+
+
+def draw_sounds(utterances: pd.DataFrame, settings: FeatureSettings) -> tuple[Figure, Figure]:
+    """Draw a waveform and the MFCCs of one utterance a label, all of one speaker if possible."""
+    variety = utterances.groupby("speaker")["label"].nunique()
+    speaker = variety.sort_values(ascending=False, kind="stable").index[0]
+    ordered = utterances.assign(other=utterances["speaker"] != speaker).sort_values(
+        ["label", "other", "utterance_id"]
+    )
+    chosen = ordered.drop_duplicates("label").set_index("label")
+    examples = {
+        str(label): (load_audio(row["path"], settings.sample_rate), str(row["utterance_id"]))
+        for label, row in chosen.iterrows()
+    }
+    note, rate = _note(utterances), settings.sample_rate
+    return (
+        pictures.waveform_picture(examples, rate, note=note),
+        pictures.mfcc_picture(examples, rate, note=note),
+    )
+
+
+def gather_evidence(
+    utterances: pd.DataFrame,
+    rejected_audio: pd.DataFrame,
+    rejected_features: pd.DataFrame,
+    leaderboard: pd.DataFrame,
+    per_class: pd.DataFrame,
+    breakdown: pd.DataFrame,
+    choice: dict[str, Any],
+    corpora: CorporaSettings,
+    features: FeatureSettings,
+    selection: SelectionSettings,
+) -> Evidence:
+    """Bring together what the documents quote."""
+    counts = utterances.groupby("corpus")["speaker"].agg(["size", "nunique"])
+    return Evidence(
+        utterances=utterances,
+        rejected=pd.concat(
+            [rejected_audio, rejected_features[["path", "reason"]]], ignore_index=True
+        ),
+        leaderboard=leaderboard,
+        per_class=per_class,
+        breakdown=breakdown,
+        champion=choice["champion"],
+        members=choice["members"],
+        protocol=selection.protocol,
+        facts={
+            "label set": f"{corpora.label_set}: {', '.join(_labels(utterances))}",
+            "features": f"{features.feature_set}, {features.n_mfcc} MFCC, {features.sample_rate} Hz",
+            "selection": f"UAR by cross-validation under protocol {selection.protocol}",
+            "seed": str(selection.seed),
+            "versions": ", ".join(_versions()),
+        },
+        corpora=[
+            {
+                "title": CORPORA[str(name)].title,
+                "licence": "synthetic, free" if _note(utterances) else CORPORA[str(name)].licence,
+                "source": "made by this package"
+                if _note(utterances)
+                else CORPORA[str(name)].source,
+                "utterances": str(row["size"]),
+                "speakers": str(row["nunique"]),
+            }
+            for name, row in counts.iterrows()
+        ],
+    )
+
+
+def _versions() -> list[str]:
+    installed = {distribution.metadata["Name"] for distribution in metadata.distributions()}
+    return [f"{name} {metadata.version(name)}" for name in PACKAGES if name in installed]
+
+
+def write_report(
+    evidence: Evidence, sounds: dict[str, Callable[[], Sound]], **drawn: go.Figure | Image
+) -> str:
+    """Write the HTML report.
+
+    Args:
+        evidence: What it quotes.
+        sounds: Augmentation examples.
+        drawn: Plotly figures and pictures, by the names of their sections.
+    """
+    plots = {name: item for name, item in drawn.items() if isinstance(item, go.Figure)}
+    images = {name: item for name, item in drawn.items() if name not in plots}
+    return html_report(evidence, plots, images, {name: load() for name, load in sounds.items()})
+
+
+def write_model_card(evidence: Evidence) -> str:
+    """Write the model card."""
+    return model_card(evidence)

@@ -1,0 +1,122 @@
+"""The HTML report, in one file that needs nothing else, and the model card."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import soundfile
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from PIL.Image import Image
+
+__all__ = ["Evidence", "html_report", "model_card"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run knows about its data and its champion.
+
+    Attributes:
+        utterances: All utterances.
+        rejected: Columns ``path`` and ``reason``.
+        leaderboard: One row a model, protocol and evaluation.
+        per_class: Precision, recall, F1 and support of each label.
+        breakdown: Figures by corpus, sex and speaker.
+        champion: Name of the champion.
+        members: Model families it consists of.
+        protocol: Protocol that selected it.
+        facts: Further facts by name: settings, versions.
+        corpora: For each corpus present its title, licence and source.
+    """
+
+    utterances: pd.DataFrame
+    rejected: pd.DataFrame
+    leaderboard: pd.DataFrame
+    per_class: pd.DataFrame
+    breakdown: pd.DataFrame
+    champion: str
+    members: list[str]
+    protocol: str
+    facts: dict[str, str] = field(default_factory=dict)
+    corpora: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any utterance is synthetic."""
+        return bool(self.utterances["synthetic"].any())
+
+    def row(self, evaluation: str = "held-out", protocol: str | None = None) -> dict[str, Any]:
+        """Return the champion's line of the leaderboard; empty if the protocol was not compared."""
+        board = self.leaderboard
+        chosen = board[
+            (board["model"] == self.champion)
+            & (board["protocol"] == (protocol or self.protocol))
+            & (board["evaluation"] == evaluation)
+        ]
+        return chosen.iloc[0].to_dict() if len(chosen) else {}
+
+
+def html_report(
+    evidence: Evidence,
+    figures: dict[str, go.Figure],
+    pictures: dict[str, Image],
+    sounds: dict[str, tuple[np.ndarray, int]],
+) -> str:
+    """Write the report as one HTML file: scripts, pictures and sounds are inside.
+
+    Args:
+        evidence: Tables and facts.
+        figures: Plotly figures by section name.
+        pictures: Pictures by section name.
+        sounds: Samples and rate by name, to be heard from the page.
+    """
+    drawn = {
+        name: figure.to_html(
+            full_html=False, include_plotlyjs=number == 0, config={"responsive": True}
+        )
+        for number, (name, figure) in enumerate(figures.items())
+    }
+    return _template("report.html.j2").render(
+        evidence=evidence,
+        figures=drawn,
+        pictures={name: _png(picture) for name, picture in pictures.items()},
+        sounds={name: _wav(*sound) for name, sound in sounds.items()},
+    )
+
+
+def model_card(evidence: Evidence) -> str:
+    """Write the model card in Markdown: data, protocol, figures, limits and licences."""
+    return _template("model_card.md.j2").render(evidence=evidence)
+
+
+def _template(name: str) -> Any:
+    environment = Environment(
+        loader=FunctionLoader(
+            lambda file: files("speech_emotion.reporting").joinpath("templates", file).read_text()
+        ),
+        autoescape=name.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda value: "–" if pd.isna(value) else f"{value:.1%}"
+    environment.filters["decimal"] = lambda value: "–" if pd.isna(value) else f"{value:.2f}"
+    return environment.get_template(name)
+
+
+def _png(picture: Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _wav(samples: np.ndarray, sample_rate: int) -> str:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(samples, -1, 1), sample_rate, format="WAV", subtype="PCM_16")
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,234 @@
+"""Plotly figures of tables: each says its protocol, how many utterances and how many speakers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from speech_emotion.models import CROSS_VALIDATION, HELD_OUT, confusion
+
+__all__ = [
+    "breakdown_figure",
+    "confusion_figure",
+    "emotions_figure",
+    "leaderboard_figure",
+    "learning_curves_figure",
+    "pca_figure",
+    "tuning_figure",
+]
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+COLOURS: Final = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#56B4E9",
+    "#F0E442",
+    "#444",
+)
+PROTOCOL_COLOURS: Final = {"cold": "#0072B2", "random": "#D55E00"}
+
+
+def _finish(figure: go.Figure, title: str, subtitle: str, **layout: object) -> go.Figure:
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": title, "subtitle": {"text": subtitle}},
+        margin={"t": 100, "b": 60},
+        colorway=list(COLOURS),
+        **layout,
+    )
+    return figure
+
+
+def _counted(utterances: int, speakers: int, note: str) -> str:
+    return f"n = {utterances} utterances of {speakers} speakers{note}"
+
+
+def leaderboard_figure(leaderboard: pd.DataFrame, *, labels: int, note: str = "") -> go.Figure:
+    """Compare models by UAR, with 95 % intervals over speakers.
+
+    Args:
+        leaderboard: One row a model, protocol and evaluation.
+        labels: Number of labels, for the chance level.
+        note: Said in the subtitle.
+    """
+    figure = go.Figure()
+    order = leaderboard.groupby("model")["uar"].min().sort_values(ascending=False).index
+    for (protocol, evaluation), part in leaderboard.groupby(["protocol", "evaluation"]):
+        rows = part.set_index("model").reindex(order).dropna(subset="uar")
+        held_out = evaluation == HELD_OUT
+        figure.add_scatter(
+            x=list(rows.index),
+            y=rows["uar"],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": rows["uar_high"] - rows["uar"],
+                "arrayminus": rows["uar"] - rows["uar_low"],
+            },
+            mode="markers",
+            name=f"{protocol}, {evaluation}",
+            marker={
+                "color": PROTOCOL_COLOURS.get(str(protocol)),
+                "symbol": "circle" if held_out else "circle-open",
+                "size": 11,
+            },
+            offsetgroup=f"{protocol}{evaluation}",
+        )
+    figure.add_hline(y=1 / labels, line_dash="dot", annotation_text="chance")
+    counts = leaderboard[leaderboard["evaluation"] == HELD_OUT].iloc[0]
+    subtitle = "cold: no speaker is shared with training; random: speakers leak. Held out: "
+    subtitle += _counted(int(counts["n_utterances"]), int(counts["n_speakers"]), note)
+    figure.update_layout(scattermode="group", scattergap=0.5)
+    figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
+    return _finish(figure, "Models by unweighted average recall", subtitle)
+
+
+def confusion_figure(
+    predictions: pd.DataFrame, labels: Sequence[str], *, title: str, note: str = ""
+) -> go.Figure:
+    """Show which labels are taken for which: shares of each true label, counts in the cells.
+
+    Args:
+        predictions: Columns ``label``, ``prediction``, ``speaker`` of one model and protocol.
+        labels: Labels in their order.
+        title: Title, naming model, protocol and evaluation.
+        note: Said in the subtitle.
+    """
+    counts = confusion(labels, predictions["label"], predictions["prediction"])
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            x=list(labels),
+            y=list(labels),
+            zmin=0,
+            zmax=1,
+            colorscale="Blues",
+            text=[
+                [f"{share:.0%}<br>{count}" for share, count in zip(*row, strict=True)]
+                for row in zip(shares, counts, strict=True)
+            ],
+            texttemplate="%{text}",
+            colorbar={"tickformat": ".0%", "title": "share"},
+        )
+    )
+    figure.update_yaxes(autorange="reversed", title="true label")
+    figure.update_xaxes(title="predicted label")
+    counted = _counted(len(predictions), predictions["speaker"].nunique(), note)
+    return _finish(figure, title, counted, height=620, width=760)
+
+
+def emotions_figure(utterances: pd.DataFrame, *, note: str = "") -> go.Figure:
+    """Count the utterances of each label and corpus."""
+    counts = utterances.groupby(["corpus", "label"]).size().unstack(fill_value=0)
+    figure = go.Figure(
+        [
+            go.Bar(name=str(corpus), x=list(counts.columns), y=row.to_numpy())
+            for corpus, row in counts.iterrows()
+        ]
+    )
+    figure.update_yaxes(title="utterances")
+    counted = _counted(len(utterances), utterances["speaker"].nunique(), note)
+    return _finish(figure, "Utterances by label and corpus", counted, barmode="stack")
+
+
+def breakdown_figure(breakdown: pd.DataFrame, *, title: str, note: str = "") -> go.Figure:
+    """Show UAR by corpus, sex and speaker, with intervals where there are several speakers."""
+    figure = go.Figure()
+    for by, part in breakdown.groupby("by", sort=False):
+        rows = part.sort_values("uar", ascending=False)
+        figure.add_bar(
+            x=rows["value"],
+            y=rows["uar"],
+            name=str(by),
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": (rows["uar_high"] - rows["uar"]).fillna(0),
+                "arrayminus": (rows["uar"] - rows["uar_low"]).fillna(0),
+            },
+            customdata=rows[["n_utterances", "n_speakers"]],
+            hovertemplate="%{x}: %{y:.1%} of n = %{customdata[0]}, %{customdata[1]} speaker(s)",
+        )
+    figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
+    counts = breakdown[breakdown["by"] == breakdown["by"].iloc[0]]
+    counted = _counted(int(counts["n_utterances"].sum()), int(counts["n_speakers"].sum()), note)
+    return _finish(figure, title, counted)
+
+
+def learning_curves_figure(curves: pd.DataFrame, *, note: str = "") -> go.Figure:
+    """Draw a network's loss over epochs, in training and on the fold it did not see.
+
+    Args:
+        curves: Columns ``run``, ``epoch``, ``loss``, ``val_loss`` of one model and protocol.
+        note: Said in the subtitle.
+    """
+    figure = go.Figure()
+    for number, (run, rows) in enumerate(curves.groupby("run", sort=True)):
+        colour = COLOURS[number % len(COLOURS)]
+        for column, dash, name in (("loss", "solid", "training"), ("val_loss", "dot", "unseen")):
+            if rows[column].notna().any():
+                figure.add_scatter(
+                    x=rows["epoch"],
+                    y=rows[column],
+                    name=f"{run}, {name}",
+                    line={"color": colour, "dash": dash},
+                )
+    figure.update_xaxes(title="epoch")
+    figure.update_yaxes(title="cross-entropy", rangemode="tozero")
+    subtitle = f"{curves['run'].nunique()} trainings; the unseen fold is watched, not learnt{note}"
+    return _finish(figure, "Learning curves of the network", subtitle)
+
+
+def pca_figure(variance: pd.DataFrame, *, note: str = "") -> go.Figure:
+    """Draw the variance of the MFCC block that its principal components explain.
+
+    Args:
+        variance: Columns ``component``, ``explained``, ``cumulative``.
+        note: Said in the subtitle.
+    """
+    figure = go.Figure()
+    figure.add_bar(x=variance["component"], y=variance["explained"], name="component")
+    figure.add_scatter(x=variance["component"], y=variance["cumulative"], name="together")
+    figure.update_xaxes(title="principal component of the MFCC statistics")
+    figure.update_yaxes(title="explained variance", range=[0, 1.02], tickformat=".0%")
+    subtitle = f"{len(variance)} components, fitted on training utterances alone{note}"
+    return _finish(figure, "PCA of the MFCCs", subtitle)
+
+
+def tuning_figure(trials: pd.DataFrame, *, note: str = "") -> go.Figure:
+    """Draw the UAR of each trial and the best so far, model by model."""
+    figure = go.Figure()
+    for number, (model, rows) in enumerate(trials.groupby("model", sort=True)):
+        colour = COLOURS[number % len(COLOURS)]
+        done = rows[rows["state"] == "complete"]
+        pruned = rows[rows["state"] == "pruned"]
+        marks = {"color": colour}
+        figure.add_scatter(
+            x=done["trial"], y=done["uar"], mode="markers", marker=marks, name=str(model)
+        )
+        figure.add_scatter(
+            x=done["trial"],
+            y=done["uar"].cummax(),
+            line={"color": colour, "shape": "hv"},
+            name=f"{model}, best",
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=pruned["trial"],
+            y=pruned["uar"],
+            mode="markers",
+            marker=marks | {"symbol": "x-thin-open"},
+            name=f"{model}, pruned",
+            showlegend=False,
+        )
+    figure.update_xaxes(title="trial")
+    figure.update_yaxes(title="mean UAR over folds", tickformat=".0%")
+    subtitle = f"{CROSS_VALIDATION} on the folds of the selecting protocol; × was pruned{note}"
+    return _finish(figure, "Hyperparameter search", subtitle)
