@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from kedro.pipeline import Pipeline
 
 __all__ = ["SummaryHooks", "TrackingHooks"]
 
-FIGURES_OF_CANDIDATE = ".figures"
+FIGURES_OF_CANDIDATE = "_figures"
 FIGURES = ["accuracy", "uar", "uar_low", "uar_high", "macro_f1", "fit_seconds", "predict_ms"]
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
@@ -90,12 +91,16 @@ class TrackingHooks:
 
 def _describe_utterances(run_id: str, utterances: pd.DataFrame) -> None:
     import mlflow
+    from mlflow.data.pandas_dataset import from_pandas
     from mlflow.entities import DatasetInput, InputTag
 
     client = mlflow.MlflowClient()
     client.set_tag(run_id, "synthetic", str(bool(utterances["synthetic"].any())))
     client.set_tag(run_id, "corpora", ", ".join(sorted(utterances["corpus"].unique())))
-    described = mlflow.data.from_pandas(utterances, name="utterances", targets="label")
+    with warnings.catch_warnings():
+        # Whole numbers cannot be missing here, which is what MLflow warns of.
+        warnings.filterwarnings("ignore", message=".*integer column")
+        described = from_pandas(utterances, name="utterances", targets="label")
     context = InputTag("mlflow.data.context", "training")
     client.log_inputs(run_id, [DatasetInput(described._to_mlflow_entity(), [context])])
 
@@ -112,17 +117,17 @@ def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
     now = int(time.time() * 1000)
     metrics = [
         Metric(f"{row['protocol']}.{row['evaluation']}.{name}", float(row[name]), now, 0)
-        for _, row in catalog.load(f"{family}.figures").iterrows()
+        for _, row in catalog.load(f"{family}_figures").iterrows()
         for name in FIGURES
     ]
-    curves = catalog.load(f"{family}.learning_curves")
+    curves = catalog.load(f"{family}_learning_curves")
     for (protocol, epoch), row in curves.groupby(["protocol", "epoch"])[CURVES].mean().iterrows():
         metrics += [
             Metric(f"{protocol}.{name}", float(row[name]), now, int(epoch))
             for name in CURVES
             if pd.notna(row[name])
         ]
-    trials = catalog.load(f"{family}.trials")
+    trials = catalog.load(f"{family}_trials")
     metrics += [
         Metric("trial_uar", float(trial.uar), now, int(trial.trial))
         for trial in trials.itertuples()

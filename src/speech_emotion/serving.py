@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow
+import mlflow.models
 import pandas as pd
+from mlflow.pyfunc import PythonModel
 
 from speech_emotion.models.predictor import EmotionPredictor
 
 __all__ = ["EmotionModel"]
 
 
-class EmotionModel(mlflow.pyfunc.PythonModel):
+class EmotionModel(PythonModel):
     """Predict emotions from a table with a column ``audio`` of paths."""
 
     def load_context(self, context: Any) -> None:

@@ -8,8 +8,10 @@ machine, in any order, in any thread.
 from __future__ import annotations
 
 import hashlib
+import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import librosa
@@ -31,7 +33,7 @@ TELEPHONE_BAND: Final = (300.0, 3400.0)
 TELEPHONE_RATE: Final = 8000
 MU: Final = 255
 
-_random_state = threading.Lock()
+_global_random_state = threading.Lock()
 
 
 class UnknownTransform(ValueError):
@@ -87,53 +89,46 @@ class AugmentationSettings(BaseModel):
         return self
 
 
-def _noise(samples: np.ndarray, sample_rate: int, snr_db: float, seed: int) -> np.ndarray:
+def _noise(samples: np.ndarray, sample_rate: int, snr_db: float) -> np.ndarray:
     import audiomentations
 
     transform = audiomentations.AddGaussianSNR(min_snr_db=snr_db, max_snr_db=snr_db, p=1.0)
-    # It draws from NumPy's global state, which others use too: lend it our seed, then give it back.
-    with _random_state:
-        state = np.random.get_state()  # noqa: NPY002
-        np.random.seed(seed)  # noqa: NPY002
-        try:
-            return transform(samples, sample_rate)
-        finally:
-            np.random.set_state(state)  # noqa: NPY002
+    return transform(samples, sample_rate)
 
 
-def _pitch_shift(samples: np.ndarray, sample_rate: int, semitones: float, _: int) -> np.ndarray:
+def _pitch_shift(samples: np.ndarray, sample_rate: int, semitones: float) -> np.ndarray:
     import audiomentations
 
     transform = audiomentations.PitchShift(semitones, semitones, p=1.0)
     return transform(samples, sample_rate)
 
 
-def _time_stretch(samples: np.ndarray, sample_rate: int, rate: float, _: int) -> np.ndarray:
+def _time_stretch(samples: np.ndarray, sample_rate: int, rate: float) -> np.ndarray:
     import audiomentations
 
     transform = audiomentations.TimeStretch(rate, rate, leave_length_unchanged=False, p=1.0)
     return transform(samples, sample_rate)
 
 
-def _time_shift(samples: np.ndarray, sample_rate: int, share: float, _: int) -> np.ndarray:
+def _time_shift(samples: np.ndarray, sample_rate: int, share: float) -> np.ndarray:
     import audiomentations
 
     return audiomentations.Shift(share, share, rollover=False, p=1.0)(samples, sample_rate)
 
 
-def _trim(samples: np.ndarray, sample_rate: int, top_db: float, _: int) -> np.ndarray:
+def _trim(samples: np.ndarray, sample_rate: int, top_db: float) -> np.ndarray:
     import audiomentations
 
     return audiomentations.Trim(top_db=top_db, p=1.0)(samples, sample_rate)
 
 
-def _gain(samples: np.ndarray, sample_rate: int, gain_db: float, _: int) -> np.ndarray:
+def _gain(samples: np.ndarray, sample_rate: int, gain_db: float) -> np.ndarray:
     import audiomentations
 
     return audiomentations.Gain(gain_db, gain_db, p=1.0)(samples, sample_rate)
 
 
-def _telephone(samples: np.ndarray, sample_rate: int, _: float, __: int) -> np.ndarray:
+def _telephone(samples: np.ndarray, sample_rate: int, _: float) -> np.ndarray:
     """Narrow band: 300-3400 Hz, 8 kHz, µ-law in 8 bits (ITU-T G.711), back at the given rate."""
     import audiomentations
 
@@ -149,7 +144,7 @@ def _telephone(samples: np.ndarray, sample_rate: int, _: float, __: int) -> np.n
     return librosa.resample(decoded, orig_sr=TELEPHONE_RATE, target_sr=sample_rate)
 
 
-Transform = Callable[[np.ndarray, int, float, int], np.ndarray]
+Transform = Callable[[np.ndarray, int, float], np.ndarray]
 
 TRANSFORMS: Final[dict[str, tuple[Transform, float, float]]] = {
     "noise": (_noise, -20.0, 100.0),  # signal-to-noise ratio in dB
@@ -221,5 +216,20 @@ def augment(
         UnknownTransform: With the names that exist.
     """
     apply, _, _ = _transform_named(transform)
-    changed = apply(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, value, seed)
+    with _seeded(seed):
+        changed = apply(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, value)
     return np.asarray(changed, dtype=np.float32)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Lend audiomentations our seed: it draws from global states, which others use too."""
+    with _global_random_state:
+        numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -33,7 +34,7 @@ __all__ = [
     "sequence_shape",
 ]
 
-STATISTICS: Final = {"mean": np.mean, "std": np.std}
+STATISTICS: Final[dict[str, Callable[..., np.ndarray]]] = {"mean": np.mean, "std": np.std}
 FrameFeature = Literal[
     "rms", "rms_db", "centroid", "bandwidth", "rolloff", "zcr", "chroma", "mfcc", "mel", "mel_db"
 ]

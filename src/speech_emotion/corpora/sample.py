@@ -119,11 +119,10 @@ def sample_recordings(settings: SampleSettings) -> Iterator[_Recording]:
                 yield _Recording(path, 44100, speaker, emotion, f"savee {sentence}")
     for number in range(1001, 1001 + settings.crema_d_speakers):
         for code, emotion in CREMA_D_CODES.items():
-            for sentence in sorted(crema_d.SENTENCES)[: settings.crema_d_sentences]:
-                path = f"crema_d/AudioWAV/{number}_{sentence}_{code}_XX.wav"
-                yield _Recording(
-                    path, 16000, Speaker(f"crema_d {number}", _sex(number)), emotion, sentence
-                )
+            for spoken in sorted(crema_d.SENTENCES)[: settings.crema_d_sentences]:
+                path = f"crema_d/AudioWAV/{number}_{spoken}_{code}_XX.wav"
+                speaker = Speaker(f"crema_d {number}", _sex(number))
+                yield _Recording(path, 16000, speaker, emotion, spoken)
 
 
 def _sex(number: int) -> str:

@@ -180,7 +180,7 @@ def _annotate(corpus: Corpus, path: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def _reject(files: pd.DataFrame, where: pd.Series, reasons: Any) -> None:
+def _reject(files: pd.DataFrame, where: pd.Series | np.ndarray, reasons: Any) -> None:
     """Note reasons; the first reason of a file stays."""
     fresh = where & files["reason"].isna()
     files.loc[fresh, "reason"] = reasons[fresh] if isinstance(reasons, pd.Series) else reasons

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import fsspec
@@ -50,7 +51,7 @@ class AudioDataset(AbstractDataset[Sound, Sound]):
         """
         protocol, path = get_protocol_and_path(filepath)
         self._protocol = protocol
-        self._path = get_filepath_str(path, protocol) if protocol != "file" else path
+        self._path = get_filepath_str(PurePosixPath(path), protocol)
         self._fs = fsspec.filesystem(protocol, **(credentials or {}))
         self._save_args = save_args or {}
         self.metadata = metadata

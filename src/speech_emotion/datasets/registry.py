@@ -19,7 +19,7 @@ import pandas as pd
 from kedro.io import AbstractDataset
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 import speech_emotion
 from speech_emotion.models.predictor import EmotionPredictor
@@ -154,7 +154,7 @@ class RegistryDataset(AbstractDataset[Registration, Any]):
 
 def _signature(labels: tuple[str, ...]) -> ModelSignature:
     text, real = DataType.string, DataType.double
-    outputs = [ColSpec(text, "emotion", required=False)]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(text, "emotion", required=False)]
     outputs += [ColSpec(real, label, required=False) for label in labels]
     outputs.append(ColSpec(text, "error", required=False))
     return ModelSignature(Schema([ColSpec(text, "audio")]), Schema(outputs))

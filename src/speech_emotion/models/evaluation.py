@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ __all__ = [
 CROSS_VALIDATION = "cross-validation"
 FINAL = -1
 CURVES = ["model", "protocol", "run", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
-Inputs = pd.DataFrame | np.ndarray
+Inputs: TypeAlias = pd.DataFrame | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Evaluation:
 
 
 def evaluate(
-    examples: dict[str, Examples],
+    examples: Mapping[str, Examples],
     candidate: CandidateSettings,
     parameters: dict[str, Any],
     settings: SelectionSettings,

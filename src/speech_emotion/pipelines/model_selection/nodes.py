@@ -85,7 +85,7 @@ def evaluate_candidate(
         # Kedro stores no "nothing": an estimator that was never trained stands for it.
         nothing = [pd.DataFrame(columns=names) for names in (PREDICTIONS, TIMINGS, CURVES)]
         return (*nothing, DummyClassifier())
-    examples = {
+    examples: dict[str, Examples] = {
         protocol: _examples(features, sequences, utterances, splits, candidate, protocol)
         for protocol in selection.compared
     }

@@ -13,6 +13,8 @@ from speech_emotion.pipelines.model_selection.nodes import (
 
 DATA = ["features", "sequences", "utterances", "splits"]
 SETTINGS = ["params:selection", "params:candidate"]
+# What others read of a candidate is called FAMILY_result, the rest stays FAMILY.result.
+RESULTS = ("trials", "predictions", "learning_curves", "estimator", "figures")
 
 
 def create_pipeline() -> Pipeline:
@@ -22,6 +24,7 @@ def create_pipeline() -> Pipeline:
             _candidate_nodes(),
             namespace=family,
             inputs=set(DATA),
+            outputs={result: f"{family}_{result}" for result in RESULTS},
             parameters={"params:selection"},
             tags=["model_selection", "candidate"],
         )
@@ -32,15 +35,15 @@ def create_pipeline() -> Pipeline:
             Node(
                 compare_candidates,
                 {"utterances": "utterances", "selection": "params:selection"}
-                | {f"{family}_predictions": f"{family}.predictions" for family in FAMILIES}
-                | {f"{family}_figures": f"{family}.figures" for family in FAMILIES},
+                | {f"{family}_predictions": f"{family}_predictions" for family in FAMILIES}
+                | {f"{family}_figures": f"{family}_figures" for family in FAMILIES},
                 ["predictions", "leaderboard", "choice"],
                 name="compare_candidates",
             ),
             Node(
                 assemble_champion,
                 {"choice": "choice", "utterances": "utterances", "features": "params:features"}
-                | {family: f"{family}.estimator" for family in FAMILIES},
+                | {family: f"{family}_estimator" for family in FAMILIES},
                 "champion",
                 name="assemble_champion",
             ),

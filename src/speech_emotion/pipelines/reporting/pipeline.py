@@ -46,9 +46,9 @@ def create_pipeline() -> Pipeline:
                     "leaderboard": "leaderboard",
                     "utterances": "utterances",
                     "selection": "params:selection",
-                    "curves": "conv1d.learning_curves",
+                    "curves": "conv1d_learning_curves",
                 }
-                | {family: f"{family}.trials" for family in FAMILIES},
+                | {family: f"{family}_trials" for family in FAMILIES},
                 [
                     "leaderboard_figure",
                     "emotions_figure",

@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from speech_emotion.corpora import CorporaSettings
+
+CONFIGURATION = Path(__file__).parents[2] / "conf" / "base" / "parameters_corpora.yml"
+
+
+@pytest.fixture
+def corpora_settings():
+    """Make settings from the project's own configuration, with changes."""
+
+    def make(**changes):
+        base = yaml.safe_load(CONFIGURATION.read_text())["corpora"]
+        return CorporaSettings.model_validate(base | changes)
+
+    return make

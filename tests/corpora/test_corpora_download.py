@@ -1,0 +1,170 @@
+import io
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from speech_emotion.corpora import DownloadError, DownloadSettings, download_corpora
+from speech_emotion.corpora.download import unpack
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Serves a folder; a file named in ``broken`` is cut off in the middle."""
+
+    broken: set[str] = set()  # noqa: RUF012
+    served: list[str] = []  # noqa: RUF012
+
+    def do_GET(self):
+        name = self.path.rsplit("/", 1)[-1]
+        self.served.append(name)
+        if name not in self.broken:
+            super().do_GET()
+            return
+        content = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2])
+        self.close_connection = True
+
+    def log_message(self, *_):
+        return
+
+
+@pytest.fixture
+def server(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    _Handler.broken, _Handler.served = set(), []
+    handler = partial(_Handler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        httpd.folder = folder
+        httpd.address = f"http://127.0.0.1:{httpd.server_port}"
+        yield httpd
+        httpd.shutdown()
+        thread.join()
+
+
+def zipped(entries):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def published(server, tmp_path):
+    """Two corpora as they are published, in small; and the settings that fetch them."""
+    content = zipped({"Actor_01/03-01-01-01-01-01-01.wav": b"sound" * 1000})
+    (server.folder / "ravdess.zip").write_bytes(content)
+    names = ["1001_DFA_ANG_XX", "1001_DFA_SAD_XX"]
+    (server.folder / "index.csv").write_text("Stimulus,Filename\n1," + "\n2,".join(names) + "\n")
+    (server.folder / "VideoDemographics.csv").write_text("ActorID,Sex\n1001,Male\n")
+    for name in names:
+        (server.folder / f"{name}.wav").write_bytes(name.encode() * 500)
+
+    def settings(**changes):
+        archive = {"url": f"{server.address}/ravdess.zip", "size": len(content)} | changes
+        listing = {
+            "index_url": f"{server.address}/index.csv",
+            "column": "Filename",
+            "file_url": server.address + "/{name}.wav",
+            "extra_urls": [f"{server.address}/VideoDemographics.csv"],
+        }
+        return DownloadSettings.model_validate(
+            {
+                "folder": tmp_path / "raw",
+                "archives": {"ravdess": archive},
+                "file_lists": {"crema_d": listing},
+            }
+        )
+
+    return settings
+
+
+def fetch(settings):
+    return download_corpora(settings, progress=False).set_index("corpus")
+
+
+def test_corpora_are_fetched_unpacked_and_not_fetched_again(server, published, tmp_path):
+    report = fetch(published())
+    assert report.loc[["ravdess", "crema_d"], "status"].tolist() == ["downloaded"] * 2
+    assert (tmp_path / "raw/ravdess/Actor_01/03-01-01-01-01-01-01.wav").stat().st_size == 5000
+    assert (tmp_path / "raw/crema_d/1001_DFA_SAD_XX.wav").read_bytes().startswith(b"1001")
+    assert (tmp_path / "raw/crema_d/VideoDemographics.csv").exists()
+    assert report.loc["savee", "status"] == "by hand"
+    assert "registration" in report.loc["savee", "note"]
+    server.RequestHandlerClass.func.served.clear()
+    assert fetch(published()).loc["ravdess", "status"] == "present"
+    assert server.RequestHandlerClass.func.served == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"hash": "md5:" + "0" * 32}, "hash"),
+        ({"size": 7}, "instead of 7"),
+    ],
+)
+def test_wrong_content_is_not_kept(published, tmp_path, changes, note):
+    report = fetch(published(**changes))
+    assert report.loc["ravdess", "status"] == "failed"
+    assert note in report.loc["ravdess", "note"]
+    assert not (tmp_path / "raw/ravdess").exists()
+    assert not (tmp_path / "raw/ravdess.zip").exists()
+    assert report.loc["crema_d", "status"] == "downloaded"
+    assert fetch(published()).loc["ravdess", "status"] == "downloaded"
+
+
+def test_interrupted_transfers_leave_no_half_file_and_are_taken_up(server, published, tmp_path):
+    server.RequestHandlerClass.func.broken = {"ravdess.zip", "1001_DFA_SAD_XX.wav"}
+    report = fetch(published())
+    assert (report.loc[["ravdess", "crema_d"], "status"] == "failed").all()
+    assert not (tmp_path / "raw/ravdess.zip").exists()
+    assert not (tmp_path / "raw/crema_d/1001_DFA_SAD_XX.wav").exists()
+    assert (tmp_path / "raw/crema_d/1001_DFA_ANG_XX.wav").exists()
+    server.RequestHandlerClass.func.broken = set()
+    server.RequestHandlerClass.func.served.clear()
+    report = fetch(published())
+    assert (report.loc[["ravdess", "crema_d"], "status"] == "downloaded").all()
+    assert "1001_DFA_ANG_XX.wav" not in server.RequestHandlerClass.func.served
+
+
+def test_an_address_that_fails_is_reported(published, tmp_path):
+    report = fetch(published(url="http://127.0.0.1:9/ravdess.zip"))
+    assert report.loc["ravdess", "status"] == "failed"
+    assert report.loc["crema_d", "status"] == "downloaded"
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.txt", "/abs.txt", "a/../../b.txt", "C:/x.txt", "..\\x"]
+)
+def test_archives_cannot_leave_their_folder(tmp_path, name):
+    archive = tmp_path / "evil.zip"
+    archive.write_bytes(zipped({"fine.txt": "x", name: "evil"}))
+    with pytest.raises(DownloadError, match="leaves the folder"):
+        unpack(archive, tmp_path / "in" / "corpus")
+    assert not list(tmp_path.rglob("*.txt"))
+
+
+def test_links_in_archives_are_refused(tmp_path):
+    archive = tmp_path / "evil.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        entry = zipfile.ZipInfo("link")
+        entry.external_attr = 0o120777 << 16
+        file.writestr(entry, "/etc/passwd")
+    with pytest.raises(DownloadError, match="leaves the folder"):
+        unpack(archive, tmp_path / "corpus")
+
+
+def test_names_in_an_index_cannot_leave_the_folder(server, published, tmp_path):
+    (server.folder / "index.csv").write_text("Stimulus,Filename\n1,../../evil\n")
+    report = fetch(published())
+    assert report.loc["crema_d", "status"] == "failed"
+    assert "no plain file name" in report.loc["crema_d", "note"]

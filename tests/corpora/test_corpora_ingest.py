@@ -1,0 +1,253 @@
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from speech_emotion.corpora import (
+    REJECTED,
+    UTTERANCES,
+    CorporaNotFound,
+    SampleSettings,
+    ingest,
+    write_sample,
+)
+
+TINY = SampleSettings(
+    ravdess_actors=2,
+    ravdess_statements=1,
+    tess_words=1,
+    savee_speakers=2,
+    savee_sentences=1,
+    crema_d_speakers=2,
+    crema_d_sentences=1,
+)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpora") / "sample"
+    write_sample(folder, TINY, progress=False)
+    return folder
+
+
+def read(root, settings, **options):
+    return ingest(root, settings, progress=False, n_jobs=1, **options)
+
+
+def test_sample_is_read_by_every_reader(sample, corpora_settings):
+    utterances, rejected = read(sample, corpora_settings())
+    UTTERANCES.validate(utterances)
+    REJECTED.validate(rejected)
+    counts = utterances.groupby("corpus").size().to_dict()
+    assert counts == {"crema_d": 12, "ravdess": 16, "savee": 14, "tess": 14}
+    assert utterances["synthetic"].all()
+    rates = utterances.groupby("corpus")["sample_rate"].unique().map(list).to_dict()
+    assert rates == {"crema_d": [16000], "ravdess": [48000], "savee": [44100], "tess": [24414]}
+    assert (utterances["channels"] == 2).sum() == 1
+    assert utterances.loc[utterances["emotion"] == "calm", "label"].eq("neutral").all()
+    assert set(utterances.groupby("corpus")["sex"].unique()["crema_d"]) == {"female", "male"}
+
+
+def test_defects_of_the_sample_are_listed(sample, corpora_settings):
+    _, rejected = read(sample, corpora_settings())
+    reasons = "\n".join(rejected["reason"])
+    assert len(rejected) == 4
+    for part in ("silent", "git lfs pull", "duplicate of", "unknown emotion code '09'"):
+        assert part in reasons
+
+
+def test_every_file_is_in_one_table(sample, corpora_settings, tmp_path):
+    root = tmp_path / "corpora"
+    shutil.copytree(sample, root)
+    (root / "ravdess" / "empty.wav").touch()
+    (root / "tess" / "OAF_x_sad.wav").write_text("no sound")
+    (root / "savee" / "notes.txt").write_text("no audio file by name")
+    utterances, rejected = read(root, corpora_settings(label_set="six"))
+    listed = sorted([*utterances["path"], *rejected["path"]])
+    there = sorted(path.as_posix() for path in root.rglob("*.wav"))
+    assert listed == there
+    surprise = rejected[rejected["reason"].str.contains("not in label set 'six'")]
+    assert len(surprise) == 2 + 2 + 2  # RAVDESS, TESS, SAVEE
+
+
+def test_order_and_workers_do_not_matter(sample, corpora_settings):
+    alone = ingest(sample, corpora_settings(), progress=False, n_jobs=1)
+    both = ingest(sample, corpora_settings(), progress=False, n_jobs=2)
+    for first, second in zip(alone, both, strict=True):
+        pd.testing.assert_frame_equal(first, second)
+    assert alone[0]["utterance_id"].is_monotonic_increasing
+
+
+def speech(seed, seconds=0.5, rate=16000):
+    generator = np.random.default_rng(seed)
+    # Whole numbers: WAV and FLAC then hold exactly the same samples.
+    return np.round(3000 * generator.standard_normal(round(seconds * rate))).astype(np.int16)
+
+
+def test_measures_are_those_of_the_sound(tone, write_sound, tmp_path, corpora_settings):
+    rate = 16000
+    silence = np.zeros(rate, np.float32)
+    sound = np.concatenate([silence, tone(440, 1.0, 0.5, rate), silence])
+    path = write_sound("ravdess/03-01-01-01-01-01-01.wav", sound, rate, subtype="FLOAT")
+    row = read(tmp_path, corpora_settings())[0].iloc[0]
+    assert row["path"] == path.as_posix()
+    assert row["seconds"] == 3.0
+    assert row["n_samples"] == 3 * rate
+    assert row["n_samples_trimmed"] == pytest.approx(rate, abs=2048)
+    assert row["peak"] == pytest.approx(0.5, rel=1e-3)
+    assert row["rms"] == pytest.approx(0.5 / np.sqrt(2) / np.sqrt(3), rel=1e-3)
+    assert row["speaker"] == "ravdess_01"
+    assert not row["synthetic"]
+
+
+def test_copies_and_contradictions(write_sound, tmp_path, corpora_settings):
+    same, other = speech(1), speech(2)
+    write_sound("ravdess/Actor_01/03-01-03-01-01-01-01.wav", same, 16000)
+    # The published archive unpacked twice, one time inside itself and as FLAC.
+    write_sound("ravdess/copy/03-01-03-01-01-01-01.flac", same, 16000)
+    write_sound(
+        "ravdess/Actor_01/03-01-03-01-01-02-01.wav", same, 16000
+    )  # another name, same label
+    write_sound("crema_d/1006_TIE_HAP_XX.wav", other, 16000)
+    write_sound("crema_d/1006_TIE_NEU_XX.wav", other, 16000)
+    write_sound("tess/OAF_back_sad.wav", speech(3), 16000)
+    write_sound("tess/again/OAF_back_sad.wav", speech(4), 16000)  # same name, another sound
+    utterances, rejected = read(tmp_path, corpora_settings())
+    assert utterances["utterance_id"].tolist() == [
+        "ravdess:03-01-03-01-01-01-01",
+        "tess:OAF_back_sad",
+    ]
+    reasons = rejected["reason"].str.extract(r"^(duplicate|equal audio|second recording)")[0]
+    assert reasons.value_counts().to_dict() == {
+        "duplicate": 2,
+        "equal audio": 2,
+        "second recording": 1,
+    }
+
+
+def test_equal_audio_of_two_speakers_is_a_contradiction(write_sound, tmp_path, corpora_settings):
+    write_sound("ravdess/03-01-03-01-01-01-01.wav", speech(1), 16000)
+    write_sound("ravdess/03-01-03-01-01-01-02.wav", speech(1), 16000)
+    write_sound("ravdess/03-01-04-01-01-01-02.wav", speech(2), 16000)
+    utterances, rejected = read(tmp_path, corpora_settings())
+    assert len(utterances) == 1
+    assert rejected["reason"].str.contains("different labels or speakers").all()
+
+
+def test_suffixes_in_any_case_and_by_content(write_sound, tmp_path, corpora_settings):
+    write_sound("RAVDESS/03-01-01-01-01-01-01.WAV", speech(1), 16000)
+    write_sound("RAVDESS/03-01-02-01-01-01-01.Flac", speech(2), 16000)
+    write_sound("RAVDESS/03-01-03-01-01-01-01.ogg", speech(3), 16000)
+    write_sound("RAVDESS/03-01-04-01-01-01-01.MP3", speech(4), 16000)
+    write_sound("RAVDESS/03-01-05-01-01-01-01.wav", speech(5), 16000, format="AIFF")
+    utterances, rejected = read(tmp_path, corpora_settings())
+    assert len(utterances) == 5
+    assert rejected.empty
+
+
+def test_short_and_crooked_recordings(write_sound, tmp_path, corpora_settings):
+    write_sound("ravdess/03-01-01-01-01-01-01.wav", speech(1, seconds=0.1), 16000)
+    write_sound("ravdess/03-01-02-01-01-01-01.wav", np.array([0.1, np.nan]), 16000, subtype="FLOAT")
+    write_sound("ravdess/03-01-03-01-01-01-01.wav", speech(2), 16000)
+    _, rejected = read(tmp_path, corpora_settings())
+    assert rejected["reason"].str.contains("too short|no numbers").tolist() == [True, True]
+
+
+def test_missing_corpora_are_said(write_sound, tmp_path, corpora_settings, caplog):
+    write_sound("tess/OAF_back_sad.wav", speech(1), 16000)
+    read(tmp_path, corpora_settings())
+    for title in ("RAVDESS", "SAVEE", "CREMA-D"):
+        assert f"{title}" in caplog.text
+    assert "zenodo.org/records/1188976" in caplog.text
+
+
+@pytest.mark.parametrize("make", [lambda root: None, os.mkdir, lambda r: os.makedirs(r / "tess")])
+def test_no_corpus_at_all_says_what_to_do(make, tmp_path, corpora_settings):
+    root = tmp_path / "nothing"
+    make(root)
+    with pytest.raises(CorporaNotFound) as caught:
+        read(root, corpora_settings())
+    for part in (str(root), "Actor_01", "corpora_dir=PATH", "SAVEE", "zenodo", "download"):
+        assert part.lower() in str(caught.value).lower()
+
+
+def test_nothing_usable_says_why(write_sound, tmp_path, corpora_settings):
+    write_sound("tess/OAF_back_sad.wav", np.zeros(16000), 16000)
+    with pytest.raises(CorporaNotFound, match=r"None of the 1 recordings.*silent"):
+        read(tmp_path, corpora_settings())
+
+
+def test_sex_is_unknown_without_demographics(write_sound, tmp_path, corpora_settings, caplog):
+    write_sound("crema_d/1001_TIE_HAP_XX.wav", speech(1), 16000)
+    assert read(tmp_path, corpora_settings())[0]["sex"].tolist() == ["unknown"]
+    assert "VideoDemographics.csv" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_set": "nine"}, "no label set 'nine'; write one of: eight, seven, six"),
+        ({"select": "ravdess;emodb"}, "no corpus 'emodb'; write some of: ravdess"),
+        ({"label_sets": {"seven": {"a": ["x"], "b": ["x"]}}}, "maps 'x' to 'a' and to 'b'"),
+        ({"shortest": 0}, "shortest"),
+    ],
+)
+def test_settings_that_do_not_fit(corpora_settings, changes, message):
+    with pytest.raises(ValidationError, match=message):
+        corpora_settings(**changes)
+
+
+def test_selection_by_string_and_list(sample, corpora_settings):
+    for select in ("ravdess; tess", ["ravdess", "tess"]):
+        utterances, _ = read(sample, corpora_settings(select=select))
+        assert set(utterances["corpus"]) == {"ravdess", "tess"}
+
+
+def test_sample_is_deterministic_and_made_once(sample, tmp_path):
+    again = tmp_path / "again"
+    write_sample(again, TINY, progress=False)
+    for path in sample.rglob("*.wav"):
+        assert path.read_bytes() == (again / path.relative_to(sample)).read_bytes()
+    chosen = next(again.rglob("*.wav"))
+    chosen.unlink()
+    write_sample(again, TINY, progress=False)
+    assert not chosen.exists()
+    write_sample(again, TINY.model_copy(update={"tess_words": 2}), progress=False)
+    assert chosen.exists()
+
+
+def test_larger_samples_hold_the_smaller(sample, tmp_path):
+    write_sample(tmp_path / "s", TINY.model_copy(update={"tess_words": 2}), progress=False)
+    for path in (sample / "tess").rglob("*.wav"):
+        assert path.read_bytes() == (tmp_path / "s" / path.relative_to(sample)).read_bytes()
+
+
+def test_foreign_folders_are_not_overwritten(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match="not the sample corpus"):
+        write_sample(tmp_path, TINY, progress=False)
+    assert (tmp_path / "mine.txt").exists()
+
+
+def test_angry_voices_are_louder_and_higher(sample, corpora_settings):
+    utterances, _ = read(sample, corpora_settings())
+    loudness = utterances.groupby("label")["rms"].mean()
+    assert loudness["angry"] > 1.5 * loudness["sad"]
+    assert utterances["seconds"].between(0.5, 4).all()
+
+
+@pytest.mark.real_corpora
+def test_real_corpora_have_their_known_defects(corpora_settings):
+    root = os.environ.get("SPEECH_EMOTION_CORPORA")
+    if not root:
+        pytest.skip("SPEECH_EMOTION_CORPORA is not set")
+    utterances, rejected = ingest(root, corpora_settings(), progress=False)
+    UTTERANCES.validate(utterances)
+    names = rejected["path"].str.rsplit("/", n=1).str[-1].str.split(".").str[0]
+    if "1076_MTI_SAD_XX" in set(names):
+        reason = rejected.loc[names == "1076_MTI_SAD_XX", "reason"].iloc[0]
+        assert "silent" in reason
+    assert "tess:OAF_bite_neutral" in set(utterances["utterance_id"])
