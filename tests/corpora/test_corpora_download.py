@@ -95,6 +95,10 @@ def fetch(settings):
 def test_corpora_are_fetched_unpacked_and_not_fetched_again(server, published, tmp_path):
     report = fetch(published())
     assert report.loc[["ravdess", "crema_d"], "status"].tolist() == ["downloaded"] * 2
+    # The archive's one recording; two recordings, their list and the demographics.
+    assert report.loc[["ravdess", "crema_d"], "files"].tolist() == [1, 4]
+    assert report.loc["ravdess", "bytes"] == 5000
+    assert report.loc["ravdess", "folder"] == str(tmp_path / "raw/ravdess")
     assert (tmp_path / "raw/ravdess/Actor_01/03-01-01-01-01-01-01.wav").stat().st_size == 5000
     assert (tmp_path / "raw/crema_d/1001_DFA_SAD_XX.wav").read_bytes().startswith(b"1001")
     assert (tmp_path / "raw/crema_d/VideoDemographics.csv").exists()
@@ -110,6 +114,7 @@ def test_corpora_are_fetched_unpacked_and_not_fetched_again(server, published, t
     [
         ({"hash": "md5:" + "0" * 32}, "hash"),
         ({"size": 7}, "instead of 7"),
+        ({"recordings": 2}, "1 recordings instead of 2"),
     ],
 )
 def test_wrong_content_is_not_kept(published, tmp_path, changes, note):
@@ -136,6 +141,29 @@ def test_interrupted_transfers_leave_no_half_file_and_are_taken_up(server, publi
     assert "1001_DFA_ANG_XX.wav" not in server.RequestHandlerClass.func.served
 
 
+def test_what_a_person_put_there_is_kept(server, published, tmp_path):
+    for name in ("ravdess", "savee"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        (tmp_path / "raw" / name / "mine.wav").write_text("mine")
+    report = fetch(published())
+    assert report.loc[["ravdess", "savee"], "status"].tolist() == ["present"] * 2
+    assert "by hand" in report.loc["savee", "note"]
+    assert (tmp_path / "raw/ravdess/mine.wav").read_text() == "mine"
+    assert "ravdess.zip" not in server.RequestHandlerClass.func.served
+    archive = server.folder / "ravdess.zip"
+    with pytest.raises(OSError, match="ravdess"):
+        unpack(archive, tmp_path / "raw" / "ravdess")
+    assert (tmp_path / "raw/ravdess/mine.wav").exists()
+
+
+def test_what_is_no_archive_is_fetched_anew(server, published, tmp_path):
+    good = (server.folder / "ravdess.zip").read_bytes()
+    (server.folder / "ravdess.zip").write_bytes(b"<html>Busy</html>".ljust(len(good)))
+    assert fetch(published()).loc["ravdess", "status"] == "failed"
+    (server.folder / "ravdess.zip").write_bytes(good)
+    assert fetch(published()).loc["ravdess", "status"] == "downloaded"
+
+
 def test_an_address_that_fails_is_reported(published, tmp_path):
     report = fetch(published(url="http://127.0.0.1:9/ravdess.zip"))
     assert report.loc["ravdess", "status"] == "failed"
@@ -143,7 +171,7 @@ def test_an_address_that_fails_is_reported(published, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside.txt", "/abs.txt", "a/../../b.txt", "C:/x.txt", "..\\x"]
+    "name", ["../outside.txt", "/abs.txt", "a/../../b.txt", "C:/x.txt", "..\\x", ".", ""]
 )
 def test_archives_cannot_leave_their_folder(tmp_path, name):
     archive = tmp_path / "evil.zip"
@@ -163,8 +191,22 @@ def test_links_in_archives_are_refused(tmp_path):
         unpack(archive, tmp_path / "corpus")
 
 
-def test_names_in_an_index_cannot_leave_the_folder(server, published, tmp_path):
-    (server.folder / "index.csv").write_text("Stimulus,Filename\n1,../../evil\n")
+@pytest.mark.parametrize(
+    ("listing", "note"),
+    [
+        ("Stimulus,Filename\n1,../../evil\n", "'../../evil', which is no plain file name"),
+        ("Stimulus,Filename\n1\n", "no plain file name in column 'Filename'"),
+        ("Stimulus,Renamed\n1,1001_DFA_ANG_XX\n", "no plain file name in column 'Filename'"),
+        ("<html>Busy</html>", "names no file in column 'Filename'"),
+    ],
+)
+def test_an_index_that_cannot_be_is_refused_and_fetched_anew(
+    server, published, tmp_path, listing, note
+):
+    good = (server.folder / "index.csv").read_text()
+    (server.folder / "index.csv").write_text(listing)
     report = fetch(published())
     assert report.loc["crema_d", "status"] == "failed"
-    assert "no plain file name" in report.loc["crema_d", "note"]
+    assert note in report.loc["crema_d", "note"]
+    (server.folder / "index.csv").write_text(good)
+    assert fetch(published()).loc["crema_d", "status"] == "downloaded"

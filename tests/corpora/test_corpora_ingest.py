@@ -1,9 +1,14 @@
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from speech_emotion.corpora import (
@@ -128,6 +133,53 @@ def test_copies_and_contradictions(write_sound, tmp_path, corpora_settings):
     }
 
 
+def test_nothing_is_a_duplicate_of_a_rejected_file(write_sound, tmp_path, corpora_settings):
+    write_sound("ravdess/a/03-01-03-01-01-01-01.wav", speech(1), 16000)
+    write_sound("ravdess/b/03-01-03-01-01-01-01.wav", speech(2), 16000)  # another sound
+    write_sound("ravdess/c/03-01-03-01-01-02-01.wav", speech(2), 16000)
+    utterances, rejected = read(tmp_path, corpora_settings())
+    assert [Path(path).parent.name for path in utterances["path"]] == ["a", "c"]
+    assert rejected["reason"].str.startswith("second recording").tolist() == [True]
+
+
+NAMES = ["03-01-03-01-01-01-01", "03-01-04-01-01-01-01", "03-01-03-01-01-01-02", "03-01-09", "._x"]
+CONTENTS = [*(speech(seed) for seed in range(3)), b"", b"version https://git-lfs", b"x", None]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.dictionaries(
+        st.tuples(
+            st.sampled_from("ab"), st.sampled_from(NAMES), st.sampled_from([".wav", ".FLAC"])
+        ),
+        st.sampled_from(range(len(CONTENTS))),
+        min_size=1,
+    )
+)
+def test_any_folder_is_divided_into_two_tables(tmp_path_factory, corpora_settings, files):
+    root = tmp_path_factory.mktemp("any")
+    for (folder, name, suffix), chosen in files.items():
+        path, content = root / "ravdess" / folder / f"{name}{suffix}", CONTENTS[chosen]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            path.symlink_to("nowhere")
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            soundfile.write(path, content, 16000)
+    # One recording is always good: of nothing usable no tables are made.
+    soundfile.write(root / "ravdess" / "03-01-01-01-01-01-24.wav", speech(99), 16000)
+    utterances, rejected = read(root, corpora_settings())
+    UTTERANCES.validate(utterances)
+    REJECTED.validate(rejected)
+    named = [path.as_posix() for path in root.rglob("*.*") if path.suffix in {".wav", ".FLAC"}]
+    assert sorted([*utterances["path"], *rejected["path"]]) == sorted(named)
+    labelled = utterances.set_index("path")["label"]
+    assert labelled.map({"happy": "03", "sad": "04", "neutral": "01"}).to_dict() == {
+        path: Path(path).stem[6:8] for path in utterances["path"]
+    }
+
+
 def test_equal_audio_of_two_speakers_is_a_contradiction(write_sound, tmp_path, corpora_settings):
     write_sound("ravdess/03-01-03-01-01-01-01.wav", speech(1), 16000)
     write_sound("ravdess/03-01-03-01-01-01-02.wav", speech(1), 16000)
@@ -156,6 +208,32 @@ def test_short_and_crooked_recordings(write_sound, tmp_path, corpora_settings):
     assert rejected["reason"].str.contains("too short|no numbers").tolist() == [True, True]
 
 
+def test_folders_that_differ_by_case_are_all_read(write_sound, tmp_path, corpora_settings):
+    write_sound("TESS/OAF_back_sad.wav", speech(1), 16000)
+    write_sound("tess/OAF_bar_sad.wav", speech(2), 16000)
+    assert len(read(tmp_path, corpora_settings())[0]) == 2
+
+
+def test_synthetic_corpus_beside_a_real_one(write_sound, tmp_path, corpora_settings, caplog):
+    write_sound("tess/OAF_back_sad.wav", speech(1), 16000)
+    write_sound("ravdess/03-01-03-01-01-01-01.wav", speech(2), 16000)
+    (tmp_path / "tess" / "SYNTHETIC.txt").touch()
+    utterances, _ = read(tmp_path, corpora_settings())
+    assert utterances.set_index("corpus")["synthetic"].to_dict() == {"ravdess": False, "tess": True}
+    assert "SYNTHETIC" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_no_utf8_are_rejected(write_sound, tmp_path, corpora_settings):
+    path = write_sound("tess/OAF_back_sad.wav", speech(1), 16000)
+    for name in (b"OAF_b\xe4r_sad.wav", b"OAF_b\xf6r_sad.wav"):
+        shutil.copy(path, os.path.join(os.fsencode(path.parent), name))
+    utterances, rejected = read(tmp_path, corpora_settings())
+    assert len(utterances) == 1
+    assert rejected["path"].nunique() == 2
+    assert rejected["reason"].str.contains("not UTF-8; rename").all()
+
+
 def test_missing_corpora_are_said(write_sound, tmp_path, corpora_settings, caplog):
     write_sound("tess/OAF_back_sad.wav", speech(1), 16000)
     read(tmp_path, corpora_settings())
@@ -180,10 +258,24 @@ def test_nothing_usable_says_why(write_sound, tmp_path, corpora_settings):
         read(tmp_path, corpora_settings())
 
 
-def test_sex_is_unknown_without_demographics(write_sound, tmp_path, corpora_settings, caplog):
+def test_only_unknown_names_say_why(write_sound, tmp_path, corpora_settings):
+    write_sound("ravdess/holiday.wav", speech(1), 16000)
+    with pytest.raises(CorporaNotFound, match=r"None of the 1 recordings.*'holiday' is not MM-CC"):
+        read(tmp_path, corpora_settings())
+
+
+@pytest.mark.parametrize("content", [None, "", "id;gender\n1001;Male\n"])
+def test_sex_is_unknown_without_demographics(
+    write_sound, tmp_path, corpora_settings, caplog, content
+):
     write_sound("crema_d/1001_TIE_HAP_XX.wav", speech(1), 16000)
+    table = tmp_path / "crema_d" / "VideoDemographics.csv"
+    if content is not None:
+        table.write_text(content)
     assert read(tmp_path, corpora_settings())[0]["sex"].tolist() == ["unknown"]
-    assert "VideoDemographics.csv" in caplog.text
+    assert caplog.text.count("VideoDemographics.csv") == 1
+    table.write_text("ActorID,Age,Sex\n1001,51,Male\n")  # mended, it counts at once
+    assert read(tmp_path, corpora_settings())[0]["sex"].tolist() == ["male"]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +284,7 @@ def test_sex_is_unknown_without_demographics(write_sound, tmp_path, corpora_sett
         ({"label_set": "nine"}, "no label set 'nine'; write one of: eight, seven, six"),
         ({"select": "ravdess;emodb"}, "no corpus 'emodb'; write some of: ravdess"),
         ({"label_sets": {"seven": {"a": ["x"], "b": ["x"]}}}, "maps 'x' to 'a' and to 'b'"),
+        ({"label_sets": {"seven": {}, "my": {"a": ["x"], "b": ["x"]}}}, "'my' maps 'x'"),
         ({"shortest": 0}, "shortest"),
     ],
 )
@@ -201,9 +294,10 @@ def test_settings_that_do_not_fit(corpora_settings, changes, message):
 
 
 def test_selection_by_string_and_list(sample, corpora_settings):
-    for select in ("ravdess; tess", ["ravdess", "tess"]):
-        utterances, _ = read(sample, corpora_settings(select=select))
+    for select in ("ravdess; tess", ["ravdess", "tess"], "tess;ravdess;tess"):
+        utterances, rejected = read(sample, corpora_settings(select=select))
         assert set(utterances["corpus"]) == {"ravdess", "tess"}
+        assert not set(utterances["path"]) & set(rejected["path"])
 
 
 def test_sample_is_deterministic_and_made_once(sample, tmp_path):
@@ -246,8 +340,18 @@ def test_real_corpora_have_their_known_defects(corpora_settings):
         pytest.skip("SPEECH_EMOTION_CORPORA is not set")
     utterances, rejected = ingest(root, corpora_settings(), progress=False)
     UTTERANCES.validate(utterances)
-    names = rejected["path"].str.rsplit("/", n=1).str[-1].str.split(".").str[0]
-    if "1076_MTI_SAD_XX" in set(names):
-        reason = rejected.loc[names == "1076_MTI_SAD_XX", "reason"].iloc[0]
-        assert "silent" in reason
-    assert "tess:OAF_bite_neutral" in set(utterances["utterance_id"])
+    reasons = dict(
+        zip(rejected["path"].map(lambda path: Path(path).stem), rejected["reason"], strict=True)
+    )
+    pairs = ("1006_TIE_HAP", "1006_TIE_NEU", "1013_WSI_DIS", "1013_WSI_SAD", "1017_IWW_ANG")
+    expected = {
+        "1076_MTI_SAD_XX": "silent",
+        "03-01-03-01-02-02-07": "duplicate of",
+        **{f"{name}_XX": "equal audio under different labels" for name in (*pairs, "1017_IWW_FEA")},
+    }
+    there = {path.stem for path in Path(root).rglob("*") if path.is_file()}
+    assert there & expected.keys()
+    for name in there & expected.keys():
+        assert expected[name] in reasons[name]
+    if "OA_bite_neutral" in there:
+        assert "tess:OAF_bite_neutral" in set(utterances["utterance_id"])

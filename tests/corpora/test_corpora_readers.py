@@ -34,6 +34,11 @@ RAVDESS, TESS, SAVEE, CREMA_D = CORPORA.values()
             Annotation("YAF_back_ps", "yaf", "female", "pleasant_surprise", "unspecified", "back"),
         ),
         (
+            TESS,
+            "OAF_Pleasant_surprise/OAF_back_pleasant_surprise.wav",
+            Annotation("OAF_back_ps", "oaf", "female", "pleasant_surprise", "unspecified", "back"),
+        ),
+        (
             SAVEE,
             "AudioData/DC/sa03.wav",
             Annotation("DC_sa03", "dc", "male", "sadness", "unspecified", "sa03"),
@@ -68,6 +73,9 @@ def test_names_are_read(corpus, path, expected):
         (RAVDESS, "01-01-03-01-01-01-01.wav", "audio-video"),
         (RAVDESS, "03-01-03-03-01-01-01.wav", "intensity '03'"),
         (RAVDESS, "03-01-03.wav", "MM-CC-EE"),
+        (RAVDESS, "03-01-03-01-01-01-25.wav", "actor '25'"),
+        (RAVDESS, "03-01-03-01-01-01-00.wav", "actor '00'"),
+        (RAVDESS, "03-01-03-01-01-01-²².wav", "MM-CC-EE"),  # digits to Unicode, not to int()
         (TESS, "OAF_back_bored.wav", "'bored'"),
         (TESS, "XAF_back_sad.wav", "OAF_word_emotion"),
         (SAVEE, "DC/x01.wav", "'x'"),
@@ -76,6 +84,7 @@ def test_names_are_read(corpus, path, expected):
         (CREMA_D, "1001_IEO_JOY_XX.wav", "'JOY'"),
         (CREMA_D, "1001_IEO_ANG.wav", "1001_DFA_ANG_XX"),
         (CREMA_D, "1001_ABC_ANG_XX.wav", "'ABC'"),
+        (CREMA_D, "100²_IEO_ANG_XX.wav", "1001_DFA_ANG_XX"),
     ],
 )
 def test_unknown_names_say_why(corpus, path, reason):

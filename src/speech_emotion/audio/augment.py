@@ -12,7 +12,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 import librosa
 import numpy as np
@@ -78,11 +78,11 @@ class AugmentationSettings(BaseModel):
     @model_validator(mode="after")
     def _usable(self) -> AugmentationSettings:
         for name, settings in self.transforms.items():
-            _, smallest, largest = _transform_named(name)
-            if settings.low < smallest or settings.high > largest:
+            transform = _transform_named(name)
+            if settings.low < transform.smallest or settings.high > transform.largest:
                 raise ValueError(
-                    f"{name}: {settings.low:g} … {settings.high:g} is outside "
-                    f"{smallest:g} … {largest:g}"
+                    f"{name}: {settings.low:g} … {settings.high:g} {transform.unit} is outside "
+                    f"{transform.smallest:g} … {transform.largest:g}"
                 )
         if self.variants and not any(entry.weight for entry in self.transforms.values()):
             raise ValueError("give a transform a weight above 0, or set variants to 0")
@@ -144,21 +144,29 @@ def _telephone(samples: np.ndarray, sample_rate: int, _: float) -> np.ndarray:
     return librosa.resample(decoded, orig_sr=TELEPHONE_RATE, target_sr=sample_rate)
 
 
-Transform = Callable[[np.ndarray, int, float], np.ndarray]
+class Transform(NamedTuple):
+    """A transform: its function, what its value means, its limits, and where it does nothing."""
 
-TRANSFORMS: Final[dict[str, tuple[Transform, float, float]]] = {
-    "noise": (_noise, -20.0, 100.0),  # signal-to-noise ratio in dB
-    "pitch_shift": (_pitch_shift, -12.0, 12.0),  # semitones
-    "time_stretch": (_time_stretch, 0.5, 2.0),  # rate; 2 is twice as fast
-    "time_shift": (_time_shift, -0.5, 0.5),  # share of the length
-    "trim": (_trim, 10.0, 80.0),  # dB below the loudest frame
-    "gain": (_gain, -40.0, 40.0),  # dB
-    "telephone": (_telephone, 0.0, 0.0),  # has no value
+    apply: Callable[[np.ndarray, int, float], np.ndarray]
+    unit: str
+    smallest: float
+    largest: float
+    neutral: float
+
+
+TRANSFORMS: Final = {
+    "noise": Transform(_noise, "dB signal-to-noise ratio", -20.0, 100.0, 100.0),
+    "pitch_shift": Transform(_pitch_shift, "semitones", -12.0, 12.0, 0.0),
+    "time_stretch": Transform(_time_stretch, "times as fast", 0.5, 2.0, 1.0),
+    "time_shift": Transform(_time_shift, "of the length", -0.5, 0.5, 0.0),
+    "trim": Transform(_trim, "dB below the loudest frame", 10.0, 80.0, 80.0),
+    "gain": Transform(_gain, "dB", -40.0, 40.0, 0.0),
+    "telephone": Transform(_telephone, "(300-3400 Hz, µ-law, 8 kHz)", 0.0, 0.0, 0.0),
 }
-"""Each transform, and the smallest and largest value that makes sense for it."""
+"""All transforms by name."""
 
 
-def _transform_named(name: str) -> tuple[Transform, float, float]:
+def _transform_named(name: str) -> Transform:
     if name not in TRANSFORMS:
         raise UnknownTransform(
             f"There is no transform {name!r}; write one of: {', '.join(TRANSFORMS)}"
@@ -215,7 +223,7 @@ def augment(
     Raises:
         UnknownTransform: With the names that exist.
     """
-    apply, _, _ = _transform_named(transform)
+    apply = _transform_named(transform).apply
     with _seeded(seed):
         changed = apply(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, value)
     return np.asarray(changed, dtype=np.float32)

@@ -25,6 +25,8 @@ N_MELS: Final = 128
 N_CHROMA: Final = 12
 SHORTEST = 0.05
 """Seconds below which there is nothing to describe."""
+LOUDEST = 1e6
+"""Peak amplitude above which power nears the end of float32."""
 
 FRAME_FEATURES: Final = (
     "rms",
@@ -44,10 +46,10 @@ def check_samples(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Return ``samples`` as float32 if they can be described.
 
     Raises:
-        AudioError: If they are not one-dimensional, too short, silent or not numbers.
-        ValueError: If ``sample_rate`` is not positive.
+        AudioError: If they are not one-dimensional, too short, silent, too large or not numbers.
+        ValueError: If ``sample_rate`` is not positive and finite.
     """
-    if sample_rate <= 0:
+    if not 0 < sample_rate < float("inf"):
         raise ValueError(f"The sample rate must be above 0 Hz, not {sample_rate}")
     samples = np.asarray(samples, dtype=np.float32)
     if samples.ndim != 1:
@@ -57,8 +59,11 @@ def check_samples(samples: np.ndarray, sample_rate: int) -> np.ndarray:
         raise AudioError("samples", f"{seconds:.3f} s are too short; give {SHORTEST} s or more")
     if not np.isfinite(samples).all():
         raise AudioError("samples", "hold values that are no numbers (NaN or infinite)")
-    if np.abs(samples).max() < SILENCE:
+    peak = float(np.abs(samples).max())
+    if peak < SILENCE:
         raise AudioError("samples", f"silent: no sample exceeds {SILENCE:g}")
+    if peak > LOUDEST:
+        raise AudioError("samples", f"reach {peak:.3g}; divide them so that full scale is 1")
     return samples
 
 

@@ -47,9 +47,9 @@ def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050
     Raises:
         AudioError: If the file is missing, empty, a Git-LFS pointer, unreadable, silent, or holds
             samples that are not numbers.
-        ValueError: If ``sample_rate`` is not positive.
+        ValueError: If ``sample_rate`` is not positive and finite.
     """
-    if sample_rate <= 0:
+    if not 0 < sample_rate < float("inf"):
         raise ValueError(f"The sample rate must be above 0 Hz, not {sample_rate}")
     samples, native_rate = read_samples(path)
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
@@ -57,7 +57,10 @@ def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050
         raise AudioError(path, f"silent: the peak amplitude is {peak:.1g}; record it again")
     if native_rate == sample_rate:
         return np.ascontiguousarray(mono)
-    return soxr.resample(mono, native_rate, sample_rate, quality="HQ")
+    resampled = soxr.resample(mono, native_rate, sample_rate, quality="HQ")
+    if len(resampled) == 0:
+        raise AudioError(path, f"too short: {len(mono)} samples at {native_rate} Hz")
+    return resampled
 
 
 def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, int]:

@@ -46,7 +46,7 @@ class Corpus:
         layout: How its files are named, for messages.
         source: Where a person gets it.
         licence: Its licence.
-        parse: Reads the path of a recording relative to the corpus folder; raises
+        parse: Reads the name of a recording, for SAVEE also that of its folder; raises
             :class:`UnknownName` with the reason.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from functools import lru_cache
+import re
 from pathlib import Path
 
 from speech_emotion.corpora.base import UNSPECIFIED, Annotation, Corpus, UnknownName
@@ -25,15 +25,15 @@ SENTENCES = frozenset(
     ["IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI"]
 )
 SEXES = {"male": "male", "female": "female"}
+NAME = re.compile(r"\d{4}(_[A-Z]+){3}", re.ASCII)
 
 logger = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=8)
 def read_sexes(folder: Path) -> dict[str, str]:
     """Read the sex of every speaker from ``VideoDemographics.csv`` at or below ``folder``.
 
-    Where it is missing, that is said and all speakers count as ``unknown``.
+    Where it is missing or unreadable, that is said and all speakers count as ``unknown``.
     """
     found = sorted(folder.rglob(DEMOGRAPHICS))
     if not found:
@@ -43,9 +43,16 @@ def read_sexes(folder: Path) -> dict[str, str]:
             DEMOGRAPHICS,
         )
         return {}
-    with found[0].open(newline="", encoding="utf-8-sig") as file:
+    with found[0].open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.DictReader(file)
-        return {row["ActorID"]: SEXES.get(row["Sex"].lower(), "unknown") for row in rows}
+        if not {"ActorID", "Sex"} <= set(rows.fieldnames or ()):
+            logger.warning(
+                "%s has no columns ActorID and Sex: the speakers' sex stays unknown. "
+                "Replace it by the file of the corpus.",
+                found[0],
+            )
+            return {}
+        return {row["ActorID"]: SEXES.get((row["Sex"] or "").lower(), "unknown") for row in rows}
 
 
 def parse(path: Path) -> Annotation:
@@ -56,16 +63,16 @@ def parse(path: Path) -> Annotation:
     Raises:
         UnknownName: If a field is missing or unknown.
     """
-    fields = path.stem.upper().split("_")
-    if len(fields) != 4 or not (fields[0].isdigit() and len(fields[0]) == 4):
+    key = path.stem.upper()
+    if NAME.fullmatch(key) is None:
         raise UnknownName(f"name {path.stem!r} is not 1001_DFA_ANG_XX; rename or remove it")
-    speaker, sentence, emotion, level = fields
+    speaker, sentence, emotion, level = key.split("_")
     if emotion not in EMOTIONS:
         raise UnknownName(f"unknown emotion code {emotion!r}; known are {', '.join(EMOTIONS)}")
     if level not in LEVELS or sentence not in SENTENCES:
         raise UnknownName(f"unknown sentence {sentence!r} or level {level!r}; rename or remove it")
     return Annotation(
-        key="_".join(fields),
+        key=key,
         speaker=speaker,
         sex="unknown",
         emotion=EMOTIONS[emotion],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from speech_emotion.corpora.base import Annotation, Corpus, UnknownName
@@ -21,6 +22,8 @@ EMOTIONS = {
 }
 INTENSITIES = {"01": "normal", "02": "strong"}
 STATEMENTS = {"01": "kids", "02": "dogs"}
+NAME = re.compile(r"\d\d(-\d\d){6}", re.ASCII)
+LAST_ACTOR = 24
 
 
 def parse(path: Path) -> Annotation:
@@ -29,10 +32,9 @@ def parse(path: Path) -> Annotation:
     Raises:
         UnknownName: If a field is missing or unknown, or the recording is a song or a video.
     """
-    fields = path.stem.split("-")
-    if len(fields) != 7 or not all(len(field) == 2 and field.isdigit() for field in fields):
+    if NAME.fullmatch(path.stem) is None:
         raise UnknownName(f"name {path.stem!r} is not MM-CC-EE-II-SS-RR-AA; rename or remove it")
-    modality, channel, emotion, intensity, statement, _, actor = fields
+    modality, channel, emotion, intensity, statement, _, actor = path.stem.split("-")
     if modality != "03":
         kind = MODALITIES.get(modality, "unknown")
         raise UnknownName(f"modality {modality} ({kind}); only 03 (audio-only) is read")
@@ -42,6 +44,8 @@ def parse(path: Path) -> Annotation:
         raise UnknownName(f"unknown emotion code {emotion!r}; known are 01 to 08")
     if intensity not in INTENSITIES or statement not in STATEMENTS:
         raise UnknownName(f"unknown intensity {intensity!r} or statement {statement!r}; 01 or 02")
+    if not 1 <= int(actor) <= LAST_ACTOR:
+        raise UnknownName(f"unknown actor {actor!r}; known are 01 to {LAST_ACTOR}")
     return Annotation(
         key=path.stem,
         speaker=actor,

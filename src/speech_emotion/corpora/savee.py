@@ -20,7 +20,9 @@ EMOTIONS = {
     "su": "surprise",
 }
 # The two-letter codes come first: `sa` is not an `s` and a number.
-NAME = re.compile(r"(?:(?P<speaker>[A-Z]{2})_)?(?P<emotion>sa|su|[a-z]+)(?P<sentence>\d+)", re.I)
+NAME = re.compile(
+    r"(?:(?P<speaker>[A-Z]{2})_)?(?P<emotion>sa|su|[a-z]+)(?P<sentence>\d+)", re.I | re.A
+)
 
 
 def parse(path: Path) -> Annotation:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -97,17 +98,7 @@ def ingest(
         CorporaNotFound: If there is no recording of any selected corpus, with what to do.
     """
     root = Path(root)
-    files = pd.DataFrame(
-        [
-            {
-                "corpus": corpus.name,
-                "path": path.absolute().as_posix(),
-                **_annotate(corpus, path, folder),
-            }
-            for corpus, folder in _corpus_folders(root, settings)
-            for path in _recordings(folder)
-        ]
-    )
+    files = pd.DataFrame(_annotations(root, settings), columns=ANNOTATIONS)
     if files.empty:
         raise CorporaNotFound(_how_to_get_corpora(root))
     files["label"] = files["emotion"].map(label_of(settings.label_sets[settings.label_set]))
@@ -117,10 +108,10 @@ def ingest(
         "emotion " + files["emotion"].map(repr) + f" is not in label set {settings.label_set!r}",
     )
     files = _with_measures(files, settings, n_jobs=n_jobs, progress=progress)
-    files["synthetic"] = (root / SYNTHETIC_MARK).exists()
     _reject_copies(files)
     usable = files["reason"].isna()
     rejected = files.loc[~usable, ["path", "reason"]].sort_values("path", ignore_index=True)
+    rejected = rejected.astype(str)  # without a rejected file the column of reasons is no text
     columns = list(UTTERANCES.columns)
     utterances = files.loc[usable, columns].sort_values("utterance_id", ignore_index=True)
     whole = ["sample_rate", "channels", "n_samples", "n_samples_trimmed"]
@@ -134,48 +125,73 @@ def ingest(
     return utterances, rejected
 
 
-def _corpus_folders(root: Path, settings: CorporaSettings) -> Iterator[tuple[Corpus, Path]]:
-    folders = {}
-    if root.is_dir():
-        folders = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_dir()}
-    for name in settings.select or CORPORA:
+ANNOTATIONS: Final = (
+    "corpus",
+    "path",
+    "synthetic",
+    "utterance_id",
+    "speaker",
+    "sex",
+    "emotion",
+    "intensity",
+    "statement",
+    "reason",
+)
+
+
+def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, Any]]:
+    for name in dict.fromkeys(settings.select or CORPORA):
         corpus = CORPORA[name]
-        if name in folders:
-            yield corpus, folders[name]
-        else:
+        folders = {folder: _recordings(folder) for folder in _folders(root, name)}
+        if not any(folders.values()):
             logger.warning(
-                "%s is not in %s and is skipped. Expected: %s. Get it from: %s",
+                "%s: no %s files in %s; the corpus is skipped. Expected: %s. Get it from: %s",
                 corpus.title,
-                root,
+                ", ".join(sorted(SUFFIXES)),
+                root / name,
                 corpus.layout,
                 corpus.source,
             )
+        for folder, paths in folders.items():
+            sexes = read_sexes(folder) if corpus is CREMA_D and paths else {}
+            synthetic = any((place / SYNTHETIC_MARK).exists() for place in (root, folder))
+            for path in paths:
+                # A name that is no UTF-8 can be shown, but not stored in a table as it is.
+                shown = os.fsencode(path.absolute().as_posix()).decode(errors="backslashreplace")
+                facts = _annotate(corpus, path, sexes)
+                yield {"corpus": name, "path": shown, "synthetic": synthetic, **facts}
+
+
+def _folders(root: Path, name: str) -> list[Path]:
+    """The folders of a corpus, more than one where names differ by case alone."""
+    if not root.is_dir():
+        return []
+    return [path for path in sorted(root.iterdir()) if path.name.lower() == name and path.is_dir()]
 
 
 def _recordings(folder: Path) -> list[Path]:
-    """All sound files at any depth, each once; hidden files are none."""
-    found = [
+    """All names of sound files at any depth, even broken links and what only looks like sound."""
+    return [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in SUFFIXES and not path.is_dir()
     ]
-    if not found:
-        logger.warning("%s holds no %s files", folder, ", ".join(sorted(SUFFIXES)))
-    return found
 
 
-def _annotate(corpus: Corpus, path: Path, folder: Path) -> dict[str, Any]:
+def _annotate(corpus: Corpus, path: Path, sexes: dict[str, str]) -> dict[str, Any]:
     try:
+        os.fspath(path.absolute()).encode()
         annotation = corpus.parse(path)
+    except UnicodeEncodeError:
+        return {"reason": "the name of the file or of a folder above is not UTF-8; rename it"}
     except UnknownName as error:
         return {"reason": str(error)}
     facts = asdict(annotation)
     key, speaker = facts.pop("key"), facts.pop("speaker")
-    if corpus is CREMA_D:
-        facts["sex"] = read_sexes(folder).get(speaker, "unknown")
     return facts | {
         "utterance_id": f"{corpus.name}:{key}",
         "speaker": f"{corpus.name}_{speaker}",
+        "sex": sexes.get(speaker, annotation.sex),
         "reason": None,
     }
 
@@ -241,23 +257,28 @@ def _measure(path: str, trim_db: float, shortest: float) -> dict[str, Any]:
 
 def _reject_copies(files: pd.DataFrame) -> None:
     """Keep equal audio once if its copies agree on label and speaker, and else not at all."""
-    usable = files[files["reason"].isna()].sort_values(["utterance_id", "path"])
-    for _, copies in usable.groupby("content_hash", sort=False):
-        if len(copies) == 1:
-            continue
+    for copies in _repeated(files, "content_hash"):
         if copies["label"].nunique() > 1 or copies["speaker"].nunique() > 1:
             said = ", ".join(
                 f"{Path(row.path).name} ({row.speaker}, {row.label})" for row in copies.itertuples()
             )
             reason = f"equal audio under different labels or speakers: {said}"
             _reject(files, files.index.isin(copies.index), reason)
-        else:
-            reason = f"duplicate of {copies['path'].iloc[0]} (equal audio)"
-            _reject(files, files.index.isin(copies.index[1:]), reason)
-    usable = files[files["reason"].isna()].sort_values(["utterance_id", "path"])
-    for _, takes in usable.groupby("utterance_id", sort=False):
+    # Before the duplicates: nothing may count as duplicate of a file that is rejected itself.
+    for takes in _repeated(files, "utterance_id"):
+        others = takes.index[takes["content_hash"] != takes["content_hash"].iloc[0]]
         reason = f"second recording of the utterance {takes['path'].iloc[0]}; remove one"
-        _reject(files, files.index.isin(takes.index[1:]), reason)
+        _reject(files, files.index.isin(others), reason)
+    for copies in _repeated(files, "content_hash"):
+        reason = f"duplicate of {copies['path'].iloc[0]} (equal audio)"
+        _reject(files, files.index.isin(copies.index[1:]), reason)
+
+
+def _repeated(files: pd.DataFrame, column: str) -> list[pd.DataFrame]:
+    """Groups of two or more usable files that are equal in a column, each group in fixed order."""
+    usable = files[files["reason"].isna()].sort_values(["utterance_id", "path"])
+    repeated = usable[usable.duplicated(column, keep=False)]
+    return [group for _, group in repeated.groupby(column, sort=False)]
 
 
 def _report(utterances: pd.DataFrame, rejected: pd.DataFrame) -> None:

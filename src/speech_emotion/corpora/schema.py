@@ -37,7 +37,10 @@ UTTERANCES = pa.DataFrameSchema(
 """One row a usable utterance; see :func:`speech_emotion.corpora.ingest`."""
 
 REJECTED = pa.DataFrameSchema(
-    {"path": pa.Column(str), "reason": pa.Column(str, pa.Check.str_length(min_value=1))},
+    {
+        "path": pa.Column(str, unique=True),
+        "reason": pa.Column(str, pa.Check.str_length(min_value=1)),
+    },
     strict=True,
     ordered=True,
 )

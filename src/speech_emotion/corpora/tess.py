@@ -19,6 +19,8 @@ EMOTIONS = {
     "ps": "pleasant_surprise",
     "sad": "sad",
 }
+# Folders write pleasant surprise out, and so do some copies in the file names.
+SPELLINGS = {"pleasant_surprise": "ps", "pleasant_surprised": "ps"}
 
 
 def parse(path: Path) -> Annotation:
@@ -27,12 +29,13 @@ def parse(path: Path) -> Annotation:
     Raises:
         UnknownName: If a part is missing or unknown.
     """
-    parts = path.stem.lower().split("_")
+    parts = path.stem.lower().split("_", maxsplit=2)
     if len(parts) != 3 or parts[0] not in SPEAKERS:
         raise UnknownName(
             f"name {path.stem!r} is not OAF_word_emotion or YAF_word_emotion; rename or remove it"
         )
     voice, word, emotion = parts
+    emotion = SPELLINGS.get(emotion, emotion)
     if emotion not in EMOTIONS:
         raise UnknownName(f"unknown emotion {emotion!r}; known are {', '.join(EMOTIONS)}")
     speaker = SPEAKERS[voice]

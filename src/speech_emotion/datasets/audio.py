@@ -84,8 +84,8 @@ class AudioDataset(AbstractDataset[Sound, Sound]):
         figure = Figure(figsize=(6, 3), layout="constrained")
         axes = figure.add_subplot(xlabel="seconds", ylabel="Hz")
         samples = sound.samples if sound.samples.ndim == 1 else sound.samples.mean(axis=1)
-        # A floor of -140 dB: the logarithm of digital silence would be minus infinity.
-        axes.specgram(samples + 1e-7, NFFT=512, Fs=sound.sample_rate, noverlap=256)
+        with np.errstate(divide="ignore"):  # digital silence lies below the floor of the colours
+            axes.specgram(samples, NFFT=512, Fs=sound.sample_rate, noverlap=256, vmin=-140)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png")
         return base64.b64encode(buffer.getvalue()).decode()

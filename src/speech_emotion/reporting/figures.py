@@ -150,8 +150,8 @@ def breakdown_figure(breakdown: pd.DataFrame, *, title: str, note: str = "") -> 
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": (rows["uar_high"] - rows["uar"]).fillna(0),
-                "arrayminus": (rows["uar"] - rows["uar_low"]).fillna(0),
+                "array": rows["uar_high"] - rows["uar"],
+                "arrayminus": rows["uar"] - rows["uar_low"],
             },
             customdata=rows[["n_utterances", "n_speakers"]],
             hovertemplate="%{x}: %{y:.1%} of n = %{customdata[0]}, %{customdata[1]} speaker(s)",

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from speech_emotion.audio import AugmentationSettings, augment, load_audio, plan_augmentation
+from speech_emotion.audio import (
+    TRANSFORMS,
+    AugmentationSettings,
+    augment,
+    load_audio,
+    plan_augmentation,
+)
 from speech_emotion.datasets import Sound
 from speech_emotion.models import TRAIN
 from speech_emotion.reporting.pictures import augmentation_picture
@@ -32,12 +38,15 @@ def draw_examples(utterances: pd.DataFrame, plan: pd.DataFrame) -> tuple[dict[st
     examples = {}
     sounds: dict[str, Sound] = {}
     for transform, rows in plan.groupby("transform", sort=True):
-        row = rows.iloc[0]
+        known = TRANSFORMS[str(transform)]
+        row = rows.loc[(rows["value"] - known.neutral).abs().idxmax()]  # the clearest one
         before = load_audio(paths[row["utterance_id"]], RATE)
         after = augment(
             before, RATE, transform=str(transform), value=row["value"], seed=row["seed"]
         )
-        examples[f"{transform} {row['value']:.2f} · {row['utterance_id']}"] = (before, after)
+        described = f"{transform} {row['value']:.2f} {known.unit}\n{row['utterance_id']}"
+        examples[described] = (before, after)
         sounds[f"{transform}_before"] = Sound(before, RATE)
         sounds[f"{transform}_after"] = Sound(after, RATE)
-    return sounds, augmentation_picture(examples, RATE)
+    note = " (SYNTHETIC sample corpus)" if utterances["synthetic"].any() else ""
+    return sounds, augmentation_picture(examples, RATE, note=note)

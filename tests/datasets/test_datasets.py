@@ -1,0 +1,124 @@
+import numpy as np
+import pandas as pd
+import pytest
+from kedro.io import DatasetError
+from sklearn.linear_model import LogisticRegression
+
+from speech_emotion.datasets import (
+    ArrayDataset,
+    AudioDataset,
+    CorporaDataset,
+    EstimatorDataset,
+    ShardsDataset,
+    Sound,
+)
+
+SAMPLE = {
+    "ravdess_actors": 0,
+    "tess_words": 1,
+    "savee_speakers": 0,
+    "crema_d_speakers": 0,
+}
+
+
+class TestArray:
+    def test_round_trip_is_mapped_from_disk(self, tmp_path):
+        dataset = ArrayDataset(filepath=str(tmp_path / "a" / "x.npy"))
+        assert not dataset.exists()
+        array = np.arange(12, dtype=np.float32).reshape(3, 4)
+        dataset.save(array)
+        loaded = dataset.load()
+        assert dataset.exists()
+        assert isinstance(loaded, np.memmap)
+        np.testing.assert_array_equal(loaded, array)
+        dataset.save(array + 1)
+        np.testing.assert_array_equal(dataset.load(), array + 1)
+        assert [path.name for path in (tmp_path / "a").iterdir()] == ["x.npy"]
+
+    def test_objects_are_refused(self, tmp_path):
+        dataset = ArrayDataset(filepath=str(tmp_path / "x.npy"))
+        with pytest.raises(DatasetError, match="only plain arrays"):
+            dataset.save(np.array([{}], dtype=object))
+        np.save(tmp_path / "x.npy", np.array([{}], dtype=object), allow_pickle=True)
+        with pytest.raises(DatasetError):
+            dataset.load()
+
+    def test_missing_file(self, tmp_path):
+        with pytest.raises(DatasetError):
+            ArrayDataset(filepath=str(tmp_path / "x.npy")).load()
+
+
+class TestAudio:
+    @pytest.mark.parametrize("suffix", ["wav", "flac"])
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_round_trip(self, tmp_path, tone, suffix, channels):
+        dataset = AudioDataset(filepath=str(tmp_path / "a" / f"x.{suffix}"))
+        samples = tone(440) if channels == 1 else np.stack([tone(440), tone(880)], axis=1)
+        assert not dataset.exists()
+        dataset.save(Sound(samples, 22050))
+        loaded = dataset.load()
+        assert dataset.exists()
+        assert loaded.sample_rate == 22050
+        np.testing.assert_allclose(loaded.samples, samples, atol=1e-4)
+
+    def test_any_file_system(self, tone):
+        dataset = AudioDataset(filepath="memory://sounds/x.wav", save_args={"subtype": "FLOAT"})
+        dataset.save(Sound(tone(440), 22050))
+        np.testing.assert_array_equal(dataset.load().samples, tone(440))
+
+    def test_preview_is_a_picture(self, tmp_path, tone):
+        import base64
+
+        dataset = AudioDataset(filepath=str(tmp_path / "x.wav"))
+        dataset.save(Sound(np.append(tone(440), np.zeros(5000, np.float32)), 22050))
+        assert base64.b64decode(dataset.preview())[:4] == b"\x89PNG"
+
+    def test_missing_file(self, tmp_path):
+        with pytest.raises(DatasetError):
+            AudioDataset(filepath=str(tmp_path / "x.wav")).load()
+
+
+class TestCorpora:
+    def test_sample_is_made_where_no_folder_is_given(self, tmp_path):
+        dataset = CorporaDataset(sample_path=str(tmp_path / "sample"), sample=SAMPLE)
+        folder = dataset.load()
+        assert folder == tmp_path / "sample"
+        assert len(list(folder.rglob("*.wav"))) == 14
+
+    def test_given_folder_is_taken_and_never_written(self, tmp_path):
+        dataset = CorporaDataset(
+            filepath=str(tmp_path / "mine"), sample_path=str(tmp_path / "sample"), sample=SAMPLE
+        )
+        assert dataset.load() == tmp_path / "mine"
+        assert not (tmp_path / "mine").exists()
+        assert not (tmp_path / "sample").exists()
+
+    def test_no_folder_at_all(self):
+        with pytest.raises(DatasetError, match="corpora_dir=PATH"):
+            CorporaDataset().load()
+
+
+class TestShards:
+    def test_empty_store_is_no_error(self, tmp_path):
+        path = str(tmp_path / "shards")
+        shards = ShardsDataset(
+            path=path, dataset="pandas.ParquetDataset", filename_suffix=".parquet"
+        )
+        assert shards.load() == {}
+        shards.save({"a": pd.DataFrame({"x": [1]})})
+        fresh = ShardsDataset(
+            path=path, dataset="pandas.ParquetDataset", filename_suffix=".parquet"
+        )
+        assert fresh.load()["a"]()["x"].tolist() == [1]
+
+
+class TestEstimator:
+    def test_round_trip_replaces_the_former(self, tmp_path):
+        dataset = EstimatorDataset(filepath=str(tmp_path / "model"))
+        assert not dataset.exists()
+        x, y = np.arange(8.0).reshape(-1, 1), np.arange(8) // 4
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "stale").touch()
+        dataset.save(LogisticRegression().fit(x, y))
+        assert dataset.load().predict(x).tolist() == y.tolist()
+        assert not (tmp_path / "model" / "stale").exists()

@@ -1,0 +1,223 @@
+import base64
+import json
+import logging
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from speech_emotion.corpora import UTTERANCES
+from speech_emotion.datasets.registry import Registration, decide_alias
+from speech_emotion.models import FAMILIES
+
+pytestmark = pytest.mark.slow
+
+
+def read(project, path):
+    file = project / path
+    return pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
+
+
+def test_utterances_splits_and_plan_fit_together(project):
+    utterances = read(project, "02_intermediate/utterances.parquet")
+    splits = read(project, "02_intermediate/splits.parquet")
+    plan = read(project, "03_primary/augmentation_plan.parquet")
+    UTTERANCES.validate(utterances)
+    assert utterances["synthetic"].all()
+    for protocol, part in splits.groupby("protocol"):
+        held_out = part.loc[part["split"] == "held-out", "utterance_id"]
+        planned = plan.loc[plan["protocol"] == protocol, "utterance_id"]
+        assert not set(planned) & set(held_out)
+        assert set(planned) == set(part["utterance_id"]) - set(held_out)
+
+
+def test_features_are_complete_and_finite(project):
+    features = read(project, "04_feature/features.parquet")
+    utterances = read(project, "02_intermediate/utterances.parquet")
+    plan = read(project, "03_primary/augmentation_plan.parquet")
+    variants = plan.drop_duplicates(["utterance_id", "variant"])
+    assert len(features) == len(utterances) + len(variants)
+    values = features.drop(columns=["utterance_id", "variant"])
+    assert values.shape[1] == 370
+    assert values.notna().to_numpy().all()
+
+
+def test_leaderboard_has_every_model_and_protocol(project):
+    board = read(project, "07_model_output/leaderboard.csv")
+    counts = board.groupby("model").size()
+    assert set(counts.index) >= set(FAMILIES)
+    assert (counts == 4).all()  # cold and random, cross-validation and held-out
+    champions = board[board["champion"]]
+    assert champions["protocol"].eq("cold").all()
+    assert champions["model"].nunique() == 1
+    cold = board[(board["protocol"] == "cold") & (board["evaluation"] == "cross-validation")]
+    assert cold.loc[cold["uar"].idxmax(), "champion"]
+    utterances = read(project, "02_intermediate/utterances.parquet")
+    together = board.groupby(["model", "protocol"])["n_utterances"].sum()
+    assert (together == len(utterances)).all()
+
+
+def test_report_and_card_are_marked_synthetic(project):
+    page = (project / "08_reporting/report.html").read_text()
+    assert "SYNTHETIC SAMPLE CORPUS" in page
+    assert "SYNTHETIC" in (project / "08_reporting/model_card.md").read_text()
+    figure = json.loads((project / "08_reporting/confusion.json").read_text())
+    assert "SYNTHETIC" in figure["layout"]["title"]["subtitle"]["text"]
+    assert (project / "08_reporting/waveform.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_every_candidate_is_a_child_run_with_its_trials(project, tracking):
+    experiment = tracking.get_experiment_by_name("speech-emotion")
+    runs = tracking.search_runs([experiment.experiment_id], max_results=1000)
+    by_name = {run.info.run_name: run for run in runs}
+    parent = by_name["__default__"]
+    assert parent.data.tags["synthetic"] == "True"
+    assert parent.data.params["selection.protocol"] == "cold"
+    assert {entry.dataset.name for entry in parent.inputs.dataset_inputs} == {"utterances"}
+    for family in FAMILIES:
+        child = by_name[family]
+        assert child.info.status == "FINISHED"
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert 0 <= child.data.metrics["cold.held-out.uar"] <= 1
+        trial = by_name[f"{family} trial 0"]
+        assert trial.data.tags["mlflow.parentRunId"] == child.info.run_id
+        assert trial.data.params
+    assert tracking.get_metric_history(by_name["conv1d"].info.run_id, "cold.loss")[-1].step == 2
+    stored = {item.path for item in tracking.list_artifacts(parent.info.run_id)}
+    assert {"figures", "report", "tables"} <= stored
+
+
+def test_registered_champion_predicts_in_a_clean_process(project, tracking, tmp_path):
+    version = tracking.get_model_version_by_alias("speech-emotion", "champion")
+    assert version.tags["synthetic"] == "True"
+    utterances = read(project, "02_intermediate/utterances.parquet")
+    broken = tmp_path / "broken.wav"
+    broken.write_text("no sound")
+    paths = [*utterances["path"].head(3), str(broken)]
+    code = (
+        "import json, sys, mlflow, pandas as pd\n"
+        "mlflow.set_tracking_uri(sys.argv[1])\n"
+        "model = mlflow.pyfunc.load_model('models:/speech-emotion@champion')\n"
+        "result = model.predict(pd.DataFrame({'audio': json.loads(sys.argv[2])}))\n"
+        "print('RESULT' + result.to_json(orient='records'))\n"
+    )
+    uri = f"sqlite:///{project}/mlflow.db"
+    done = subprocess.run(
+        [sys.executable, "-c", code, uri, json.dumps(paths)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    rows = json.loads(done.stdout.split("RESULT")[1])
+    labels = sorted(utterances["label"].unique())
+    assert list(rows[0]) == ["emotion", *labels, "error"]
+    for row in rows[:3]:
+        assert sum(row[label] for label in labels) == pytest.approx(1)
+        assert row["emotion"] == max(labels, key=row.get)
+        assert row["error"] is None
+    assert rows[3]["emotion"] is None
+    assert "unreadable" in rows[3]["error"]
+
+
+def test_no_pickle_is_stored_with_the_model(project):
+    model = next((project / "mlflow").rglob("MLmodel")).parent
+    assert not [path.name for path in model.rglob("*.pkl")]
+    assert list(model.rglob("*.skops")) or list(model.rglob("*.keras"))
+
+
+def test_second_run_has_the_same_figures_and_does_not_replace_the_champion(
+    project, run_kedro, tracking, caplog
+):
+    before = read(project, "07_model_output/leaderboard.csv")
+    shards = sorted((project / "04_feature/shards").iterdir())
+    times = [shard.stat().st_mtime_ns for shard in shards]
+    with caplog.at_level(logging.INFO):
+        run_kedro(project)
+    after = read(project, "07_model_output/leaderboard.csv")
+    timings = ["fit_seconds", "predict_ms"]
+    pd.testing.assert_frame_equal(before.drop(columns=timings), after.drop(columns=timings))
+    assert [shard.stat().st_mtime_ns for shard in shards] == times
+    assert tracking.get_model_version_by_alias("speech-emotion", "champion").version == "1"
+    assert tracking.get_model_version_by_alias("speech-emotion", "challenger").version == "2"
+    assert "does not beat the champion's" in caplog.text
+
+
+def test_only_the_missing_report_is_made_again(project, run_kedro, caplog):
+    report = project / "08_reporting/report.html"
+    leaderboard = (project / "07_model_output/leaderboard.csv").stat().st_mtime_ns
+    report.unlink()
+    with caplog.at_level(logging.INFO):
+        run_kedro(project, only_missing_outputs=True)
+    assert report.exists()
+    assert (project / "07_model_output/leaderboard.csv").stat().st_mtime_ns == leaderboard
+    ran = {line.split(": ")[1] for line in caplog.messages if line.startswith("Running node: ")}
+    assert ran == {"gather_evidence", "write_report"}
+
+
+@pytest.mark.parametrize("runner", ["ParallelRunner", "ThreadRunner"])
+def test_stages_run_in_parallel(project, run_kedro, tracking, runner):
+    import kedro.runner
+
+    chosen = getattr(kedro.runner, runner)(max_workers=2)
+    params = {"conv1d.candidate.enabled": False}
+    params = {"conv1d": {"candidate": {"enabled": False}}}
+    run_kedro(project, params=params, pipeline_names=["model_selection"], runner=chosen)
+    board = read(project, "07_model_output/leaderboard.csv")
+    assert "conv1d" not in set(board["model"])
+    experiment = tracking.get_experiment_by_name("speech-emotion")
+    runs = tracking.search_runs([experiment.experiment_id], max_results=1000)
+    newest = max(
+        (run for run in runs if run.info.run_name == "model_selection"),
+        key=lambda run: run.info.start_time,
+    )
+    children = {
+        run.info.run_name
+        for run in runs
+        if run.data.tags.get("mlflow.parentRunId") == newest.info.run_id
+    }
+    assert children == set(FAMILIES) - {"conv1d"}
+    run_kedro(project, pipeline_names=["model_selection"])  # leave things as they were
+
+
+def registration(value, split="a"):
+    return Registration(None, "held_out_uar", value, split, "x.wav")
+
+
+@pytest.mark.parametrize(
+    ("value", "champion", "alias", "reason"),
+    [
+        (0.5, None, "champion", "there was no champion"),
+        (0.6, {"split": "a", "held_out_uar": "0.5"}, "champion", "beats"),
+        (0.5, {"split": "a", "held_out_uar": "0.5"}, "challenger", "does not beat"),
+        (0.9, {"split": "b", "held_out_uar": "0.5"}, "challenger", "other held-out utterances"),
+    ],
+)
+def test_champion_must_be_beaten_on_the_same_split(value, champion, alias, reason):
+    decided, said = decide_alias(registration(value), champion)
+    assert decided == alias
+    assert reason in said
+
+
+def test_sounds_of_the_examples_can_be_previewed(project):
+    from speech_emotion.datasets import AudioDataset
+
+    sounds = sorted((project / "03_primary/augmentation_examples").glob("*.wav"))
+    assert {sound.stem.rsplit("_", 1)[1] for sound in sounds} == {"before", "after"}
+    preview = AudioDataset(filepath=str(sounds[0])).preview()
+    assert base64.b64decode(preview)[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"corpora": {"label_set": "nine"}}, "no label set 'nine'"),
+        ({"mlp": {"candidate": {"family": "transformer"}}}, "no model family 'transformer'"),
+        ({"features": {"feature_set": "best"}}, "no feature set 'best'"),
+        ({"corpora_dir": "/nowhere/at/all"}, "No corpus was found below /nowhere/at/all"),
+    ],
+)
+def test_wrong_parameters_stop_the_run_with_a_remedy(tmp_path, run_kedro, params, message):
+    with pytest.raises(Exception, match=message):
+        run_kedro(tmp_path, params=params)

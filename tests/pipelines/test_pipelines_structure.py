@@ -1,0 +1,89 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from pydantic import BaseModel
+
+from speech_emotion.models import FAMILIES
+from speech_emotion.pipeline_registry import register_pipelines
+
+PROJECT = Path(__file__).parents[2]
+ENVIRONMENTS = sorted(
+    path.name for path in (PROJECT / "conf").iterdir() if path.is_dir() and path.name != "local"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bootstrapped():
+    bootstrap_project(PROJECT)
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def catalog(request, tmp_path):
+    parameters = {"data_dir": str(tmp_path)}
+    with KedroSession.create(PROJECT, env=request.param, runtime_params=parameters) as session:
+        yield session.load_context().catalog
+
+
+def test_every_stage_has_its_name():
+    assert set(register_pipelines()) == {
+        "__default__",
+        "augmentation",
+        "download",
+        "feature_engineering",
+        "ingestion",
+        "model_selection",
+        "registration",
+        "reporting",
+    }
+    assert set(pipelines) == set(register_pipelines())
+
+
+def test_catalog_of_every_environment_resolves(catalog, tmp_path):
+    named = set().union(*(pipeline.datasets() for pipeline in register_pipelines().values()))
+    in_memory = {"evidence"}
+    for name in sorted(named - in_memory):
+        assert name in catalog or name.startswith("params:"), name
+        dataset = catalog.get(name)
+        if name.startswith("params:"):
+            continue
+        layer = (getattr(dataset, "metadata", None) or {}).get("kedro-viz", {}).get("layer")
+        assert layer, f"{name} has no layer"
+        path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
+        if path is not None and name != "corpora":
+            assert str(path).startswith(str(tmp_path)), f"{name} is stored at {path}"
+
+
+def test_parameters_of_every_environment_are_typed(catalog):
+    for pipeline in register_pipelines().values():
+        for name in pipeline.inputs():
+            if name.startswith("params:"):
+                assert isinstance(catalog.load(name), BaseModel), name
+
+
+def test_candidates_are_namespaces_with_equal_nodes():
+    selection = register_pipelines()["model_selection"]
+    for family in FAMILIES:
+        nodes = selection.only_nodes_with_namespaces([family]).nodes
+        assert {node.name for node in nodes} == {
+            f"{family}.tune",
+            f"{family}.evaluate",
+            f"{family}.score",
+        }
+        assert all("candidate" in node.tags for node in nodes)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import speech_emotion.audio, speech_emotion.corpora, speech_emotion.models",
+        "from speech_emotion.pipeline_registry import register_pipelines; register_pipelines()",
+    ],
+)
+def test_importing_does_not_import_tensorflow(code):
+    check = f"{code}; import sys; sys.exit('tensorflow' in sys.modules or 'xgboost' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -1,0 +1,219 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from speech_emotion.reporting import figures, pictures
+from speech_emotion.reporting.document import Evidence, html_report, model_card
+
+LABELS = ["angry", "happy", "sad"]
+
+
+def board_row(model, protocol, evaluation, uar, champion=False):
+    row = {"model": model, "protocol": protocol, "evaluation": evaluation}
+    row |= {"n_utterances": 40, "n_speakers": 4, "fit_seconds": 1.25, "predict_ms": 0.5}
+    for metric in ("accuracy", "uar", "macro_f1"):
+        row |= {metric: uar, f"{metric}_low": uar - 0.1, f"{metric}_high": uar + 0.1}
+    return row | {"champion": champion}
+
+
+@pytest.fixture
+def leaderboard():
+    return pd.DataFrame(
+        [
+            board_row("mlp", "cold", "cross-validation", 0.61, True),
+            board_row("mlp", "cold", "held-out", 0.623, True),
+            board_row("mlp", "random", "held-out", 0.847),
+            board_row("xgboost", "cold", "held-out", 0.5),
+        ]
+    )
+
+
+@pytest.fixture
+def predictions():
+    return pd.DataFrame(
+        {
+            "label": ["angry", "angry", "happy", "sad"],
+            "prediction": ["angry", "happy", "happy", "sad"],
+            "speaker": ["s1", "s1", "s2", "s3"],
+        }
+    )
+
+
+@pytest.fixture
+def breakdown():
+    rows = [("corpus", "tess", 30, 1), ("sex", "female", 30, 3), ("speaker", "tess_oaf", 30, 1)]
+    table = pd.DataFrame(rows, columns=["by", "value", "n_utterances", "n_speakers"])
+    table = table.assign(accuracy=0.5, uar=0.55, uar_low=0.4, uar_high=0.6)
+    table.loc[table["n_speakers"] == 1, ["uar_low", "uar_high"]] = np.nan
+    return table
+
+
+@pytest.fixture
+def evidence(leaderboard, breakdown):
+    def make(synthetic=False, rejected=(("<script>alert(1)</script>.wav", "silent"),)):
+        return Evidence(
+            utterances=pd.DataFrame({"synthetic": [synthetic], "speaker": ["s1"]}),
+            rejected=pd.DataFrame(list(rejected), columns=["path", "reason"]),
+            leaderboard=leaderboard,
+            per_class=pd.DataFrame(
+                {"label": LABELS, "precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 8}
+            ),
+            breakdown=breakdown,
+            champion="mlp",
+            members=["mlp"],
+            protocol="cold",
+            facts={"seed": "0"},
+            corpora=[
+                {
+                    "title": "TESS",
+                    "licence": "CC BY-NC-ND 4.0",
+                    "source": "doi.org",
+                    "utterances": "30",
+                    "speakers": "1",
+                }
+            ],
+        )
+
+    return make
+
+
+def title_of(figure):
+    return f"{figure.layout.title.text} {figure.layout.title.subtitle.text}"
+
+
+def test_confusion_shows_shares_and_counts(predictions):
+    figure = figures.confusion_figure(predictions, LABELS, title="Confusion", note=" (SYNTHETIC)")
+    heat = figure.data[0]
+    np.testing.assert_allclose(heat.z, [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
+    assert heat.text[0][1] == "50%<br>1"
+    assert "n = 4 utterances of 3 speakers (SYNTHETIC)" in title_of(figure)
+
+
+def test_leaderboard_separates_protocols_and_evaluations(leaderboard):
+    figure = figures.leaderboard_figure(leaderboard, labels=3)
+    traces = {trace.name: trace for trace in figure.data}
+    assert set(traces) == {"cold, cross-validation", "cold, held-out", "random, held-out"}
+    held_out = traces["cold, held-out"]
+    values = dict(zip(held_out.x, held_out.y, strict=True))
+    assert values == {"mlp": 0.623, "xgboost": 0.5}
+    np.testing.assert_allclose(held_out.error_y.arrayminus, 0.1)
+    assert figure.layout.shapes[0].y0 == pytest.approx(1 / 3)
+    assert "40 utterances of 4 speakers" in title_of(figure)
+
+
+def test_breakdown_has_no_interval_for_one_speaker(breakdown):
+    figure = figures.breakdown_figure(breakdown, title="By group")
+    bars = {bar.name: bar for bar in figure.data}
+    assert np.isnan(bars["corpus"].error_y.array[0])
+    assert bars["sex"].error_y.array[0] == pytest.approx(0.05)
+    assert "30 utterances of 1 speakers" in title_of(figure)
+
+
+def test_emotions_are_counted():
+    table = pd.DataFrame(
+        {"corpus": ["a", "a", "b"], "label": ["sad", "sad", "angry"], "speaker": ["x", "x", "y"]}
+    )
+    figure = figures.emotions_figure(table)
+    bars = {bar.name: dict(zip(bar.x, bar.y, strict=True)) for bar in figure.data}
+    assert bars == {"a": {"angry": 0, "sad": 2}, "b": {"angry": 1, "sad": 0}}
+
+
+def test_curves_trials_and_components():
+    curves = pd.DataFrame({"run": ["fold 0", "fold 0", "final"], "epoch": [1, 2, 1]})
+    curves = curves.assign(loss=[2.0, 1.0, 2.0], val_loss=[2.1, 1.5, np.nan])
+    names = [trace.name for trace in figures.learning_curves_figure(curves).data]
+    assert names == ["final, training", "fold 0, training", "fold 0, unseen"]
+    states = ["complete", "pruned", "complete"]
+    trials = pd.DataFrame({"model": "mlp", "trial": [0, 1, 2], "state": states})
+    trials["uar"] = [0.5, 0.3, 0.4]
+    best = next(t for t in figures.tuning_figure(trials).data if t.name == "mlp, best")
+    assert list(best.y) == [0.5, 0.5]
+    variance = pd.DataFrame({"component": [1, 2], "explained": [0.8, 0.2]})
+    variance["cumulative"] = [0.8, 1.0]
+    assert list(figures.pca_figure(variance).data[1].y) == [0.8, 1.0]
+
+
+def test_empty_tables_draw_empty_figures():
+    curves = pd.DataFrame(columns=["run", "epoch", "loss", "val_loss"])
+    assert len(figures.learning_curves_figure(curves).data) == 0
+
+
+def test_pictures_have_a_panel_a_label(tone):
+    examples = {label: (tone(300), f"u:{label}") for label in LABELS}
+    for draw in (pictures.waveform_picture, pictures.mfcc_picture):
+        figure = draw(examples, 22050, note=" (SYNTHETIC)")
+        shown = [axes for axes in figure.axes if axes.get_visible() and axes.get_title()]
+        assert [axes.get_title().split("\n")[0] for axes in shown] == LABELS
+        assert "SYNTHETIC" in figure.get_suptitle()
+    pair = {"gain 6 dB": (tone(300), tone(300))}
+    figure = pictures.augmentation_picture(pair, 22050)
+    assert [axes.get_title() for axes in figure.axes] == ["before: gain 6 dB", "after: gain 6 dB"]
+
+
+class _Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.outside = []
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name in {"src", "href"} and value and not value.startswith("data:"):
+                self.outside.append((tag, value))
+
+
+@pytest.fixture
+def report(predictions, tone, leaderboard, breakdown):
+    def make(evidence):
+        drawn = {
+            "emotions": figures.leaderboard_figure(leaderboard, labels=3),
+            "leaderboard": figures.leaderboard_figure(leaderboard, labels=3),
+            "confusion": figures.confusion_figure(predictions, LABELS, title="Confusion"),
+            "breakdown": figures.breakdown_figure(breakdown, title="By group"),
+        }
+        sounds = {"gain_after": (tone(300, seconds=0.1), 22050)}
+        return html_report(evidence, drawn, {"waveform": Image.new("RGB", (4, 4))}, sounds)
+
+    return make
+
+
+def test_report_needs_nothing_else_and_escapes_names(report, evidence):
+    page = report(evidence())
+    links = _Links()
+    links.feed(page)
+    assert links.outside == []
+    assert page.count("plotly.js v") == 1
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "data:audio/wav;base64," in page
+    assert "62.3%" in page
+    assert "84.7%" in page
+    assert "40 held-out utterances of" in re.sub(r"\s+", " ", page)
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_synthetic_figures_are_marked_and_others_are_not(report, evidence, synthetic):
+    page, card = report(evidence(synthetic)), model_card(evidence(synthetic))
+    assert ("SYNTHETIC SAMPLE CORPUS" in page) is synthetic
+    assert ("SYNTHETIC SAMPLE CORPUS" in card) is synthetic
+
+
+def test_nothing_rejected_is_said(report, evidence):
+    assert "<p>None.</p>" in report(evidence(rejected=()))
+
+
+def test_model_card_quotes_figures_data_and_limits(evidence):
+    card = model_card(evidence())
+    for part in (
+        "| UAR | 62.3% [52.3%, 72.3%] | 61.0% [51.0%, 71.0%] |",
+        "n = 40 utterances of 4 speakers",
+        "| TESS | 30 | 1 | CC BY-NC-ND 4.0 | doi.org |",
+        "| corpus | tess | 30 | 1 | 55.0% |",
+        "EU AI Act",
+        "models:/speech-emotion@champion",
+    ):
+        assert part in card
+    assert "tess_oaf" not in card  # speakers are people
