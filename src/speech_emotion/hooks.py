@@ -17,8 +17,8 @@ from kedro.pipeline import Pipeline
 
 __all__ = ["SummaryHooks", "TrackingHooks"]
 
-FIGURES_OF_CANDIDATE = "_figures"
-FIGURES = ["accuracy", "uar", "uar_low", "uar_high", "macro_f1", "fit_seconds", "predict_ms"]
+CANDIDATE_FIGURES = "_figures"
+METRICS = ["accuracy", "uar", "uar_low", "uar_high", "macro_f1", "fit_seconds", "predict_ms"]
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class TrackingHooks:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Describe new utterances, and each candidate once it is scored."""
-        if dataset_name == "utterances" or dataset_name.endswith(FIGURES_OF_CANDIDATE):
+        if dataset_name == "utterances" or dataset_name.endswith(CANDIDATE_FIGURES):
             self._track(dataset_name)
 
     @hook_impl
@@ -74,7 +74,7 @@ class TrackingHooks:
     def after_pipeline_run(self, pipeline: Pipeline) -> None:
         """Track what a parallel runner left."""
         for name in sorted(pipeline.all_outputs()):
-            if name == "utterances" or name.endswith(FIGURES_OF_CANDIDATE):
+            if name == "utterances" or name.endswith(CANDIDATE_FIGURES):
                 self._track(name)
 
     def _track(self, dataset_name: str) -> None:
@@ -85,7 +85,7 @@ class TrackingHooks:
         if dataset_name == "utterances":
             _describe_utterances(self._run_id, table)
         elif len(table):
-            family = dataset_name.removesuffix(FIGURES_OF_CANDIDATE)
+            family = dataset_name.removesuffix(CANDIDATE_FIGURES)
             _log_candidate(self._run_id, family, self._catalog)
 
 
@@ -118,7 +118,7 @@ def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
     metrics = [
         Metric(f"{row['protocol']}.{row['evaluation']}.{name}", float(row[name]), now, 0)
         for _, row in catalog.load(f"{family}_figures").iterrows()
-        for name in FIGURES
+        for name in METRICS
     ]
     curves = catalog.load(f"{family}_learning_curves")
     for (protocol, epoch), row in curves.groupby(["protocol", "epoch"])[CURVES].mean().iterrows():

@@ -153,7 +153,7 @@ def test_batches_do_not_depend_on_workers_and_list_what_fails(tone, write_sound,
     pd.testing.assert_frame_equal(alone, both)
     assert alone[["utterance_id", "variant"]].equals(rows[["utterance_id", "variant"]])
     failed = alone["utterance_id"] == "c"
-    assert (alone.loc[failed, "reason"] == "no such file").all()
+    assert (alone.loc[failed, "reason"].str.startswith("no such file")).all()
     assert (alone.loc[~failed, "reason"] == "").all()
     original = alone[(alone["utterance_id"] == "a") & (alone["variant"] == 0)].iloc[0]
     assert original["centroid_mean"] == pytest.approx(300, abs=15)

@@ -171,7 +171,7 @@ def test_an_address_that_fails_is_reported(published, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside.txt", "/abs.txt", "a/../../b.txt", "C:/x.txt", "..\\x", ".", ""]
+    "name", ["../outside.txt", "/abs.txt", "a/../../b.txt", "C:/x.txt", "..\\x", "."]
 )
 def test_archives_cannot_leave_their_folder(tmp_path, name):
     archive = tmp_path / "evil.zip"

@@ -3,6 +3,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,6 +103,7 @@ def test_measures_are_those_of_the_sound(tone, write_sound, tmp_path, corpora_se
     assert row["seconds"] == 3.0
     assert row["n_samples"] == 3 * rate
     assert row["n_samples_trimmed"] == pytest.approx(rate, abs=2048)
+    assert row["n_samples_trimmed"] == len(librosa.effects.trim(sound, top_db=30)[0])
     assert row["peak"] == pytest.approx(0.5, rel=1e-3)
     assert row["rms"] == pytest.approx(0.5 / np.sqrt(2) / np.sqrt(3), rel=1e-3)
     assert row["speaker"] == "ravdess_01"

@@ -125,21 +125,23 @@ def test_emotions_are_counted():
 def test_curves_trials_and_components():
     curves = pd.DataFrame({"run": ["fold 0", "fold 0", "final"], "epoch": [1, 2, 1]})
     curves = curves.assign(loss=[2.0, 1.0, 2.0], val_loss=[2.1, 1.5, np.nan])
-    names = [trace.name for trace in figures.learning_curves_figure(curves).data]
+    names = [trace.name for trace in figures.learning_curves_figure(curves, trained_on="").data]
     assert names == ["final, training", "fold 0, training", "fold 0, unseen"]
     states = ["complete", "pruned", "complete"]
     trials = pd.DataFrame({"model": "mlp", "trial": [0, 1, 2], "state": states})
     trials["uar"] = [0.5, 0.3, 0.4]
-    best = next(t for t in figures.tuning_figure(trials).data if t.name == "mlp, best")
+    best = next(
+        t for t in figures.tuning_figure(trials, trained_on="").data if t.name == "mlp, best"
+    )
     assert list(best.y) == [0.5, 0.5]
     variance = pd.DataFrame({"component": [1, 2], "explained": [0.8, 0.2]})
     variance["cumulative"] = [0.8, 1.0]
-    assert list(figures.pca_figure(variance).data[1].y) == [0.8, 1.0]
+    assert list(figures.pca_figure(variance, trained_on="").data[1].y) == [0.8, 1.0]
 
 
 def test_empty_tables_draw_empty_figures():
     curves = pd.DataFrame(columns=["run", "epoch", "loss", "val_loss"])
-    assert len(figures.learning_curves_figure(curves).data) == 0
+    assert len(figures.learning_curves_figure(curves, trained_on="").data) == 0
 
 
 def test_pictures_have_a_panel_a_label(tone):

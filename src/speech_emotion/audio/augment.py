@@ -141,7 +141,8 @@ def _telephone(samples: np.ndarray, sample_rate: int, _: float) -> np.ndarray:
     )
     coded = librosa.mu_compress(np.clip(narrow, -1, 1), mu=MU, quantize=True)
     decoded = librosa.mu_expand(coded, mu=MU, quantize=True).astype(np.float32)
-    return librosa.resample(decoded, orig_sr=TELEPHONE_RATE, target_sr=sample_rate)
+    wide = librosa.resample(decoded, orig_sr=TELEPHONE_RATE, target_sr=sample_rate)
+    return wide[: len(samples)]
 
 
 class Transform(NamedTuple):
@@ -235,7 +236,7 @@ def _seeded(seed: int) -> Iterator[None]:
     with _global_random_state:
         numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
         np.random.seed(seed)  # noqa: NPY002
-        random.seed(seed)
+        random.seed(int(seed))  # tables hold NumPy integers, which it refuses
         try:
             yield
         finally:

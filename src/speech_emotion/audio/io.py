@@ -54,7 +54,10 @@ def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050
     samples, native_rate = read_samples(path)
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     if (peak := float(np.abs(mono).max())) < SILENCE:
-        raise AudioError(path, f"silent: the peak amplitude is {peak:.1g}; record it again")
+        raise AudioError(
+            path,
+            f"silent once its channels are averaged: the peak amplitude is {peak:.1g}; replace it",
+        )
     if native_rate == sample_rate:
         return np.ascontiguousarray(mono)
     resampled = soxr.resample(mono, native_rate, sample_rate, quality="HQ")
@@ -85,7 +88,7 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
-        raise AudioError(path, "no such file")
+        raise AudioError(path, "no such file; check the path and that links lead somewhere")
     if path.stat().st_size == 0:
         raise AudioError(path, "empty file (0 bytes); replace it by an intact copy")
     with path.open("rb") as file:

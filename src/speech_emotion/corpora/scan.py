@@ -13,14 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import librosa
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from tqdm import tqdm
 
-from speech_emotion.audio import SILENCE, AudioError, read_samples
+from speech_emotion.audio import SILENCE, AudioError, read_samples, trim_silence
 from speech_emotion.corpora.base import Corpus, UnknownName
 from speech_emotion.corpora.crema_d import CREMA_D, read_sexes
 from speech_emotion.corpora.labels import check_label_set, label_of
@@ -87,7 +86,7 @@ def ingest(
     Args:
         root: Folder with the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``, or some.
         settings: Selection, label set and thresholds.
-        n_jobs: Processes that decode; the result does not depend on it.
+        n_jobs: Threads that decode, ``-1`` for one a core; the result does not depend on it.
         progress: Show a progress bar.
 
     Returns:
@@ -207,7 +206,8 @@ def _with_measures(
 ) -> pd.DataFrame:
     usable = files.loc[files["reason"].isna(), "path"]
     jobs = (delayed(_measure)(path, settings.trim_db, settings.shortest) for path in usable)
-    decoded = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    # Threads: the work is in C code, and processes take longer to start than to do it.
+    decoded = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs)
     bar = tqdm(decoded, total=len(usable), desc="Reading recordings", disable=not progress)
     measures = pd.DataFrame(list(bar), index=usable.index).reindex(columns=[*MEASURES, "unusable"])
     files = files.join(measures)
@@ -239,7 +239,7 @@ def _measure(path: str, trim_db: float, shortest: float) -> dict[str, Any]:
         return {"unusable": f"silent: the peak amplitude is {peak:.1g}, below {SILENCE:g}"}
     if seconds < shortest:
         return {"unusable": f"{seconds:.3f} s are too short; corpora.shortest is {shortest} s"}
-    trimmed, _ = librosa.effects.trim(mono, top_db=trim_db)
+    trimmed = trim_silence(mono, trim_db)
     digest = hashlib.sha256(f"{rate} {samples.shape}".encode())
     digest.update(samples.tobytes())
     values = (

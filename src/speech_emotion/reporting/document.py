@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 import soundfile
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from PIL.Image import Image
+from plotly.offline import get_plotlyjs
 
 __all__ = ["Evidence", "html_report", "model_card"]
 
@@ -76,14 +77,15 @@ def html_report(
         pictures: Pictures by section name.
         sounds: Samples and rate by name, to be heard from the page.
     """
+    # No button of the page may send data away.
+    options = {"responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
     drawn = {
-        name: figure.to_html(
-            full_html=False, include_plotlyjs=number == 0, config={"responsive": True}
-        )
-        for number, (name, figure) in enumerate(figures.items())
+        name: figure.to_html(full_html=False, include_plotlyjs=False, config=options)
+        for name, figure in figures.items()
     }
     return _template("report.html.j2").render(
         evidence=evidence,
+        plotly=get_plotlyjs(),
         figures=drawn,
         pictures={name: _png(picture) for name, picture in pictures.items()},
         sounds={name: _wav(*sound) for name, sound in sounds.items()},

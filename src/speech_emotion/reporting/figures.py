@@ -162,12 +162,12 @@ def breakdown_figure(breakdown: pd.DataFrame, *, title: str, note: str = "") -> 
     return _finish(figure, title, counted)
 
 
-def learning_curves_figure(curves: pd.DataFrame, *, note: str = "") -> go.Figure:
+def learning_curves_figure(curves: pd.DataFrame, *, trained_on: str) -> go.Figure:
     """Draw a network's loss over epochs, in training and on the fold it did not see.
 
     Args:
         curves: Columns ``run``, ``epoch``, ``loss``, ``val_loss`` of one model and protocol.
-        note: Said in the subtitle.
+        trained_on: Protocol and numbers of training utterances and speakers, for the subtitle.
     """
     figure = go.Figure()
     for number, (run, rows) in enumerate(curves.groupby("run", sort=True)):
@@ -182,28 +182,33 @@ def learning_curves_figure(curves: pd.DataFrame, *, note: str = "") -> go.Figure
                 )
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="cross-entropy", rangemode="tozero")
-    subtitle = f"{curves['run'].nunique()} trainings; the unseen fold is watched, not learnt{note}"
+    subtitle = f"The unseen fold is watched, not learnt; {trained_on}"
     return _finish(figure, "Learning curves of the network", subtitle)
 
 
-def pca_figure(variance: pd.DataFrame, *, note: str = "") -> go.Figure:
+def pca_figure(variance: pd.DataFrame, *, trained_on: str) -> go.Figure:
     """Draw the variance of the MFCC block that its principal components explain.
 
     Args:
         variance: Columns ``component``, ``explained``, ``cumulative``.
-        note: Said in the subtitle.
+        trained_on: Protocol and numbers of training utterances and speakers, for the subtitle.
     """
     figure = go.Figure()
     figure.add_bar(x=variance["component"], y=variance["explained"], name="component")
     figure.add_scatter(x=variance["component"], y=variance["cumulative"], name="together")
     figure.update_xaxes(title="principal component of the MFCC statistics")
     figure.update_yaxes(title="explained variance", range=[0, 1.02], tickformat=".0%")
-    subtitle = f"{len(variance)} components, fitted on training utterances alone{note}"
+    subtitle = f"{len(variance)} components; {trained_on}"
     return _finish(figure, "PCA of the MFCCs", subtitle)
 
 
-def tuning_figure(trials: pd.DataFrame, *, note: str = "") -> go.Figure:
-    """Draw the UAR of each trial and the best so far, model by model."""
+def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
+    """Draw the UAR of each trial and the best so far, model by model.
+
+    Args:
+        trials: Columns ``model``, ``trial``, ``state``, ``uar``.
+        trained_on: Protocol and numbers of training utterances and speakers, for the subtitle.
+    """
     figure = go.Figure()
     for number, (model, rows) in enumerate(trials.groupby("model", sort=True)):
         colour = COLOURS[number % len(COLOURS)]
@@ -230,5 +235,5 @@ def tuning_figure(trials: pd.DataFrame, *, note: str = "") -> go.Figure:
         )
     figure.update_xaxes(title="trial")
     figure.update_yaxes(title="mean UAR over folds", tickformat=".0%")
-    subtitle = f"{CROSS_VALIDATION} on the folds of the selecting protocol; × was pruned{note}"
+    subtitle = f"× was pruned; {CROSS_VALIDATION}, {trained_on}"
     return _finish(figure, "Hyperparameter search", subtitle)

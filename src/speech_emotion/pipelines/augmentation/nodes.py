@@ -14,6 +14,7 @@ from speech_emotion.audio import (
 )
 from speech_emotion.datasets import Sound
 from speech_emotion.models import TRAIN
+from speech_emotion.reporting import synthetic_note
 from speech_emotion.reporting.pictures import augmentation_picture
 
 RATE = 22050
@@ -48,5 +49,4 @@ def draw_examples(utterances: pd.DataFrame, plan: pd.DataFrame) -> tuple[dict[st
         examples[described] = (before, after)
         sounds[f"{transform}_before"] = Sound(before, RATE)
         sounds[f"{transform}_after"] = Sound(after, RATE)
-    note = " (SYNTHETIC sample corpus)" if utterances["synthetic"].any() else ""
-    return sounds, augmentation_picture(examples, RATE, note=note)
+    return sounds, augmentation_picture(examples, RATE, note=synthetic_note(utterances))

@@ -24,7 +24,7 @@ from speech_emotion.models import (
     breakdown_table,
     class_table,
 )
-from speech_emotion.reporting import figures, pictures
+from speech_emotion.reporting import figures, pictures, synthetic_note
 from speech_emotion.reporting.document import Evidence, html_report, model_card
 
 PACKAGES = (
@@ -39,12 +39,23 @@ PACKAGES = (
 )
 
 
-def _note(utterances: pd.DataFrame) -> str:
-    return " (SYNTHETIC sample corpus)" if utterances["synthetic"].any() else ""
-
-
 def _labels(utterances: pd.DataFrame) -> list[str]:
     return sorted(utterances["label"].unique())
+
+
+def _training(splits: pd.DataFrame, selection: SelectionSettings) -> pd.Series:
+    chosen = (splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)
+    return splits.loc[chosen, "utterance_id"]
+
+
+def _trained_on(
+    utterances: pd.DataFrame, splits: pd.DataFrame, selection: SelectionSettings
+) -> str:
+    training = utterances[utterances["utterance_id"].isin(_training(splits, selection))]
+    return (
+        f"protocol {selection.protocol}, n = {len(training)} training utterances of "
+        f"{training['speaker'].nunique()} speakers{synthetic_note(utterances)}"
+    )
 
 
 def examine_champion(
@@ -59,7 +70,7 @@ def examine_champion(
         & (predictions["protocol"] == selection.protocol)
         & (predictions["evaluation"] == HELD_OUT)
     ].merge(utterances[["utterance_id", "corpus", "sex", "speaker"]], on="utterance_id")
-    labels, note = _labels(utterances), _note(utterances)
+    labels, note = _labels(utterances), synthetic_note(utterances)
     breakdown = breakdown_table(rows, labels, resamples=selection.bootstrap)
     named = f"{choice['champion']}, {selection.protocol}, {HELD_OUT}"
     return (
@@ -94,10 +105,9 @@ def measure_pca(
     selection: SelectionSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Fit the PCA of the MFCC block on training recordings, to see how much each component holds."""
-    training = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)][
-        "utterance_id"
+    rows = features[
+        features["utterance_id"].isin(_training(splits, selection)) & (features["variant"] == 0)
     ]
-    rows = features[features["utterance_id"].isin(training) & (features["variant"] == 0)]
     block = StandardScaler().fit_transform(rows.filter(regex="^mfcc_"))
     explained = PCA().fit(block).explained_variance_ratio_
     variance = pd.DataFrame(
@@ -107,25 +117,28 @@ def measure_pca(
             "cumulative": explained.cumsum(),
         }
     )
-    return variance, figures.pca_figure(variance, note=_note(utterances))
+    trained_on = _trained_on(utterances, splits, selection)
+    return variance, figures.pca_figure(variance, trained_on=trained_on)
 
 
 def draw_comparison(
     leaderboard: pd.DataFrame,
     utterances: pd.DataFrame,
+    splits: pd.DataFrame,
     selection: SelectionSettings,
     curves: pd.DataFrame,
     **trials: pd.DataFrame,
 ) -> tuple[go.Figure, go.Figure, go.Figure, go.Figure]:
     """Draw the leaderboard, the label counts, the search and the learning curves."""
-    note = _note(utterances)
+    note = synthetic_note(utterances)
+    trained_on = _trained_on(utterances, splits, selection)
     curves = curves[curves["protocol"] == selection.protocol]
     searched = [table for table in trials.values() if len(table)]
     return (
         figures.leaderboard_figure(leaderboard, labels=len(_labels(utterances)), note=note),
         figures.emotions_figure(utterances, note=note),
-        figures.tuning_figure(pd.concat(searched), note=note),
-        figures.learning_curves_figure(curves, note=note),
+        figures.tuning_figure(pd.concat(searched), trained_on=trained_on),
+        figures.learning_curves_figure(curves, trained_on=trained_on),
     )
 
 
@@ -141,7 +154,7 @@ def draw_sounds(utterances: pd.DataFrame, settings: FeatureSettings) -> tuple[Fi
         str(label): (load_audio(row["path"], settings.sample_rate), str(row["utterance_id"]))
         for label, row in chosen.iterrows()
     }
-    note, rate = _note(utterances), settings.sample_rate
+    note, rate = synthetic_note(utterances), settings.sample_rate
     return (
         pictures.waveform_picture(examples, rate, note=note),
         pictures.mfcc_picture(examples, rate, note=note),
@@ -181,18 +194,21 @@ def gather_evidence(
             "versions": ", ".join(_versions()),
         },
         corpora=[
-            {
-                "title": CORPORA[str(name)].title,
-                "licence": "synthetic, free" if _note(utterances) else CORPORA[str(name)].licence,
-                "source": "made by this package"
-                if _note(utterances)
-                else CORPORA[str(name)].source,
-                "utterances": str(row["size"]),
-                "speakers": str(row["nunique"]),
-            }
+            _describe_corpus(str(name), row, synthetic=bool(synthetic_note(utterances)))
             for name, row in counts.iterrows()
         ],
     )
+
+
+def _describe_corpus(name: str, counts: pd.Series, *, synthetic: bool) -> dict[str, str]:
+    corpus = CORPORA[name]
+    return {
+        "title": corpus.title,
+        "licence": "synthetic, free" if synthetic else corpus.licence,
+        "source": "made by this package" if synthetic else corpus.source,
+        "utterances": str(counts["size"]),
+        "speakers": str(counts["nunique"]),
+    }
 
 
 def _versions() -> list[str]:

@@ -45,6 +45,7 @@ def create_pipeline() -> Pipeline:
                 {
                     "leaderboard": "leaderboard",
                     "utterances": "utterances",
+                    "splits": "splits",
                     "selection": "params:selection",
                     "curves": "conv1d_learning_curves",
                 }
