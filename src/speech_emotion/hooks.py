@@ -15,6 +15,8 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from speech_emotion.models import VOTING
+
 __all__ = ["SummaryHooks", "TrackingHooks"]
 
 CANDIDATE_FIGURES = "_figures"
@@ -60,8 +62,8 @@ class TrackingHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
-        """Describe new utterances, and each candidate once it is scored."""
-        if dataset_name == "utterances" or dataset_name.endswith(CANDIDATE_FIGURES):
+        """Describe new utterances, each candidate once it is scored, and the leaderboard."""
+        if _is_tracked(dataset_name):
             self._track(dataset_name)
 
     @hook_impl
@@ -74,7 +76,7 @@ class TrackingHooks:
     def after_pipeline_run(self, pipeline: Pipeline) -> None:
         """Track what a parallel runner left."""
         for name in sorted(pipeline.all_outputs()):
-            if name == "utterances" or name.endswith(CANDIDATE_FIGURES):
+            if _is_tracked(name):
                 self._track(name)
 
     def _track(self, dataset_name: str) -> None:
@@ -84,9 +86,15 @@ class TrackingHooks:
         table = self._catalog[dataset_name].load()  # past the hooks: this is no step of the run
         if dataset_name == "utterances":
             _describe_utterances(self._run_id, table)
+        elif dataset_name == "leaderboard":
+            _log_leaderboard(self._run_id, table)
         elif len(table):
             family = dataset_name.removesuffix(CANDIDATE_FIGURES)
             _log_candidate(self._run_id, family, self._catalog)
+
+
+def _is_tracked(dataset_name: str) -> bool:
+    return dataset_name in {"utterances", "leaderboard"} or dataset_name.endswith(CANDIDATE_FIGURES)
 
 
 def _describe_utterances(run_id: str, utterances: pd.DataFrame) -> None:
@@ -115,11 +123,7 @@ def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
     for key, value in catalog.load(f"{family}.hyperparameters").items():
         client.log_param(child, key, value)
     now = int(time.time() * 1000)
-    metrics = [
-        Metric(f"{row['protocol']}.{row['evaluation']}.{name}", float(row[name]), now, 0)
-        for _, row in catalog.load(f"{family}_figures").iterrows()
-        for name in METRICS
-    ]
+    metrics = _metrics(catalog.load(f"{family}_figures"))
     curves = catalog.load(f"{family}_learning_curves")
     for (protocol, epoch), row in curves.groupby(["protocol", "epoch"])[CURVES].mean().iterrows():
         metrics += [
@@ -139,6 +143,33 @@ def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
     for trial in trials.itertuples():
         _log_trial(child, family, trial, now)
     client.set_terminated(child)
+
+
+def _log_leaderboard(parent: str, leaderboard: pd.DataFrame) -> None:
+    """Write the champion's figures to the parent run, and the vote's to a child like the others."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    client.log_table(parent, leaderboard, "leaderboard.json")
+    champion = leaderboard.loc[leaderboard["champion"], "model"].iloc[0]
+    client.set_tag(parent, "champion", champion)
+    client.log_batch(parent, _metrics(leaderboard[leaderboard["model"] == champion]))
+    votes = leaderboard[leaderboard["model"] == VOTING]
+    if len(votes):
+        child = _start_run(VOTING, parent)
+        client.log_batch(child, _metrics(votes))
+        client.set_terminated(child)
+
+
+def _metrics(figures: pd.DataFrame) -> list[Any]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [
+        Metric(f"{row['protocol']}.{row['evaluation']}.{name}", float(row[name]), now, 0)
+        for _, row in figures.iterrows()
+        for name in METRICS
+    ]
 
 
 def _log_trial(parent: str, family: str, trial: Any, now: int) -> None:

@@ -74,14 +74,17 @@ def test_every_candidate_is_a_child_run_with_its_trials(project, tracking):
     parent = by_name["__default__"]
     assert parent.data.tags["synthetic"] == "True"
     assert parent.data.params["selection.protocol"] == "cold"
+    assert parent.data.tags["champion"] in {*FAMILIES, "voting"}
+    assert parent.data.metrics["cold.held-out.uar"] >= 0
     assert {entry.dataset.name for entry in parent.inputs.dataset_inputs} == {"utterances"}
-    for family in FAMILIES:
+    for family in [*FAMILIES, "voting"]:
         child = by_name[family]
         assert child.info.status == "FINISHED"
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert 0 <= child.data.metrics["cold.held-out.uar"] <= 1
+    for family in FAMILIES:
         trial = by_name[f"{family} trial 0"]
-        assert trial.data.tags["mlflow.parentRunId"] == child.info.run_id
+        assert trial.data.tags["mlflow.parentRunId"] == by_name[family].info.run_id
         assert trial.data.params
     assert tracking.get_metric_history(by_name["conv1d"].info.run_id, "cold.loss")[-1].step == 2
     stored = {item.path for item in tracking.list_artifacts(parent.info.run_id)}
@@ -156,7 +159,7 @@ def test_only_the_missing_report_is_made_again(project, run_kedro, caplog):
     assert report.exists()
     assert (project / "07_model_output/leaderboard.csv").stat().st_mtime_ns == leaderboard
     ran = {line.split(": ")[1] for line in caplog.messages if line.startswith("Running node: ")}
-    assert ran == {"gather_evidence", "write_report"}
+    assert ran == {"reporting.gather_evidence", "reporting.write_report"}
 
 
 @pytest.mark.parametrize("runner", ["ParallelRunner", "ThreadRunner"])
@@ -179,7 +182,7 @@ def test_stages_run_in_parallel(project, run_kedro, tracking, runner):
         for run in runs
         if run.data.tags.get("mlflow.parentRunId") == newest.info.run_id
     }
-    assert children == set(FAMILIES) - {"conv1d"}
+    assert children == {*FAMILIES, "voting"} - {"conv1d"}
     run_kedro(project, pipeline_names=["model_selection"])  # leave things as they were
 
 

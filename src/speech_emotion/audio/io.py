@@ -54,10 +54,8 @@ def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050
     samples, native_rate = read_samples(path)
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     if (peak := float(np.abs(mono).max())) < SILENCE:
-        raise AudioError(
-            path,
-            f"silent once its channels are averaged: the peak amplitude is {peak:.1g}; replace it",
-        )
+        said = f"silent: the peak amplitude of its averaged channels is {peak:.1g}; replace it"
+        raise AudioError(path, said)
     if native_rate == sample_rate:
         return np.ascontiguousarray(mono)
     resampled = soxr.resample(mono, native_rate, sample_rate, quality="HQ")

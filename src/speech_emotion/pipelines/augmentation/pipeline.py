@@ -23,4 +23,6 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         tags="augmentation",
+        namespace="augmentation",
+        prefix_datasets_with_namespace=False,
     )

@@ -10,4 +10,6 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [Node(download, ["params:download"], "download_report", name="download_corpora")],
         tags="download",
+        namespace="download",
+        prefix_datasets_with_namespace=False,
     )

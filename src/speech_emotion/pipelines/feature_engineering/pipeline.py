@@ -27,4 +27,6 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         tags="feature_engineering",
+        namespace="feature_engineering",
+        prefix_datasets_with_namespace=False,
     )

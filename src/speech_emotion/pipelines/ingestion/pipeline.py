@@ -23,4 +23,6 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         tags="ingestion",
+        namespace="ingestion",
+        prefix_datasets_with_namespace=False,
     )

@@ -26,7 +26,7 @@ def create_pipeline() -> Pipeline:
             inputs=set(DATA),
             outputs={result: f"{family}_{result}" for result in RESULTS},
             parameters={"params:selection"},
-            tags=["model_selection", "candidate"],
+            tags="candidate",
         )
         for family in FAMILIES
     ]
@@ -48,9 +48,10 @@ def create_pipeline() -> Pipeline:
                 name="assemble_champion",
             ),
         ],
-        tags="model_selection",
+        namespace="comparison",
+        prefix_datasets_with_namespace=False,
     )
-    return sum(candidates, start=comparison)
+    return Pipeline([*candidates, comparison], tags="model_selection")
 
 
 def _candidate_nodes() -> list[Node]:

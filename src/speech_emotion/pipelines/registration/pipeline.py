@@ -17,4 +17,6 @@ def create_pipeline() -> Pipeline:
             )
         ],
         tags="registration",
+        namespace="registration",
+        prefix_datasets_with_namespace=False,
     )

@@ -92,4 +92,6 @@ def create_pipeline() -> Pipeline:
             Node(write_model_card, ["evidence"], "model_card", name="write_model_card"),
         ],
         tags="reporting",
+        namespace="reporting",
+        prefix_datasets_with_namespace=False,
     )
