@@ -38,6 +38,14 @@ class TrackingHooks:
         self._run_id: str | None = None
         self._catalog: DataCatalog | None = None
         self._tracked: set[str] = set()
+        self._opened_here = True
+
+    @hook_impl
+    def after_context_created(self) -> None:
+        """Note whether somebody else opened a run before this session: it is theirs to close."""
+        import mlflow
+
+        self._opened_here = mlflow.active_run() is None
 
     @hook_impl
     def before_pipeline_run(
@@ -78,6 +86,12 @@ class TrackingHooks:
         for name in sorted(pipeline.all_outputs()):
             if _is_tracked(name):
                 self._track(name)
+        # kedro-mlflow opens the run once more at every first node of a thread and closes it once:
+        # left open, it would swallow the next run of the same process.
+        import mlflow
+
+        while self._opened_here and mlflow.active_run():
+            mlflow.end_run()
 
     def _track(self, dataset_name: str) -> None:
         if self._run_id is None or self._catalog is None or dataset_name in self._tracked:

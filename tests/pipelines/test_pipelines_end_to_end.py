@@ -159,7 +159,7 @@ def test_only_the_missing_report_is_made_again(project, run_kedro, caplog):
     assert report.exists()
     assert (project / "07_model_output/leaderboard.csv").stat().st_mtime_ns == leaderboard
     ran = {line.split(": ")[1] for line in caplog.messages if line.startswith("Running node: ")}
-    assert ran == {"reporting.gather_evidence", "reporting.write_report"}
+    assert ran == {"gather_evidence", "write_report"}
 
 
 @pytest.mark.parametrize("runner", ["ParallelRunner", "ThreadRunner"])

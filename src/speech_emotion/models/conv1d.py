@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 __all__ = ["Conv1DClassifier"]
@@ -74,6 +75,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         """
         keras = _keras()
         X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True, ensure_min_features=1)
+        check_classification_targets(y)
         encoder = LabelEncoder().fit(y)
         self.classes_ = encoder.classes_
         if len(self.classes_) < 2:
@@ -147,7 +149,8 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the most probable class of each utterance, shape ``(n,)``."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
 
 
 def _keras() -> Any:
