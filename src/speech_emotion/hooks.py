@@ -221,18 +221,23 @@ class SummaryHooks:
         """Log the leaderboard's first lines and the places of what people look at."""
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
-            leaderboard = catalog.load("leaderboard")
-            shown = leaderboard[leaderboard["evaluation"] == "held-out"].head(20)
-            columns = ["model", "protocol", "n_utterances", "n_speakers"]
-            figures = ["accuracy", "uar", "uar_low", "uar_high"]
-            table = shown[columns + figures].round(3).to_string(index=False)
-            logger.info("Held-out utterances:\n%s", table)
+            logger.info("UAR on held-out utterances:\n%s", _brief(catalog.load("leaderboard")))
         for name in ("rejected_audio", "leaderboard", "report", "model_card"):
             if name in made:
                 place = getattr(catalog.get(name), "_filepath", None)
                 logger.info("%s: %s", name.replace("_", " ").capitalize(), place)
         env = f" --env {run_params['env']}" if run_params.get("env") else ""
         logger.info("Compare runs: kedro mlflow ui%s · See the map: kedro viz run%s", env, env)
+
+
+def _brief(leaderboard: pd.DataFrame) -> str:
+    """One line a model and protocol, narrow enough for a log."""
+    held_out = leaderboard[leaderboard["evaluation"] == "held-out"]
+    return "\n".join(
+        f"{row.protocol:7}{row.model:20}{row.uar:6.1%} [{row.uar_low:.1%}, {row.uar_high:.1%}]"
+        f" n={row.n_utterances}{' *' if row.champion else ''}"
+        for row in held_out.itertuples()
+    )
 
 
 def _flat(value: Any, prefix: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from speech_emotion import __version__
 from speech_emotion.audio import FeatureSettings, extract_batch, feature_names, sequence_shape
 
 Shards = dict[str, Callable[[], pd.DataFrame]]
@@ -58,7 +59,10 @@ def collect_features(
 def _shards(
     utterances: pd.DataFrame, plan: pd.DataFrame, settings: FeatureSettings
 ) -> dict[str, pd.DataFrame]:
-    """Divide recordings and variants; a shard's name is a digest of all that decides its content."""
+    """Divide recordings and variants; a shard's name is a digest of all that decides its content.
+
+    The package's version is part of it: another version may extract otherwise.
+    """
     recordings = utterances[["utterance_id"]].assign(variant=0, transform="none", value=0.0, seed=0)
     variants = plan.drop(columns="protocol").drop_duplicates(["utterance_id", "variant"])
     rows = pd.concat([recordings, variants], ignore_index=True)
@@ -72,5 +76,5 @@ def _shards(
 
 
 def _shard_name(rows: pd.DataFrame, settings: FeatureSettings) -> str:
-    content = rows.drop(columns="path").to_csv(index=False) + settings.model_dump_json()
-    return hashlib.sha256(content.encode()).hexdigest()[:24]
+    content = (__version__, settings.model_dump_json(), rows.drop(columns="path").to_csv())
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:24]
