@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 class TrackingHooks:
     """Track candidates as child runs of the run that kedro-mlflow opens, trials as theirs.
 
-    Everything is written by run id, because the active run differs from thread to thread, and read
-    from the catalog, because a parallel runner calls no hooks of nodes: what was not tracked when
-    its node ended is tracked when the pipeline ends.
+    Everything is written by run id, because the active run differs from thread to thread. What was
+    not tracked when it was stored is tracked when the pipeline ends, because a parallel runner need
+    not call the hooks of datasets.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,8 @@ class TrackingHooks:
             _log_leaderboard(self._run_id, table)
         elif len(table):
             family = dataset_name.removesuffix(CANDIDATE_FIGURES)
-            _log_candidate(self._run_id, family, self._catalog)
+            if not _has_child(self._run_id, family):
+                _log_candidate(self._run_id, family, self._catalog)
 
 
 def _is_tracked(dataset_name: str) -> bool:
@@ -169,7 +170,7 @@ def _log_leaderboard(parent: str, leaderboard: pd.DataFrame) -> None:
     client.set_tag(parent, "champion", champion)
     client.log_batch(parent, _metrics(leaderboard[leaderboard["model"] == champion]))
     votes = leaderboard[leaderboard["model"] == VOTING]
-    if len(votes):
+    if len(votes) and not _has_child(parent, VOTING):
         child = _start_run(VOTING, parent)
         client.log_batch(child, _metrics(votes))
         client.set_terminated(child)
@@ -202,6 +203,15 @@ def _log_trial(parent: str, family: str, trial: Any, now: int) -> None:
     client.set_terminated(run, "FAILED" if trial.state == "failed" else "FINISHED")
 
 
+def _has_child(parent: str, name: str) -> bool:
+    """Whether another process has tracked it: workers and their parent each have their own hooks."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    named = f"tags.`mlflow.parentRunId` = '{parent}' and tags.`mlflow.runName` = '{name}'"
+    return bool(client.search_runs([client.get_run(parent).info.experiment_id], named))
+
+
 def _start_run(name: str, parent: str) -> str:
     import mlflow
 
@@ -222,7 +232,7 @@ class SummaryHooks:
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
             logger.info("UAR on held-out utterances:\n%s", _brief(catalog.load("leaderboard")))
-        for name in ("rejected_audio", "leaderboard", "report", "model_card"):
+        for name in ("rejected_audio", "leaderboard", "html_report", "model_card"):
             if name in made:
                 place = getattr(catalog.get(name), "_filepath", None)
                 logger.info("%s: %s", name.replace("_", " ").capitalize(), place)

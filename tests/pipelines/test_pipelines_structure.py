@@ -47,7 +47,7 @@ def test_catalog_of_every_environment_resolves(catalog, tmp_path):
     named = set().union(*(pipeline.datasets() for pipeline in register_pipelines().values()))
     in_memory = {"evidence"}
     for name in sorted(named - in_memory):
-        assert name in catalog or name.startswith("params:"), name
+        assert name in catalog or name.startswith("params:"), name  # factories included
         dataset = catalog.get(name)
         if name.startswith("params:"):
             continue

@@ -14,7 +14,15 @@ from speech_emotion.pipelines.reporting.nodes import (
     write_report,
 )
 
-FIGURES = ("emotions", "leaderboard", "confusion", "breakdown", "tuning", "learning_curves", "pca")
+FIGURES = (
+    "emotions",
+    "leaderboard",
+    "confusion",
+    "breakdown_table",
+    "tuning",
+    "learning_curves",
+    "pca",
+)
 PICTURES = ("waveform", "mfcc", "augmentation")
 
 
@@ -25,19 +33,19 @@ def create_pipeline() -> Pipeline:
             Node(
                 examine_champion,
                 ["predictions", "utterances", "choice", "params:selection"],
-                ["per_class", "breakdown", "confusion_figure", "breakdown_figure"],
+                ["per_class_table", "breakdown_table", "confusion_figure", "breakdown_figure"],
                 name="examine_champion",
             ),
             Node(
                 break_down_models,
                 ["predictions", "utterances", "params:selection"],
-                "by_corpus",
+                "by_corpus_table",
                 name="break_down_models",
             ),
             Node(
                 measure_pca,
                 ["features", "splits", "utterances", "params:selection"],
-                ["pca_variance", "pca_figure"],
+                ["pca_variance_table", "pca_figure"],
                 name="measure_pca",
             ),
             Node(
@@ -71,8 +79,8 @@ def create_pipeline() -> Pipeline:
                     "rejected_audio",
                     "rejected_features",
                     "leaderboard",
-                    "per_class",
-                    "breakdown",
+                    "per_class_table",
+                    "breakdown_table",
                     "choice",
                     "params:corpora",
                     "params:features",
@@ -86,7 +94,7 @@ def create_pipeline() -> Pipeline:
                 {"evidence": "evidence", "sounds": "augmentation_sounds"}
                 | {name: f"{name}_figure" for name in FIGURES}
                 | {name: f"{name}_picture@image" for name in PICTURES},
-                "report",
+                "html_report",
                 name="write_report",
             ),
             Node(write_model_card, ["evidence"], "model_card", name="write_model_card"),
