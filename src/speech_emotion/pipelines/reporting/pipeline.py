@@ -14,7 +14,7 @@ from speech_emotion.pipelines.reporting.nodes import (
     write_report,
 )
 
-FIGURES = (
+FIGURES = ("emotions", "leaderboard", "confusion", "breakdown", "tuning", "learning_curves", "pca")
     "emotions",
     "leaderboard",
     "confusion",
