@@ -15,14 +15,6 @@ from speech_emotion.pipelines.reporting.nodes import (
 )
 
 FIGURES = ("emotions", "leaderboard", "confusion", "breakdown", "tuning", "learning_curves", "pca")
-    "emotions",
-    "leaderboard",
-    "confusion",
-    "breakdown_table",
-    "tuning",
-    "learning_curves",
-    "pca",
-)
 PICTURES = ("waveform", "mfcc", "augmentation")
 
 
