@@ -81,11 +81,12 @@ class TrackingHooks:
             self._track(dataset_name)
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Track what a parallel runner left."""
-        for name in sorted(pipeline.all_outputs()):
-            if _is_tracked(name):
-                self._track(name)
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Track what a parallel runner left, and close the run."""
+        if "ParallelRunner" in str(run_params.get("runner")):
+            for name in sorted(pipeline.all_outputs()):
+                if _is_tracked(name):
+                    self._track(name)
         # kedro-mlflow opens the run once more at every first node of a thread and closes it once:
         # left open, it would swallow the next run of the same process.
         import mlflow
@@ -135,18 +136,18 @@ def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
 
     client = mlflow.MlflowClient()
     child = _start_run(family, parent)
-    for key, value in catalog.load(f"{family}.hyperparameters").items():
+    for key, value in catalog[f"{family}.hyperparameters"].load().items():
         client.log_param(child, key, value)
     now = int(time.time() * 1000)
-    metrics = _metrics(catalog.load(f"{family}_figures"))
-    curves = catalog.load(f"{family}_learning_curves")
+    metrics = _metrics(catalog[f"{family}_figures"].load())
+    curves = catalog[f"{family}_learning_curves"].load()
     for (protocol, epoch), row in curves.groupby(["protocol", "epoch"])[CURVES].mean().iterrows():
         metrics += [
             Metric(f"{protocol}.{name}", float(row[name]), now, int(epoch))
             for name in CURVES
             if pd.notna(row[name])
         ]
-    trials = catalog.load(f"{family}_trials")
+    trials = catalog[f"{family}_trials"].load()
     metrics += [
         Metric("trial_uar", float(trial.uar), now, int(trial.trial))
         for trial in trials.itertuples()
@@ -231,7 +232,7 @@ class SummaryHooks:
         """Log the leaderboard's first lines and the places of what people look at."""
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
-            logger.info("UAR on held-out utterances:\n%s", _brief(catalog.load("leaderboard")))
+            logger.info("UAR on held-out utterances:\n%s", _brief(catalog["leaderboard"].load()))
         for name in ("rejected_audio", "leaderboard", "html_report", "model_card"):
             if name in made:
                 place = getattr(catalog.get(name), "_filepath", None)

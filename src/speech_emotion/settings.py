@@ -12,7 +12,8 @@ def in_project(path: str) -> str:
     return (PROJECT / path).as_posix()
 
 
-HOOKS = (TrackingHooks(), SummaryHooks())
+# The first is called last: the summary ends the run.
+HOOKS = (SummaryHooks(), TrackingHooks())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
