@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import time
 import warnings
@@ -29,9 +30,8 @@ logger = logging.getLogger(__name__)
 class TrackingHooks:
     """Track candidates as child runs of the run that kedro-mlflow opens, trials as theirs.
 
-    Everything is written by run id, because the active run differs from thread to thread. What was
-    not tracked when it was stored is tracked when the pipeline ends, because a parallel runner need
-    not call the hooks of datasets.
+    Everything is written by run id, because the active run differs from thread to thread. Under a
+    parallel runner it is written when the pipeline ends: its workers would write at the same time.
     """
 
     def __init__(self) -> None:
@@ -39,6 +39,7 @@ class TrackingHooks:
         self._catalog: DataCatalog | None = None
         self._tracked: set[str] = set()
         self._opened_here = True
+        self._process = os.getpid()
 
     @hook_impl
     def after_context_created(self) -> None:
@@ -57,6 +58,7 @@ class TrackingHooks:
         active = mlflow.active_run()
         self._run_id = active.info.run_id if active else None
         self._catalog = catalog
+        self._process = os.getpid()
         self._tracked = set()
         if self._run_id is None:
             return
@@ -97,6 +99,8 @@ class TrackingHooks:
     def _track(self, dataset_name: str) -> None:
         if self._run_id is None or self._catalog is None or dataset_name in self._tracked:
             return
+        if os.getpid() != self._process:
+            return  # a worker
         self._tracked.add(dataset_name)
         table = self._catalog[dataset_name].load()  # past the hooks: this is no step of the run
         if dataset_name == "utterances":
@@ -105,8 +109,7 @@ class TrackingHooks:
             _log_leaderboard(self._run_id, table)
         elif len(table):
             family = dataset_name.removesuffix(CANDIDATE_FIGURES)
-            if not _has_child(self._run_id, family):
-                _log_candidate(self._run_id, family, self._catalog)
+            _log_candidate(self._run_id, family, self._catalog)
 
 
 def _is_tracked(dataset_name: str) -> bool:
@@ -171,7 +174,7 @@ def _log_leaderboard(parent: str, leaderboard: pd.DataFrame) -> None:
     client.set_tag(parent, "champion", champion)
     client.log_batch(parent, _metrics(leaderboard[leaderboard["model"] == champion]))
     votes = leaderboard[leaderboard["model"] == VOTING]
-    if len(votes) and not _has_child(parent, VOTING):
+    if len(votes):
         child = _start_run(VOTING, parent)
         client.log_batch(child, _metrics(votes))
         client.set_terminated(child)
@@ -202,15 +205,6 @@ def _log_trial(parent: str, family: str, trial: Any, now: int) -> None:
     client = mlflow.MlflowClient()
     client.log_batch(run, metrics, params, [RunTag("state", trial.state)])
     client.set_terminated(run, "FAILED" if trial.state == "failed" else "FINISHED")
-
-
-def _has_child(parent: str, name: str) -> bool:
-    """Whether another process has tracked it: workers and their parent each have their own hooks."""
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    named = f"tags.`mlflow.parentRunId` = '{parent}' and tags.`mlflow.runName` = '{name}'"
-    return bool(client.search_runs([client.get_run(parent).info.experiment_id], named))
 
 
 def _start_run(name: str, parent: str) -> str:
