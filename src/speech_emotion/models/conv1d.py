@@ -157,7 +157,10 @@ def _keras() -> Any:
     # TensorFlow reports its build at every import unless told not to.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
+    import tensorflow
 
+    # Sums over threads would otherwise differ in their last digits from run to run.
+    tensorflow.config.experimental.enable_op_determinism()
     return keras
 
 
