@@ -154,8 +154,9 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _keras() -> Any:
-    # TensorFlow reports its build at every import unless told not to.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow reports its build at every import and its graphs at every fit unless told not to;
+    # what goes wrong is raised in any case.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow
 
