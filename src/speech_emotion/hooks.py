@@ -16,7 +16,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from speech_emotion.models import VOTING
+from speech_emotion.models import CLEAN, COMBINATIONS, HELD_OUT
 
 __all__ = ["SummaryHooks", "TrackingHooks"]
 
@@ -165,7 +165,7 @@ def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
 
 
 def _log_leaderboard(parent: str, leaderboard: pd.DataFrame) -> None:
-    """Write the champion's figures to the parent run, and the vote's to a child like the others."""
+    """Write the champion's figures to the parent run, and those of combinations to children."""
     import mlflow
 
     client = mlflow.MlflowClient()
@@ -173,11 +173,12 @@ def _log_leaderboard(parent: str, leaderboard: pd.DataFrame) -> None:
     champion = leaderboard.loc[leaderboard["champion"], "model"].iloc[0]
     client.set_tag(parent, "champion", champion)
     client.log_batch(parent, _metrics(leaderboard[leaderboard["model"] == champion]))
-    votes = leaderboard[leaderboard["model"] == VOTING]
-    if len(votes):
-        child = _start_run(VOTING, parent)
-        client.log_batch(child, _metrics(votes))
-        client.set_terminated(child)
+    for name in COMBINATIONS:
+        combined = leaderboard[leaderboard["model"] == name]
+        if len(combined):
+            child = _start_run(name, parent)
+            client.log_batch(child, _metrics(combined))
+            client.set_terminated(child)
 
 
 def _metrics(figures: pd.DataFrame) -> list[Any]:
@@ -185,10 +186,16 @@ def _metrics(figures: pd.DataFrame) -> list[Any]:
 
     now = int(time.time() * 1000)
     return [
-        Metric(f"{row['protocol']}.{row['evaluation']}.{name}", float(row[name]), now, 0)
+        Metric(f"{_condition(row)}.{row['evaluation']}.{name}", float(row[name]), now, 0)
         for _, row in figures.iterrows()
         for name in METRICS
+        if pd.notna(row[name])
     ]
+
+
+def _condition(row: pd.Series) -> str:
+    clean = row["condition"] == CLEAN
+    return row["protocol"] if clean else f"{row['protocol']}.{row['condition']}"
 
 
 def _log_trial(parent: str, family: str, trial: Any, now: int) -> None:
@@ -226,7 +233,7 @@ class SummaryHooks:
         """Log the leaderboard's first lines and the places of what people look at."""
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
-            logger.info("UAR on held-out utterances:\n%s", _brief(catalog["leaderboard"].load()))
+            logger.info("UAR by protocol and model:\n%s", _brief(catalog["leaderboard"].load()))
         for name in ("rejected_audio", "leaderboard", "html_report", "model_card"):
             if name in made:
                 place = getattr(catalog.get(name), "_filepath", None)
@@ -237,11 +244,13 @@ class SummaryHooks:
 
 def _brief(leaderboard: pd.DataFrame) -> str:
     """One line a model and protocol, narrow enough for a log."""
-    held_out = leaderboard[leaderboard["evaluation"] == "held-out"]
+    clean = leaderboard[leaderboard["condition"] == CLEAN]
+    held_out = clean[clean["evaluation"] == HELD_OUT]
+    judged = clean if held_out.empty else held_out
     return "\n".join(
-        f"{row.protocol:7}{row.model:20}{row.uar:6.1%} [{row.uar_low:.1%}, {row.uar_high:.1%}]"
+        f"{row.protocol:9}{row.model:20}{row.uar:6.1%} [{row.uar_low:.1%}, {row.uar_high:.1%}]"
         f" n={row.n_utterances}{' *' if row.champion else ''}"
-        for row in held_out.itertuples()
+        for row in judged.itertuples()
     )
 
 

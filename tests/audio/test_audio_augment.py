@@ -29,6 +29,7 @@ RANGES = {
     "trim": {"low": 25, "high": 40},
     "gain": {"low": -8, "high": 6},
     "telephone": {},
+    "speed": {"low": 0.8, "high": 1.25},
 }
 SETTINGS = AugmentationSettings.model_validate({"variants": 2, "transforms": RANGES})
 
@@ -60,6 +61,26 @@ def test_tempo_changes_and_pitch_stays(tone, rate):
     stretched = augment(tone(seconds=2), RATE, transform="time_stretch", value=rate, seed=0)
     assert len(stretched) == pytest.approx(2 * RATE / rate, rel=0.02)
     assert peak_frequency(stretched) == pytest.approx(440, rel=0.01)
+
+
+@pytest.mark.parametrize("factor", [0.85, 1.15])
+def test_speed_moves_pitch_and_length_together(tone, factor):
+    changed = augment(tone(440, seconds=2), RATE, transform="speed", value=factor, seed=0)
+    assert len(changed) == pytest.approx(2 * RATE / factor, rel=0.001)
+    spectrum = np.abs(np.fft.rfft(changed))
+    heard = np.fft.rfftfreq(len(changed), 1 / RATE)[spectrum.argmax()]
+    assert heard == pytest.approx(440 * factor, rel=0.002)
+
+
+def test_copies_come_before_variants_and_are_the_same_for_all():
+    copies = [{"transform": "speed", "value": 0.9}, {"transform": "gain", "value": -6}]
+    chosen = AugmentationSettings.model_validate(
+        {"copies": copies, "variants": 1, "transforms": RANGES}
+    )
+    plan = plan_augmentation(["a", "b"], chosen)
+    assert list(plan["variant"]) == [1, 2, 3] * 2
+    assert list(plan["transform"].iloc[:2]) == ["speed", "gain"]
+    assert list(plan["value"].iloc[3:5]) == [0.9, -6]
 
 
 def test_gain_shift_and_trim(tone):
@@ -164,7 +185,11 @@ def test_batches_do_not_depend_on_workers_and_list_what_fails(tone, write_sound,
     [
         (
             {"variants": 1, "transforms": {"reverb": {}}},
-            "no transform 'reverb'; write one of: noise",
+            "no transform 'reverb'; write one of: speed, noise",
+        ),
+        (
+            {"copies": [{"transform": "speed", "value": 3.0}], "transforms": RANGES},
+            "speed: 3 times as fast is outside 0.5",
         ),
         ({"variants": 1, "transforms": {"gain": {"low": 2, "high": 1}}}, "low 2.0 is above high 1"),
         ({"variants": 1, "transforms": {"pitch_shift": {"low": -30}}}, "outside -12 … 12"),

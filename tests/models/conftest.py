@@ -17,6 +17,7 @@ def utterances() -> pd.DataFrame:
             "utterance_id": [f"c:{i:03d}" for i in range(n)],
             "corpus": "c",
             "speaker": [f"s{i % 12:02d}" for i in range(n)],
+            "sex": ["female" if i % 2 else "male" for i in range(n)],
             "label": LABELS[rng.permutation(np.arange(n) % 3)],
             "content_hash": [f"{i}" for i in range(n)],
         }

@@ -6,17 +6,19 @@ import pytest
 from pydantic import ValidationError
 
 from speech_emotion.models import (
+    CLEAN,
     CROSS_VALIDATION,
     FAMILIES,
     HELD_OUT,
+    TELEPHONE,
     CandidateSettings,
     SelectionSettings,
-    choose_voters,
+    choose_members,
+    combine,
     cross_validated_uar,
     evaluate,
     family_named,
     make_examples,
-    vote,
 )
 from speech_emotion.models.persistence import UntrustedModel, load_estimator, save_estimator
 from speech_emotion.models.tuning import TuningError, best_parameters, trial_table, tune
@@ -26,6 +28,9 @@ QUICK = {
     "random_forest": {"model__n_estimators": 20},
     "mlp": {"model__max_iter": 20},
     "xgboost": {"model__n_estimators": 10},
+    "shrinkage_lda": {},
+    "svm": {},
+    "two_step": {},
     "conv1d": {"epochs": 8, "filters": 8, "blocks": 2, "learning_rate": 0.01},
 }
 C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
@@ -48,14 +53,51 @@ def candidate_of(family, **options):
 def test_examples_keep_copies_out_of_validation(index, statistics, utterances, splits):
     examples = make_examples(index, statistics, utterances, splits, protocol="cold")
     speaker_of = utterances.set_index("utterance_id")["speaker"]
-    for training, unseen in [*map(examples.fold, examples.folds), examples.held_out()]:
+    for training, tests in [*map(examples.fold, examples.folds), examples.final()]:
         assert set(training.table["variant"]) == {0, 1}
+        unseen = tests[CLEAN]
         assert set(unseen.table["variant"]) == {0}
         shared = set(training.table["utterance_id"].map(speaker_of))
         assert not shared & set(unseen.table["utterance_id"].map(speaker_of))
         assert (np.asarray(examples.labels)[training.codes] == training.table["label"]).all()
-    validated = pd.concat([examples.fold(fold)[1].table for fold in examples.folds])
+    validated = pd.concat([examples.fold(fold)[1][CLEAN].table for fold in examples.folds])
     assert validated["utterance_id"].is_unique
+
+
+def test_copies_and_telephone_are_trained_on_as_asked(index, statistics, utterances, splits):
+    lines = index[index["variant"] == 0].assign(variant=TELEPHONE)
+    index = pd.concat([index, lines], ignore_index=True)
+    statistics = pd.concat([statistics, statistics.loc[lines.index]], ignore_index=True)
+
+    def variants(**options):
+        examples = make_examples(index, statistics, utterances, splits, protocol="cold", **options)
+        training, tests = examples.fold(0)
+        assert set(tests) == {CLEAN, "telephone"}
+        assert list(tests[CLEAN].table["utterance_id"]) == list(
+            tests["telephone"].table["utterance_id"]
+        )
+        return set(training.table["variant"])
+
+    assert variants() == {0, 1}
+    assert variants(copies=0) == {0}
+    assert variants(telephone=True) == {TELEPHONE, 0, 1}
+
+
+def test_what_is_known_of_a_speaker_is_taken_out(index, statistics, utterances, splits):
+    speaker = index.merge(utterances, on="utterance_id", how="left")["speaker"]
+    shifted = statistics.add(pd.factorize(speaker)[0] * 10.0, axis=0)
+
+    def between_speakers(part):
+        return part.inputs.groupby(part.table["speaker"].to_numpy()).mean().std().max()
+
+    cold, _ = make_examples(index, shifted, utterances, splits, protocol="cold").fold(0)
+    for protocol in ("enrolled", "adapted"):
+        known = splits[splits["protocol"] == "cold"].assign(protocol=protocol, known=True)
+        training, tests = make_examples(index, shifted, utterances, known, protocol=protocol).fold(
+            0
+        )
+        for part in (training, tests[CLEAN]):
+            assert between_speakers(part) < 0.1 * between_speakers(cold)
 
 
 def test_features_of_unknown_utterances_are_refused(index, statistics, utterances, splits):
@@ -195,26 +237,63 @@ def predictions_of(model: str, probabilities: list[list[float]]) -> pd.DataFrame
             "utterance_id": [f"u{i}" for i in range(len(table))],
             "model": model,
             "protocol": "cold",
+            "condition": CLEAN,
             "evaluation": CROSS_VALIDATION,
-            "fold": 0,
+            "fold": np.arange(len(table)) // 2 % 2,
             "label": ["angry", "sad"] * (len(table) // 2),
             "prediction": np.asarray(labels)[table.to_numpy().argmax(axis=1)],
         }
     ).join(table)
 
 
-def test_vote_is_the_mean_and_its_size_the_best_on_folds():
-    # a and b are each wrong once, and surely right where the other is wrong; c errs always.
-    a = predictions_of("a", [[0.9, 0.1], [0.6, 0.4], [0.9, 0.1], [0.1, 0.9]])
-    b = predictions_of("b", [[0.4, 0.6], [0.1, 0.9], [0.9, 0.1], [0.1, 0.9]])
-    c = predictions_of("c", [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    table = pd.concat([a, b, c], ignore_index=True)
-    assert choose_voters(table, protocol="cold", most=3) == ["a", "b"]
-    assert choose_voters(table, protocol="cold", most=1) == []
-    voted = vote(table, ["a", "b"])
-    assert voted["p_angry"].tolist() == pytest.approx([0.65, 0.35, 0.9, 0.1])
-    assert (voted["prediction"] == voted["label"]).all()
-    assert set(voted["evaluation"]) == {CROSS_VALIDATION} != {HELD_OUT}
+@pytest.fixture
+def candidates():
+    """Two models that are each unsure on half of the labels, and one that guesses."""
+    generator = np.random.default_rng(0)
+    truth = np.tile([1.0, 0.0], 60)
+    noisy = np.clip(truth + generator.normal(0, 0.45, (2, 120)), 0.02, 0.98)
+    guesses = generator.uniform(0.02, 0.98, 120)
+    tables = {"a": noisy[0], "b": noisy[1], "c": guesses}
+    return pd.concat(
+        [
+            predictions_of(name, np.column_stack([angry, 1 - angry]).tolist())
+            for name, angry in tables.items()
+        ],
+        ignore_index=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["voting", "stacking"])
+def test_combination_listens_to_those_who_know(candidates, name):
+    assert choose_members(candidates, name, protocol="cold", most=1) == ()
+    assert set(choose_members(candidates, name, protocol="cold", most=3)) >= {"a", "b"}
+    combined, combiners = combine(candidates, name, ["a", "b", "c"])
+    scores = cross_validated_uar(pd.concat([candidates, combined]), "cold")
+    assert scores[name] > scores[["a", "b", "c"]].max()
+    probabilities = combined[["p_angry", "p_sad"]]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert set(combined["evaluation"]) == {CROSS_VALIDATION} != {HELD_OUT}
+    combiner = combiners["cold"]
+    size = np.abs(combiner.weights).reshape(-1, 3, 1 if name == "voting" else 2)
+    assert size.mean(axis=(0, 2))[2] < size.mean(axis=(0, 2))[:2].min()
+    again = type(combiner).of(json.loads(json.dumps(combiner.facts())))
+    stacked = np.full((1, 3, 2), 0.5)
+    np.testing.assert_allclose(again(stacked), combiner(stacked))
+
+
+def test_weights_of_a_fold_are_learnt_on_the_others(candidates):
+    # Turning the labels of one fold round must not move that fold's own combination.
+    changed = candidates.copy()
+    inside = changed["fold"] == 0
+    changed.loc[inside, "label"] = changed.loc[inside, "label"].map(
+        {"angry": "sad", "sad": "angry"}
+    )
+    for name in ("voting", "stacking"):
+        before = combine(candidates, name, ["a", "b", "c"])[0].set_index("utterance_id")
+        after = combine(changed, name, ["a", "b", "c"])[0].set_index("utterance_id")
+        own = before["fold"] == 0
+        np.testing.assert_allclose(before.loc[own, "p_sad"], after.loc[own.index[own], "p_sad"])
+        assert not np.allclose(before.loc[~own, "p_sad"], after.loc[own.index[~own], "p_sad"])
 
 
 def test_foreign_types_are_not_loaded(tmp_path):

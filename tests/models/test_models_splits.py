@@ -36,12 +36,50 @@ def test_cold_never_shares_a_speaker(speakers, labels, repetitions, corpora, fol
     utterances = utterances_of(speakers, labels, repetitions, corpora)
     splits = assign_splits(utterances, SplitSettings(folds=folds, seed=seed))
     table = splits.merge(utterances, on="utterance_id")
-    assert len(splits) == 2 * len(utterances)
+    assert len(splits) == (5 if utterances["corpus"].nunique() > 1 else 4) * len(utterances)
     cold = table[table["protocol"] == "cold"]
     assert (cold.groupby("speaker")["fold"].nunique() == 1).all()
     assert (cold.groupby("speaker")["split"].nunique() == 1).all()
     assert set(cold["fold"]) == {-1, *range(folds)}
     assert ((cold["split"] == HELD_OUT) == (cold["fold"] == -1)).all()
+
+
+def test_enrolled_knows_a_few_neutral_utterances_and_does_not_test_them():
+    utterances = utterances_of(10, 3, 4)
+    settings = SplitSettings(folds=3, enrolment=2, neutral="label1")
+    splits = assign_splits(utterances, settings).merge(utterances, on="utterance_id")
+    enrolled = splits[splits["protocol"] == "enrolled"]
+    known = enrolled[enrolled["known"]]
+    assert (known.groupby("speaker").size() == 2).all()
+    assert known["speaker"].nunique() == 10
+    assert set(known["label"]) == {"label1"}
+    assert (enrolled["tested"] == ~enrolled["known"]).all()
+    cold = splits[splits["protocol"] == "cold"].set_index("utterance_id")["fold"]
+    assert (enrolled.set_index("utterance_id")["fold"] == cold).all()
+    adapted = splits[splits["protocol"] == "adapted"]
+    assert (adapted["known"] & adapted["tested"]).all()
+    assert not splits.loc[splits["protocol"].isin(["cold", "random"]), "known"].any()
+
+
+def test_speakers_without_neutral_speech_are_said(caplog):
+    assign_splits(utterances_of(10, 2, 3), SplitSettings(folds=3, neutral="calm"))
+    assert "10 speaker(s) say nothing labelled 'calm'" in caplog.text
+
+
+def test_folds_of_cross_corpus_are_the_corpora():
+    utterances = utterances_of(12, 2, 3, corpora=3)
+    splits = assign_splits(utterances, SplitSettings(folds=3)).merge(utterances, on="utterance_id")
+    crossed = splits[splits["protocol"] == "cross_corpus"]
+    assert (crossed.groupby("corpus")["fold"].nunique() == 1).all()
+    assert set(crossed["fold"]) == {0, 1, 2}
+    alone = assign_splits(utterances_of(12, 2, 3), SplitSettings(folds=3))
+    assert "cross_corpus" not in set(alone["protocol"])
+
+
+def test_nothing_is_held_out_if_so_asked():
+    splits = assign_splits(utterances_of(10, 2, 3), SplitSettings(folds=5, held_out=0))
+    assert set(splits["split"]) == {"train"}
+    assert set(splits["fold"]) == set(range(5))
 
 
 def test_random_shares_speakers_and_says_so():

@@ -6,14 +6,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from speech_emotion.models import DetectionSettings
 from speech_emotion.reporting import figures, pictures
 from speech_emotion.reporting.document import Evidence, html_report, model_card
 
 LABELS = ["angry", "happy", "sad"]
 
 
-def board_row(model, protocol, evaluation, uar, champion=False):
-    row = {"model": model, "protocol": protocol, "evaluation": evaluation}
+def board_row(model, protocol, evaluation, uar, champion=False, condition="clean"):
+    row = {"model": model, "protocol": protocol, "condition": condition}
+    row |= {"evaluation": evaluation}
     row |= {"n_utterances": 40, "n_speakers": 4, "fit_seconds": 1.25, "predict_ms": 0.5}
     for metric in ("accuracy", "uar", "macro_f1"):
         row |= {metric: uar, f"{metric}_low": uar - 0.1, f"{metric}_high": uar + 0.1}
@@ -28,6 +30,8 @@ def leaderboard():
             board_row("mlp", "cold", "held-out", 0.623, True),
             board_row("mlp", "random", "held-out", 0.847),
             board_row("xgboost", "cold", "held-out", 0.5),
+            board_row("mlp", "cold", "held-out", 0.5, True, "telephone"),
+            board_row("mlp", "cross_corpus", "cross-validation", 0.3),
         ]
     )
 
@@ -54,6 +58,14 @@ def breakdown():
 
 @pytest.fixture
 def evidence(leaderboard, breakdown):
+    keys = {"model": "mlp", "protocol": "cold", "condition": "clean", "evaluation": "held-out"}
+    counts = {"n_utterances": 40, "n_speakers": 4}
+    areas = {"auc": 0.912, "auc_low": 0.8, "auc_high": 0.95, "recall": 0.7, "precision": 0.4}
+    detection = pd.DataFrame([keys | counts | areas | {"corpus": "all"}])
+    differences = {"difference": -0.123, "difference_low": -0.2, "difference_high": 0.1}
+    paired = pd.DataFrame([keys | counts | differences | {"better": 0.1, "model": "xgboost"}])
+    calibration = pd.DataFrame([keys | {"temperature": 1.7, "ece_raw": 0.2, "ece": 0.034}])
+
     def make(synthetic=False, rejected=(("<script>alert(1)</script>.wav", "silent"),)):
         return Evidence(
             utterances=pd.DataFrame({"synthetic": [synthetic], "speaker": ["s1"]}),
@@ -63,6 +75,9 @@ def evidence(leaderboard, breakdown):
                 {"label": LABELS, "precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 8}
             ),
             breakdown=breakdown,
+            detection=detection,
+            paired=paired,
+            calibration=calibration,
             champion="mlp",
             members=["mlp"],
             protocol="cold",
@@ -93,16 +108,43 @@ def test_confusion_shows_shares_and_counts(predictions):
     assert "n = 4 utterances of 3 speakers (SYNTHETIC)" in title_of(figure)
 
 
-def test_leaderboard_separates_protocols_and_evaluations(leaderboard):
+def test_leaderboard_separates_protocols_and_conditions(leaderboard):
     figure = figures.leaderboard_figure(leaderboard, labels=3)
     traces = {trace.name: trace for trace in figure.data}
-    assert set(traces) == {"cold, cross-validation", "cold, held-out", "random, held-out"}
-    held_out = traces["cold, held-out"]
+    assert set(traces) == {"cold", "cold, telephone", "cross_corpus", "random"}
+    held_out = traces["cold"]
     values = dict(zip(held_out.x, held_out.y, strict=True))
     assert values == {"mlp": 0.623, "xgboost": 0.5}
     np.testing.assert_allclose(held_out.error_y.arrayminus, 0.1)
+    assert list(traces["cross_corpus"].y) == [0.3]  # it has no held-out part
     assert figure.layout.shapes[0].y0 == pytest.approx(1 / 3)
     assert "40 utterances of 4 speakers" in title_of(figure)
+
+
+@pytest.fixture
+def judged():
+    table = pd.DataFrame({"condition": ["clean"] * 4 + ["telephone"] * 4})
+    table["label"] = ["angry", "angry", "happy", "sad"] * 2
+    table["prediction"] = ["angry", "happy", "happy", "sad"] * 2
+    table["speaker"] = ["s1", "s1", "s2", "s3"] * 2
+    for name, values in {"angry": [0.9, 0.4, 0.1, 0.1], "happy": [0.05, 0.6, 0.8, 0.1]}.items():
+        table[f"p_{name}"] = values * 2
+    return table.assign(p_sad=1 - table["p_angry"] - table["p_happy"])
+
+
+def test_detection_and_reliability_are_drawn_by_condition(judged):
+    figure = figures.detection_figure(judged, DetectionSettings(), title="Angry", note=" (X)")
+    roc = next(trace for trace in figure.data if trace.name == "clean")
+    assert (roc.x[0], roc.y[0], roc.x[-1], roc.y[-1]) == (0, 0, 1, 1)
+    assert max(roc.y[roc.x == 0]) == 1  # both angry ones score above all others
+    assert "n = 4 utterances of 3 speakers (X)" in title_of(figure)
+    lines = {t.name: t for t in figures.reliability_figure(judged, title="R").data}
+    assert {"clean", "telephone"} <= set(lines)
+    assert dict(zip(lines["clean"].x.round(3), lines["clean"].y, strict=True)) == {
+        0.6: 0.0,
+        0.8: 1.0,
+        0.9: 1.0,
+    }
 
 
 def test_breakdown_has_no_interval_for_one_speaker(breakdown):
@@ -168,13 +210,15 @@ class _Links(HTMLParser):
 
 
 @pytest.fixture
-def report(predictions, tone, leaderboard, breakdown):
+def report(predictions, judged, tone, leaderboard, breakdown):
     def make(evidence):
         drawn = {
             "emotions": figures.leaderboard_figure(leaderboard, labels=3),
             "leaderboard": figures.leaderboard_figure(leaderboard, labels=3),
             "confusion": figures.confusion_figure(predictions, LABELS, title="Confusion"),
             "breakdown": figures.breakdown_figure(breakdown, title="By group"),
+            "detection": figures.detection_figure(judged, DetectionSettings(), title="Angry"),
+            "reliability": figures.reliability_figure(judged, title="Reliability"),
         }
         sounds = {"gain_after": (tone(300, seconds=0.1), 22050)}
         return html_report(evidence, drawn, {"waveform": Image.new("RGB", (4, 4))}, sounds)
@@ -193,6 +237,8 @@ def test_report_needs_nothing_else_and_escapes_names(report, evidence):
     assert "data:audio/wav;base64," in page
     assert "62.3%" in page
     assert "84.7%" in page
+    for figure in ("91.2%", "-12.3%", "3.4%", "1.70"):
+        assert figure in page
     assert "40 held-out utterances of" in re.sub(r"\s+", " ", page)
 
 

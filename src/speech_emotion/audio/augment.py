@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import librosa
 import numpy as np
 import pandas as pd
+import soxr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
@@ -62,21 +63,47 @@ class TransformSettings(BaseModel):
         return self
 
 
-class AugmentationSettings(BaseModel):
-    """Which variants of training utterances are made.
+class CopySettings(BaseModel):
+    """One transform with one value, applied to every training utterance.
 
     Attributes:
-        variants: Variants of each utterance; 0 for none.
-        transforms: Transforms to draw from, by the names of :data:`TRANSFORMS`.
+        transform: One of :data:`TRANSFORMS`.
+        value: Its value, in its unit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    transform: str
+    value: float = 0.0
+
+
+class AugmentationSettings(BaseModel):
+    """Which copies of training utterances are made.
+
+    Attributes:
+        copies: Copies that every utterance gets; they are variants 1, 2, …
+        variants: Further variants of each utterance, drawn at random; 0 for none.
+        transforms: Transforms to draw from, by the names of :data:`TRANSFORMS`.
+        telephone: Whether every utterance is also described as a telephone would carry it, to test
+            with it and, where a model is set so, to train on it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    copies: tuple[CopySettings, ...] = ()
     variants: int = Field(1, ge=0)
     transforms: dict[str, TransformSettings]
+    telephone: bool = True
 
     @model_validator(mode="after")
     def _usable(self) -> AugmentationSettings:
+        for copy in self.copies:
+            transform = _transform_named(copy.transform)
+            if not transform.smallest <= copy.value <= transform.largest:
+                raise ValueError(
+                    f"{copy.transform}: {copy.value:g} {transform.unit} is outside "
+                    f"{transform.smallest:g} … {transform.largest:g}"
+                )
         for name, settings in self.transforms.items():
             transform = _transform_named(name)
             if settings.low < transform.smallest or settings.high > transform.largest:
@@ -87,6 +114,11 @@ class AugmentationSettings(BaseModel):
         if self.variants and not any(entry.weight for entry in self.transforms.values()):
             raise ValueError("give a transform a weight above 0, or set variants to 0")
         return self
+
+
+def _speed(samples: np.ndarray, sample_rate: int, factor: float) -> np.ndarray:
+    """Play faster: pitch and formants rise with the tempo, as of a smaller speaker."""
+    return soxr.resample(samples, sample_rate * factor, sample_rate, quality="HQ")
 
 
 def _noise(samples: np.ndarray, sample_rate: int, snr_db: float) -> np.ndarray:
@@ -156,6 +188,7 @@ class Transform(NamedTuple):
 
 
 TRANSFORMS: Final = {
+    "speed": Transform(_speed, "times as fast", 0.5, 2.0, 1.0),
     "noise": Transform(_noise, "dB signal-to-noise ratio", -20.0, 100.0, 100.0),
     "pitch_shift": Transform(_pitch_shift, "semitones", -12.0, 12.0, 0.0),
     "time_stretch": Transform(_time_stretch, "times as fast", 0.5, 2.0, 1.0),
@@ -182,23 +215,28 @@ def variant_seed(utterance_id: str, variant: int) -> int:
 
 
 def plan_augmentation(utterance_ids: Iterable[str], settings: AugmentationSettings) -> pd.DataFrame:
-    """Draw the transform and its value for every variant.
+    """List the copies of training utterances, and draw transform and value of random variants.
 
     Args:
-        utterance_ids: Utterances to make variants of.
-        settings: Number of variants, transforms and ranges.
+        utterance_ids: Utterances to train on.
+        settings: Copies, number of variants, transforms and ranges.
 
     Returns:
         Columns ``utterance_id``, ``variant`` (1, 2, …), ``transform``, ``value`` and ``seed``.
     """
     names = list(settings.transforms)
-    weights = np.array([settings.transforms[name].weight for name in names])
+    weights = np.array([settings.transforms[name].weight for name in names], dtype=float)
+    shares = weights / max(weights.sum(), 1e-9)
     rows = []
     for utterance_id in sorted(set(utterance_ids)):
-        for variant in range(1, settings.variants + 1):
+        for number, copy in enumerate(settings.copies, start=1):
+            seed = variant_seed(utterance_id, number)
+            rows.append((utterance_id, number, copy.transform, copy.value, seed))
+        first = len(settings.copies) + 1
+        for variant in range(first, first + settings.variants):
             seed = variant_seed(utterance_id, variant)
             generator = np.random.default_rng(seed)
-            name = str(generator.choice(names, p=weights / weights.sum()))
+            name = str(generator.choice(names, p=shares))
             chosen = settings.transforms[name]
             value = float(generator.uniform(chosen.low, chosen.high))
             rows.append((utterance_id, variant, name, value, seed))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
 
 from speech_emotion.audio.augment import augment
 from speech_emotion.audio.features import FeatureSettings, extract
@@ -60,12 +61,14 @@ def _extract_file(path: str, tasks: list[_Task], settings: FeatureSettings) -> l
         recording = load_audio(path, settings.sample_rate)
     except AudioError as error:
         return [{"reason": error.reason} for _ in tasks]
-    return [_extract_variant(recording, task, settings) for task in tasks]
+    # Sums over threads differ in their last digits: one thread a process, whatever their number.
+    with threadpool_limits(1):
+        return [_extract_variant(recording, task, settings) for task in tasks]
 
 
 def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettings) -> dict:
     samples, rate = recording, settings.sample_rate
-    if task.variant > 0:
+    if task.variant != 0:
         samples = augment(samples, rate, transform=task.transform, value=task.value, seed=task.seed)
     try:
         statistics, sequence = extract(samples, rate, settings=settings)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from speech_emotion.audio.frames import (
     HOP,
@@ -18,6 +19,8 @@ from speech_emotion.audio.frames import (
     frame_features,
     trim_silence,
 )
+from speech_emotion.audio.functionals import N_MFCC, functionals
+from speech_emotion.audio.io import check_rate
 
 __all__ = [
     "DEFAULT_FEATURE_SET",
@@ -40,6 +43,10 @@ FrameFeature = Literal[
 ]
 
 
+LOWEST_RATE: Final = 16000
+"""Hz that functionals need: they look at the spectrum up to 6.4 kHz."""
+
+
 class UnknownFeatureSet(ValueError):
     """A feature set was named that does not exist."""
 
@@ -54,6 +61,8 @@ class FeatureSet:
         statistics: Statistics over the frames.
         trim_db: Silence so far below the loudest frame is cut from both ends; ``None`` keeps it.
         source: Where the set comes from.
+        functionals: Whether the set is what :func:`speech_emotion.audio.functionals.functionals`
+            gives, in the place of features and statistics.
     """
 
     name: str
@@ -61,6 +70,7 @@ class FeatureSet:
     statistics: tuple[str, ...]
     trim_db: float | None
     source: str
+    functionals: bool = False
 
 
 FEATURE_SETS: Final = {
@@ -80,9 +90,17 @@ FEATURE_SETS: Final = {
             30.0,
             "The same features in dB with their spread over time, silence cut, loudness kept.",
         ),
+        FeatureSet(
+            "functionals_610",
+            (),
+            (),
+            30.0,
+            "Contours of level, pitch, voice quality, spectral shape and MFCCs, summarised.",
+            functionals=True,
+        ),
     )
 }
-DEFAULT_FEATURE_SET: Final = "moments_370"
+DEFAULT_FEATURE_SET: Final = "functionals_610"
 
 
 class SequenceSettings(BaseModel):
@@ -126,10 +144,10 @@ class FeatureSettings(BaseModel):
     n_mfcc: int = Field(40, ge=1, le=N_MELS)
     sequence: SequenceSettings = SequenceSettings()
 
-    @field_validator("feature_set")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return feature_set_named(name).name
+    @model_validator(mode="after")
+    def _set_fits(self) -> FeatureSettings:
+        check_feature_set(self.feature_set, self.sample_rate, self.n_mfcc)
+        return self
 
 
 def feature_set_named(name: str) -> FeatureSet:
@@ -145,6 +163,23 @@ def feature_set_named(name: str) -> FeatureSet:
     return FEATURE_SETS[name]
 
 
+def check_feature_set(name: str, sample_rate: int, n_mfcc: int) -> FeatureSet:
+    """Return the feature set called ``name`` if it can be had at this rate and with these MFCCs.
+
+    Raises:
+        UnknownFeatureSet: With the names that exist.
+        ValueError: If functionals are asked below 16 kHz or with fewer than 20 MFCCs.
+    """
+    chosen = feature_set_named(name)
+    check_rate(sample_rate)
+    if chosen.functionals and (sample_rate < LOWEST_RATE or n_mfcc < N_MFCC):
+        raise ValueError(
+            f"{name} needs {LOWEST_RATE} Hz and {N_MFCC} MFCCs or more, not {sample_rate} Hz and "
+            f"{n_mfcc}: raise features.sample_rate or features.n_mfcc"
+        )
+    return chosen
+
+
 def _coefficients(feature: str, n_mfcc: int) -> list[str]:
     counts = {"chroma": N_CHROMA, "mfcc": n_mfcc, "mel": N_MELS, "mel_db": N_MELS}
     if feature not in counts:
@@ -156,12 +191,22 @@ def _coefficients(feature: str, n_mfcc: int) -> list[str]:
 def feature_names(feature_set: str = DEFAULT_FEATURE_SET, *, n_mfcc: int = 40) -> list[str]:
     """Names of a set's columns, ``feature_coefficient_statistic``, statistic after statistic."""
     chosen = feature_set_named(feature_set)
+    if chosen.functionals:
+        return list(_functional_names())
     return [
         f"{coefficient}_{statistic}"
         for statistic in chosen.statistics
         for feature in chosen.features
         for coefficient in _coefficients(feature, n_mfcc)
     ]
+
+
+@lru_cache(maxsize=1)
+def _functional_names() -> tuple[str, ...]:
+    """Names as they come: those of any sound, as they are always the same."""
+    rate = 22050
+    sound = np.sin(np.arange(rate, dtype=np.float32))
+    return tuple(functionals(frame_features(sound, rate, prosody=True), rate / HOP))
 
 
 def sequence_names(settings: SequenceSettings, *, n_mfcc: int = 40) -> list[str]:
@@ -197,9 +242,11 @@ def extract_features(
     Raises:
         AudioError: If the samples are silent, too short, not numbers or not one-dimensional.
         UnknownFeatureSet: With the names that exist.
+        ValueError: If functionals are asked below 16 kHz or with fewer than 20 MFCCs.
     """
-    chosen = feature_set_named(feature_set)
-    return _statistics(_describe(samples, sample_rate, chosen, n_mfcc), chosen, n_mfcc)
+    chosen = check_feature_set(feature_set, sample_rate, n_mfcc)
+    frames = _describe(samples, sample_rate, chosen, n_mfcc)
+    return _summary(frames, sample_rate, chosen, n_mfcc)
 
 
 def extract(
@@ -221,7 +268,8 @@ def extract(
     """
     chosen = feature_set_named(settings.feature_set)
     frames = _describe(samples, sample_rate, chosen, settings.n_mfcc)
-    return _statistics(frames, chosen, settings.n_mfcc), _sequence(frames, settings)
+    summary = _summary(frames, sample_rate, chosen, settings.n_mfcc)
+    return summary, _sequence(frames, settings)
 
 
 def _describe(
@@ -230,10 +278,14 @@ def _describe(
     samples = check_samples(samples, sample_rate)
     if chosen.trim_db is not None:
         samples = trim_silence(samples, chosen.trim_db)
-    return frame_features(samples, sample_rate, n_mfcc=n_mfcc)
+    return frame_features(samples, sample_rate, n_mfcc=n_mfcc, prosody=chosen.functionals)
 
 
-def _statistics(frames: dict[str, np.ndarray], chosen: FeatureSet, n_mfcc: int) -> pd.Series:
+def _summary(
+    frames: dict[str, np.ndarray], sample_rate: int, chosen: FeatureSet, n_mfcc: int
+) -> pd.Series:
+    if chosen.functionals:
+        return pd.Series(functionals(frames, sample_rate / HOP), dtype=np.float32)
     table = np.concatenate([frames[feature] for feature in chosen.features], axis=1)
     values = [STATISTICS[name](table, axis=0, dtype=np.float64) for name in chosen.statistics]
     return pd.Series(

@@ -13,7 +13,8 @@ import librosa
 import numpy as np
 import scipy.fft
 
-from speech_emotion.audio.io import SILENCE, AudioError
+from speech_emotion.audio.io import SILENCE, AudioError, check_rate
+from speech_emotion.audio.prosody import prosody_features
 
 __all__ = ["FRAME_FEATURES", "HOP", "WINDOW", "check_samples", "frame_features", "trim_silence"]
 
@@ -49,8 +50,7 @@ def check_samples(samples: np.ndarray, sample_rate: int) -> np.ndarray:
         AudioError: If they are not one-dimensional, too short, silent, too large or not numbers.
         ValueError: If ``sample_rate`` is not positive and finite.
     """
-    if not 0 < sample_rate < float("inf"):
-        raise ValueError(f"The sample rate must be above 0 Hz, not {sample_rate}")
+    check_rate(sample_rate)
     samples = np.asarray(samples, dtype=np.float32)
     if samples.ndim != 1:
         raise AudioError("samples", f"shape {samples.shape}; average the channels first")
@@ -134,7 +134,7 @@ def _shape(magnitude: np.ndarray, frequencies: np.ndarray) -> dict[str, np.ndarr
 
 
 def frame_features(
-    samples: np.ndarray, sample_rate: int, *, n_mfcc: int = 40
+    samples: np.ndarray, sample_rate: int, *, n_mfcc: int = 40, prosody: bool = False
 ) -> dict[str, np.ndarray]:
     """Describe every frame.
 
@@ -142,10 +142,12 @@ def frame_features(
         samples: Shape ``(n_samples,)``.
         sample_rate: Rate in Hz.
         n_mfcc: Number of MFCC coefficients.
+        prosody: Describe voice and spectral shape, too.
 
     Returns:
-        For each of :data:`FRAME_FEATURES` an array ``(n_frames, n_coefficients)``, float32:
-        frequencies in Hz, ``rms`` in full scale, ``*_db`` in dB of full scale, ``mel`` in power.
+        For each of :data:`FRAME_FEATURES`, and of :data:`PROSODY` if asked, an array
+        ``(n_frames, n_coefficients)``, float32: frequencies in Hz, ``rms`` in full scale, ``*_db`` in
+        dB of full scale, ``mel`` in power.
     """
     frames = _framed(samples, mode="constant")
     spectrum = scipy.fft.rfft(frames * _hann(), axis=1)
@@ -162,9 +164,12 @@ def frame_features(
         "zcr": _crossings(samples),
         **_shape(np.sqrt(power), _frequencies(sample_rate)),
     }
-    return {name: values[:, np.newaxis] for name, values in single.items()} | {
+    features = single | {
         "chroma": chroma,
         "mfcc": scipy.fft.dct(mel_db, type=2, norm="ortho", axis=1)[:, :n_mfcc],
         "mel": mel,
         "mel_db": mel_db,
     }
+    if prosody:
+        features |= prosody_features(power, single["rms_db"], sample_rate)
+    return {name: values.reshape(len(values), -1) for name, values in features.items()}

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
-__all__ = ["SILENCE", "AudioError", "load_audio", "read_samples"]
+__all__ = ["SILENCE", "AudioError", "check_rate", "load_audio", "read_samples"]
 
 SILENCE = 1e-4
 """Peak amplitude below which a recording is silent: 16-bit sound has steps of 3e-5."""
@@ -32,6 +32,16 @@ class AudioError(ValueError):
         self.reason = reason
 
 
+def check_rate(sample_rate: float) -> None:
+    """Refuse a rate in Hz that is not positive and finite.
+
+    Raises:
+        ValueError: With the rate.
+    """
+    if not 0 < sample_rate < float("inf"):
+        raise ValueError(f"The sample rate must be above 0 Hz, not {sample_rate}")
+
+
 def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050) -> np.ndarray:
     """Decode a sound file, whatever its suffix says it is.
 
@@ -49,8 +59,7 @@ def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050
             samples that are not numbers.
         ValueError: If ``sample_rate`` is not positive and finite.
     """
-    if not 0 < sample_rate < float("inf"):
-        raise ValueError(f"The sample rate must be above 0 Hz, not {sample_rate}")
+    check_rate(sample_rate)
     samples, native_rate = read_samples(path)
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     if (peak := float(np.abs(mono).max())) < SILENCE:

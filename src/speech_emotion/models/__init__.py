@@ -1,9 +1,20 @@
 """Models: protocols, families, search, evaluation, votes, and the predictor they end in."""
 
+from speech_emotion.models.calibration import calibrate, calibration_error, reliability_table
+from speech_emotion.models.combining import (
+    COMBINATIONS,
+    Combiner,
+    choose_members,
+    combine,
+    cross_validated_uar,
+)
 from speech_emotion.models.conv1d import Conv1DClassifier
+from speech_emotion.models.detection import DetectionSettings, detection_table
 from speech_emotion.models.estimators import FAMILIES, Family, UnknownFamily, family_named
 from speech_emotion.models.evaluation import (
+    CLEAN,
     CROSS_VALIDATION,
+    TELEPHONE,
     Evaluation,
     Examples,
     Part,
@@ -15,6 +26,7 @@ from speech_emotion.models.metrics import (
     class_table,
     confusion,
     figures_of_merit,
+    paired_table,
     uar,
 )
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings, SplitSettings
@@ -26,17 +38,20 @@ from speech_emotion.models.splits import (
     assign_splits,
     split_digest,
 )
-from speech_emotion.models.voting import VOTING, choose_voters, cross_validated_uar, vote
 
 __all__ = [
+    "CLEAN",
+    "COMBINATIONS",
     "CROSS_VALIDATION",
     "FAMILIES",
     "HELD_OUT",
     "PROTOCOLS",
+    "TELEPHONE",
     "TRAIN",
-    "VOTING",
     "CandidateSettings",
+    "Combiner",
     "Conv1DClassifier",
+    "DetectionSettings",
     "Evaluation",
     "Examples",
     "Family",
@@ -47,15 +62,20 @@ __all__ = [
     "UnknownFamily",
     "assign_splits",
     "breakdown_table",
-    "choose_voters",
+    "calibrate",
+    "calibration_error",
+    "choose_members",
     "class_table",
+    "combine",
     "confusion",
     "cross_validated_uar",
+    "detection_table",
     "evaluate",
     "family_named",
     "figures_of_merit",
     "make_examples",
+    "paired_table",
+    "reliability_table",
     "split_digest",
     "uar",
-    "vote",
 ]

@@ -14,6 +14,7 @@ from typing import Final, Literal
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
@@ -21,6 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from speech_emotion.models.conv1d import Conv1DClassifier
+from speech_emotion.models.margins import MarginSVC, SexThenEmotion
 
 __all__ = ["FAMILIES", "Family", "UnknownFamily", "family_named", "preprocessing"]
 
@@ -88,6 +90,19 @@ def _xgboost(*, seed: int, n_jobs: int) -> Pipeline:
     return _on_statistics(XGBClassifier(tree_method="hist", random_state=seed, n_jobs=n_jobs))
 
 
+def _shrinkage_lda(*, seed: int, n_jobs: int) -> Pipeline:
+    # Covariances inside a label hold what tells speakers and copies apart: that is divided out.
+    return _on_statistics(LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.2))
+
+
+def _svm(*, seed: int, n_jobs: int) -> Pipeline:
+    return _on_statistics(MarginSVC(class_weight="balanced", random_state=seed))
+
+
+def _two_step(*, seed: int, n_jobs: int) -> SexThenEmotion:
+    return SexThenEmotion(_shrinkage_lda(seed=seed, n_jobs=n_jobs))
+
+
 def _conv1d(*, seed: int, n_jobs: int) -> Conv1DClassifier:
     return Conv1DClassifier(random_state=seed)
 
@@ -99,6 +114,9 @@ FAMILIES: Final[dict[str, Family]] = {
         Family("random_forest", "Random forest", "statistics", _random_forest),
         Family("mlp", "MLP", "statistics", _mlp),
         Family("xgboost", "XGBoost", "statistics", _xgboost),
+        Family("shrinkage_lda", "Shrinkage LDA", "statistics", _shrinkage_lda),
+        Family("svm", "SVM", "statistics", _svm),
+        Family("two_step", "Sex, then emotion", "statistics", _two_step),
         Family("conv1d", "Conv1D", "sequences", _conv1d),
     )
 }

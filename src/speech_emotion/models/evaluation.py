@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.estimators import family_named
+from speech_emotion.models.margins import SexThenEmotion
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
+from speech_emotion.models.speakers import SpeakerNormalizer
 from speech_emotion.models.splits import HELD_OUT, TRAIN
 
 __all__ = [
@@ -32,6 +34,10 @@ __all__ = [
 
 CROSS_VALIDATION = "cross-validation"
 FINAL = -1
+TELEPHONE: Final = -1
+CLEAN: Final = "clean"
+CONDITIONS: Final = {CLEAN: 0, "telephone": TELEPHONE}
+"""Variant of each condition that is tested."""
 CURVES = ["model", "protocol", "run", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 Inputs: TypeAlias = pd.DataFrame | np.ndarray
 
@@ -47,35 +53,76 @@ class Part:
 
 @dataclass(frozen=True)
 class Examples:
-    """All examples of one protocol: variant 0 is the recording, others are augmented copies.
+    """All examples of one protocol.
+
+    Variant 0 is the recording, higher ones are augmented copies, :data:`TELEPHONE` is the recording
+    as a telephone would carry it.
 
     Attributes:
-        table: Columns ``utterance_id``, ``variant``, ``label``, ``split``, ``fold``.
+        protocol: Name of the protocol.
+        table: Columns ``utterance_id``, ``variant``, ``speaker``, ``sex``, ``label``, ``split``,
+            ``fold``, ``known``, ``tested``.
         inputs: Features table or sequences array; its rows are those of ``table``.
         labels: Labels in the order of the codes.
+        copies: Augmented copies of an utterance that are trained on; ``None`` for all there are.
+        telephone: Whether telephone copies are trained on.
     """
 
+    protocol: str
     table: pd.DataFrame
     inputs: Inputs
     labels: tuple[str, ...]
+    copies: int | None = None
+    telephone: bool = False
 
     @property
     def folds(self) -> list[int]:
         """Numbers of the cross-validation folds."""
         return sorted(int(fold) for fold in self.table.loc[_is_train(self.table), "fold"].unique())
 
-    def fold(self, fold: int) -> tuple[Part, Part]:
-        """Training examples of the other folds, with copies; recordings of this fold."""
-        inside = self.table["fold"] == fold
-        return (
-            self._part(_is_train(self.table) & ~inside),
-            self._part(inside & _is_recording(self.table)),
-        )
+    @property
+    def has_held_out(self) -> bool:
+        """Whether the protocol holds anything out."""
+        return bool((self.table["split"] == HELD_OUT).any())
 
-    def held_out(self) -> tuple[Part, Part]:
-        """All training examples, with copies; held-out recordings."""
-        held_out = self.table["split"] == HELD_OUT
-        return self._part(_is_train(self.table)), self._part(held_out & _is_recording(self.table))
+    def fold(self, fold: int) -> tuple[Part, dict[str, Part]]:
+        """Training examples of the other folds; what is tested of this one, by condition."""
+        inside = self.table["fold"] == fold
+        return self._divide(_is_train(self.table) & ~inside, inside)
+
+    def final(self) -> tuple[Part, dict[str, Part]]:
+        """All training examples; what is tested of the held-out ones, by condition."""
+        return self._divide(_is_train(self.table), self.table["split"] == HELD_OUT)
+
+    def _divide(self, training: pd.Series, unseen: pd.Series) -> tuple[Part, dict[str, Part]]:
+        variant = self.table["variant"]
+        last = np.inf if self.copies is None else self.copies
+        learnt = variant.between(0, last) | ((variant == TELEPHONE) & self.telephone)
+        tests = {
+            condition: self._part(unseen & self.table["tested"] & (variant == number))
+            for condition, number in CONDITIONS.items()
+        }
+        tests = {condition: part for condition, part in tests.items() if len(part.codes)}
+        part = self._part(training & learnt)
+        if not self.table["known"].any():
+            return part, tests
+        strangers = self._part(unseen & self.table["known"] & variant.isin(CONDITIONS.values()))
+        return self._measure(part, strangers, tests)
+
+    def _measure(
+        self, training: Part, strangers: Part, tests: dict[str, Part]
+    ) -> tuple[Part, dict[str, Part]]:
+        """Measure every part from what is known of its speakers.
+
+        A speaker's copies of one kind are taken for a speaker of their own.
+        """
+        normalizer = SpeakerNormalizer(own_scale=self.protocol == "adapted")
+        normalizer.set_params(own_scale=normalizer.own_scale and training.inputs.ndim == 2)
+        normalizer.fit(training.inputs, speakers=_voices(training), known=training.table["known"])
+        normalizer.partial_fit(strangers.inputs, speakers=_voices(strangers))
+        return _measured(training, normalizer), {
+            condition: _measured(part, normalizer) for condition, part in tests.items()
+        }
 
     def _part(self, chosen: pd.Series) -> Part:
         positions = np.flatnonzero(chosen)
@@ -87,7 +134,8 @@ class Examples:
 
     def digest(self) -> str:
         """Digest of everything a study's result depends on: rows, folds, labels and inputs."""
-        digest = hashlib.sha256(self.table.to_csv(index=False).encode())
+        facts = f"{self.protocol} {self.copies} {self.telephone}"
+        digest = hashlib.sha256(facts.encode() + self.table.to_csv(index=False).encode())
         values = self.inputs.to_numpy() if isinstance(self.inputs, pd.DataFrame) else self.inputs
         for start in range(0, len(values), 1024):  # blocks: the array may be on disk
             digest.update(np.ascontiguousarray(values[start : start + 1024]).tobytes())
@@ -98,8 +146,16 @@ def _is_train(table: pd.DataFrame) -> pd.Series:
     return table["split"] == TRAIN
 
 
-def _is_recording(table: pd.DataFrame) -> pd.Series:
-    return table["variant"] == 0
+def _voices(part: Part) -> np.ndarray:
+    return (part.table["speaker"] + "/" + part.table["variant"].astype(str)).to_numpy()
+
+
+def _measured(part: Part, normalizer: SpeakerNormalizer) -> Part:
+    values = normalizer.transform(part.inputs, speakers=_voices(part))
+    if isinstance(part.inputs, pd.DataFrame):
+        inputs = pd.DataFrame(values, index=part.inputs.index, columns=part.inputs.columns)
+        return Part(part.table, part.codes, inputs)
+    return Part(part.table, part.codes, values)
 
 
 def make_examples(
@@ -109,19 +165,24 @@ def make_examples(
     splits: pd.DataFrame,
     *,
     protocol: str,
+    copies: int | None = None,
+    telephone: bool = False,
 ) -> Examples:
     """Join features with labels and one protocol's split.
 
     Args:
         index: Columns ``utterance_id`` and ``variant``: what each row of ``inputs`` is.
         inputs: Features table or sequences array, aligned with ``index``.
-        utterances: Columns ``utterance_id`` and ``label``.
+        utterances: Columns ``utterance_id``, ``speaker``, ``sex`` and ``label``.
         splits: Table of :func:`speech_emotion.models.assign_splits`.
         protocol: Protocol to take.
+        copies: Augmented copies of an utterance to train on; ``None`` for all there are.
+        telephone: Train on telephone copies, too.
     """
-    split = splits.loc[splits["protocol"] == protocol, ["utterance_id", "split", "fold"]]
+    split = splits[splits["protocol"] == protocol].drop(columns="protocol")
+    described = utterances[["utterance_id", "speaker", "sex", "label"]]
     table = index[["utterance_id", "variant"]].merge(
-        utterances[["utterance_id", "label"]], on="utterance_id", how="left", validate="m:1"
+        described, on="utterance_id", how="left", validate="m:1"
     )
     table = table.merge(split, on="utterance_id", how="left", validate="m:1")
     if table[["label", "split"]].isna().to_numpy().any():
@@ -130,7 +191,8 @@ def make_examples(
             f"Features of {stray} have no label or split: the features are older than the "
             "utterances; run the feature_engineering pipeline again"
         )
-    return Examples(table, inputs, tuple(sorted(utterances["label"].unique())))
+    labels = tuple(sorted(utterances["label"].unique()))
+    return Examples(protocol, table, inputs, labels, copies, telephone)
 
 
 def fit_estimator(
@@ -155,6 +217,8 @@ def fit_estimator(
     options: dict[str, Any] = {}
     if isinstance(estimator, Conv1DClassifier) and watched is not None:
         options["validation"] = (watched.inputs, watched.codes)
+    if isinstance(estimator, SexThenEmotion):
+        options["sex"] = training.table["sex"].to_numpy()
     with warnings.catch_warnings():
         # The number of passes is a hyperparameter here: ending on it is no failure.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -173,8 +237,8 @@ class Evaluation:
     """What a candidate with chosen hyperparameters does under each protocol.
 
     Attributes:
-        predictions: ``utterance_id``, ``model``, ``protocol``, ``evaluation``, ``fold``,
-            ``label``, ``prediction`` and ``p_<label>`` for each label.
+        predictions: ``utterance_id``, ``model``, ``protocol``, ``condition``, ``evaluation``,
+            ``fold``, ``label``, ``prediction`` and ``p_<label>`` for each label.
         timings: ``model``, ``protocol``, ``fit_seconds`` and ``predict_ms`` an utterance.
         learning_curves: ``model``, ``protocol``, ``run``, ``epoch`` and the network's losses and
             accuracies; empty for other models.
@@ -195,6 +259,9 @@ def evaluate(
 ) -> Evaluation:
     """Predict every fold from the others, then the held-out utterances from all training ones.
 
+    Whatever is tested is predicted as recorded and, where features of it are at hand, as a telephone
+    would carry it.
+
     Args:
         examples: Examples of each compared protocol.
         candidate: Family and fixed hyperparameters.
@@ -204,28 +271,26 @@ def evaluate(
     predictions, timings, curves = [], [], []
     estimators: dict[str, BaseEstimator] = {}
     for protocol, known in examples.items():
-        for fold in [*known.folds, FINAL]:
+        names = {"model": candidate.family, "protocol": protocol}
+        needed = known.has_held_out or protocol == settings.protocol
+        for fold in [*known.folds, *([FINAL] if needed else [])]:
             final = fold == FINAL
-            training, unseen = known.held_out() if final else known.fold(fold)
+            training, tests = known.final() if final else known.fold(fold)
+            watched = None if final else tests[CLEAN]
             started = time.perf_counter()
-            estimator = fit_estimator(
-                candidate, parameters, training, settings, watched=None if final else unseen
-            )
-            fitted = time.perf_counter()
-            predicted = probabilities(estimator, unseen, known.labels)
-            finished = time.perf_counter()
-            names = {"model": candidate.family, "protocol": protocol}
-            predictions.append(_prediction_table(names, fold, unseen, predicted, known.labels))
+            estimator = fit_estimator(candidate, parameters, training, settings, watched=watched)
+            fit_seconds = time.perf_counter() - started
+            for condition, unseen in tests.items():
+                begun = time.perf_counter()
+                predicted = probabilities(estimator, unseen, known.labels)
+                if condition == CLEAN:
+                    milliseconds = 1000 * (time.perf_counter() - begun) / len(unseen.codes)
+                facts = names | {"condition": condition}
+                predictions.append(_prediction_table(facts, fold, unseen, predicted, known.labels))
             curves.append(_curves(names, fold, estimator))
-        # The last round is the final one: trained on all folds, timed on the held-out utterances.
+        # The last round is the final one: trained on all folds.
         estimators[protocol] = estimator
-        timings.append(
-            names
-            | {
-                "fit_seconds": fitted - started,
-                "predict_ms": 1000 * (finished - fitted) / max(len(unseen.codes), 1),
-            }
-        )
+        timings.append(names | {"fit_seconds": fit_seconds, "predict_ms": milliseconds})
     return Evaluation(
         pd.concat(predictions, ignore_index=True),
         pd.DataFrame(timings),

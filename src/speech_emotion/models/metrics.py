@@ -12,9 +12,26 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
-__all__ = ["breakdown_table", "class_table", "confusion", "figures_of_merit", "uar"]
+__all__ = [
+    "breakdown_table",
+    "class_table",
+    "confusion",
+    "figures_of_merit",
+    "paired_table",
+    "uar",
+]
 
 METRICS = ("accuracy", "uar", "macro_f1")
+PAIRED = [
+    "model",
+    "reference",
+    "n_utterances",
+    "n_speakers",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "better",
+]
 
 
 def confusion(labels: Sequence[str], truth: pd.Series, prediction: pd.Series) -> np.ndarray:
@@ -65,16 +82,9 @@ def figures_of_merit(
         ``n_utterances``, ``n_speakers`` and for each metric its value, ``_low`` and ``_high``.
         With one speaker the bounds are NaN: nothing is known of other speakers then.
     """
-    by_speaker = np.stack(
-        [
-            confusion(labels, rows["label"], rows["prediction"])
-            for _, rows in predictions.groupby("speaker", sort=True)
-        ]
-    )
+    by_speaker = _by_speaker(predictions, labels)
     speakers = len(by_speaker)
-    draws = np.random.default_rng(seed).multinomial(
-        speakers, np.full(speakers, 1 / speakers), size=resamples
-    )
+    draws = _draws(speakers, resamples, seed)
     resampled = _merits(np.tensordot(draws, by_speaker, axes=1))
     figures: dict[str, float] = {"n_utterances": len(predictions), "n_speakers": speakers}
     for metric, value in _merits(by_speaker.sum(axis=0)).items():
@@ -83,6 +93,71 @@ def figures_of_merit(
         figures[f"{metric}_low"] = float(low) if speakers > 1 else float("nan")
         figures[f"{metric}_high"] = float(high) if speakers > 1 else float("nan")
     return figures
+
+
+def _by_speaker(predictions: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
+    return np.stack(
+        [
+            confusion(labels, rows["label"], rows["prediction"])
+            for _, rows in predictions.groupby("speaker", sort=True)
+        ]
+    )
+
+
+def _draws(speakers: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each speaker is drawn in each resample, shape ``(resamples, speakers)``."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(speakers, np.full(speakers, 1 / speakers), size=resamples)
+
+
+def paired_table(
+    predictions: pd.DataFrame,
+    labels: Sequence[str],
+    *,
+    reference: str,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare every model with ``reference`` on the same resamples of the same speakers.
+
+    Args:
+        predictions: Columns ``model``, ``utterance_id``, ``speaker``, ``label``, ``prediction``, of
+            one protocol, condition and evaluation.
+        labels: All labels.
+        reference: Model that the others are compared with.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
+
+    Returns:
+        ``model``, ``reference``, ``n_utterances``, ``n_speakers``, ``difference`` of UAR (model minus
+        reference), its ``_low`` and ``_high``, and ``better``: share of resamples in which the model
+        is above the reference.
+    """
+    own = predictions[predictions["model"] == reference]
+    against = _by_speaker(own, labels)
+    draws = _draws(len(against), resamples, seed)
+    rows = []
+    for model, part in predictions.groupby("model", sort=True):
+        if model == reference or set(part["utterance_id"]) != set(own["utterance_id"]):
+            continue
+        counts = _by_speaker(part, labels)
+        differences = uar(np.tensordot(draws, counts, axes=1)) - uar(
+            np.tensordot(draws, against, axes=1)
+        )
+        low, high = np.percentile(differences, [2.5, 97.5])
+        rows.append(
+            {
+                "model": model,
+                "reference": reference,
+                "n_utterances": len(part),
+                "n_speakers": len(counts),
+                "difference": float(uar(counts.sum(axis=0)) - uar(against.sum(axis=0))),
+                "difference_low": float(low),
+                "difference_high": float(high),
+                "better": float(np.mean(differences > 0)),
+            }
+        )
+    return pd.DataFrame(rows, columns=PAIRED)
 
 
 def breakdown_table(

@@ -19,6 +19,8 @@ from speech_emotion.models.conv1d import Conv1DClassifier
 __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 
 TRUSTED: Final = (
+    "speech_emotion.models.margins.MarginSVC",
+    "speech_emotion.models.margins.SexThenEmotion",
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",

@@ -12,6 +12,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from speech_emotion.audio import AudioError, FeatureSettings, extract, load_audio
+from speech_emotion.models.calibration import with_temperature
+from speech_emotion.models.combining import Combiner
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
 
@@ -22,7 +24,7 @@ CARD = "predictor.json"
 
 @dataclass(frozen=True)
 class Member:
-    """A fitted estimator with a vote.
+    """A fitted estimator that the predictor listens to.
 
     Attributes:
         family: Name of its family, which says what it reads.
@@ -35,19 +37,26 @@ class Member:
 
 @dataclass(frozen=True)
 class EmotionPredictor:
-    """Recognise emotion in recordings: the mean of its members' probabilities.
+    """Recognise emotion in recordings: its members' probabilities, combined and calibrated.
 
     Attributes:
-        name: ``voting`` or the family of the only member.
         labels: Labels in the order of the probabilities.
         features: How inputs are extracted from samples.
-        members: The estimators.
+        members: The estimators, in the order of the combiner's members.
+        combiner: How their probabilities become one.
+        temperature: What the result is calibrated by.
     """
 
-    name: str
     labels: tuple[str, ...]
     features: FeatureSettings
     members: tuple[Member, ...]
+    combiner: Combiner
+    temperature: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """``voting``, ``stacking``, or the family of the only member."""
+        return self.combiner.name
 
     def predict_proba(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
         """Return probabilities, shape ``(n, n_labels)``.
@@ -56,12 +65,12 @@ class EmotionPredictor:
             statistics: Named features, one row an utterance.
             sequences: Frames, shape ``(n, n_frames, n_channels)``.
         """
-        total = np.zeros((len(statistics), len(self.labels)))
-        for member in self.members:
+        stacked = np.zeros((len(statistics), len(self.members), len(self.labels)))
+        for position, member in enumerate(self.members):
             reads = family_named(member.family).inputs
             inputs = statistics if reads == "statistics" else sequences
-            total[:, member.estimator.classes_] += member.estimator.predict_proba(inputs)
-        return total / len(self.members)
+            stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
+        return with_temperature(self.combiner(stacked), self.temperature)
 
     def predict_files(self, paths: list[str]) -> pd.DataFrame:
         """Predict the emotion of sound files.
@@ -104,9 +113,9 @@ class EmotionPredictor:
         for member in self.members:
             save_estimator(member.estimator, partial / member.family)
         card = {
-            "name": self.name,
             "labels": self.labels,
-            "members": [member.family for member in self.members],
+            "combiner": self.combiner.facts(),
+            "temperature": self.temperature,
             "features": self.features.model_dump(mode="json"),
         }
         (partial / CARD).write_text(json.dumps(card, indent=1))
@@ -124,11 +133,13 @@ class EmotionPredictor:
         if not (folder / CARD).exists():
             raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
         card = json.loads((folder / CARD).read_text())
+        combiner = Combiner.of(card["combiner"])
         return cls(
-            name=card["name"],
             labels=tuple(card["labels"]),
             features=FeatureSettings.model_validate(card["features"]),
             members=tuple(
-                Member(family, load_estimator(folder / family)) for family in card["members"]
+                Member(family, load_estimator(folder / family)) for family in combiner.members
             ),
+            combiner=combiner,
+            temperature=card["temperature"],
         )

@@ -19,7 +19,7 @@ __all__ = [
     "SplitSettings",
 ]
 
-Protocol = Literal["cold", "random"]
+Protocol = Literal["cold", "random", "enrolled", "adapted", "cross_corpus"]
 
 
 class _Settings(BaseModel):
@@ -30,13 +30,18 @@ class SplitSettings(_Settings):
     """How utterances are divided into training folds and held-out utterances.
 
     Attributes:
-        held_out: Share of the data that is held out (0.2 takes about every fifth speaker).
+        held_out: Share of the data that is held out (0.2 takes about every fifth speaker); with 0
+            all is cross-validated, and figures rest on the folds alone.
         folds: Number of cross-validation folds over the rest.
+        enrolment: Neutral utterances of each speaker that are known under ``enrolled``.
+        neutral: Label of the utterances that speakers are enrolled with.
         seed: Seed of the assignment.
     """
 
-    held_out: float = Field(0.2, gt=0.0, le=0.5)
+    held_out: float = Field(0.2, ge=0.0, le=0.5)
     folds: int = Field(5, ge=2)
+    enrolment: int = Field(2, ge=1)
+    neutral: str = "neutral"
     seed: int = 0
 
 
@@ -92,6 +97,9 @@ class CandidateSettings(_Settings):
         enabled: Whether the family takes part.
         trials: Optuna trials in all; a study that was interrupted counts those it has.
         minutes: Time after which no further trial starts; ``None`` for no limit.
+        copies: Augmented copies of each utterance it is trained on; ``None`` for all there are.
+        telephone: Whether it is trained on telephone copies, too.
+        protocols: Protocols it takes part in; ``None`` for all that are compared.
         fixed: Hyperparameters that are set but not searched.
         space: Search range of each searched hyperparameter, by its scikit-learn name.
     """
@@ -100,6 +108,9 @@ class CandidateSettings(_Settings):
     enabled: bool = True
     trials: int = Field(10, ge=1)
     minutes: float | None = Field(None, gt=0)
+    copies: int | None = Field(None, ge=0)
+    telephone: bool = True
+    protocols: list[Protocol] | None = None
     fixed: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, SearchRange] = Field(default_factory=dict)
 
@@ -140,13 +151,15 @@ class SelectionSettings(_Settings):
         compared: Protocols that are reported, the selecting one among them.
         seed: Seed of samplers and estimators.
         n_jobs: Threads an estimator may use; -1 for all cores.
-        voters: Largest number of families in the soft vote; below 2 there is no vote.
+        voters: Largest number of families in the soft vote and in the stack; below 2 there is none.
         bootstrap: Resamples of speakers behind each interval.
         storage: File of the Optuna journal that keeps the studies between runs.
     """
 
     protocol: Protocol = "cold"
-    compared: list[Protocol] = Field(default=["cold", "random"])
+    compared: list[Protocol] = Field(
+        default=["cold", "enrolled", "adapted", "cross_corpus", "random"]
+    )
     seed: int = 0
     n_jobs: int = -1
     voters: int = Field(4, ge=0)

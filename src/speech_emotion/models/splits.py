@@ -1,8 +1,18 @@
-"""Protocols: who is in training, in which fold, and who is held out.
+"""Protocols: who is in training, in which fold, who is held out, and what is known of a speaker.
 
-``cold`` never shares a speaker between training, validation and held-out utterances. ``random``
-ignores speakers: it exists to show how much a leaky split flatters, and carries its name wherever
-its figures go.
+``cold``
+    No speaker is in more than one part, and nothing is known of a speaker who is tested.
+``enrolled``
+    The parts of ``cold``, but a few neutral utterances of every speaker are known. Features are
+    measured from them, and they are not tested.
+``adapted``
+    The parts of ``cold``, but all utterances of every speaker are known, without their labels. The
+    emotions of acted corpora are balanced over a speaker's utterances, those of a caller are not.
+``cross_corpus``
+    Each corpus is predicted by models of the others; its folds are the corpora.
+``random``
+    Speakers are ignored. It exists to show how much a leaky split flatters, and carries its name
+    wherever its figures go.
 """
 
 from __future__ import annotations
@@ -19,7 +29,7 @@ from speech_emotion.models.settings import SplitSettings
 
 __all__ = ["HELD_OUT", "PROTOCOLS", "TRAIN", "SplitError", "assign_splits", "split_digest"]
 
-PROTOCOLS: Final = ("cold", "random")
+PROTOCOLS: Final = ("cold", "enrolled", "adapted", "cross_corpus", "random")
 TRAIN: Final = "train"
 HELD_OUT: Final = "held-out"
 
@@ -40,8 +50,10 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
         settings: Held-out share, folds and seed.
 
     Returns:
-        Columns ``utterance_id``, ``protocol``, ``split`` (``train`` or ``held-out``) and ``fold``
-        (0 … folds - 1 in training, -1 for held-out utterances), one row a protocol and utterance.
+        One row a protocol and utterance: ``utterance_id``, ``protocol``, ``split`` (``train`` or
+        ``held-out``), ``fold`` (0 … folds - 1 in training, -1 for held-out utterances), ``known``
+        (whether features of its speaker are measured from it) and ``tested``. ``cross_corpus`` is
+        missing where there is one corpus.
 
     Raises:
         SplitError: If there are too few speakers, or a label cannot be trained in some fold.
@@ -55,9 +67,34 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
             f"add a corpus or set splits.folds to {max(speakers - 1, 2)} or less"
         )
     _warn_of_rare_labels(utterances, settings)
-    return pd.concat(
-        [_assign(utterances, protocol, settings) for protocol in PROTOCOLS], ignore_index=True
-    )
+    cold = _assign(utterances, "cold", settings)
+    parts = [
+        cold,
+        _enrolled(utterances, cold, settings),
+        cold.assign(protocol="adapted", known=True),
+        _assign(utterances, "random", settings),
+    ]
+    if utterances["corpus"].nunique() > 1:
+        corpora = pd.factorize(utterances["corpus"], sort=True)[0]
+        parts.append(cold.assign(protocol="cross_corpus", split=TRAIN, fold=corpora))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _enrolled(
+    utterances: pd.DataFrame, cold: pd.DataFrame, settings: SplitSettings
+) -> pd.DataFrame:
+    """Draw the neutral utterances that are known of each speaker, and take them out of the test."""
+    neutral = utterances[utterances["label"] == settings.neutral]
+    drawn = neutral.sample(frac=1, random_state=settings.seed).groupby("speaker")
+    known = cold["utterance_id"].isin(drawn.head(settings.enrolment)["utterance_id"])
+    strangers = utterances["speaker"].nunique() - drawn.ngroups
+    if strangers:
+        logger.warning(
+            "%d speaker(s) say nothing labelled %r: nothing is known of them under 'enrolled'",
+            strangers,
+            settings.neutral,
+        )
+    return cold.assign(protocol="enrolled", known=known, tested=~known)
 
 
 def _warn_of_rare_labels(utterances: pd.DataFrame, settings: SplitSettings) -> None:
@@ -73,7 +110,9 @@ def _warn_of_rare_labels(utterances: pd.DataFrame, settings: SplitSettings) -> N
 
 
 def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) -> pd.DataFrame:
-    held_out = _parts(utterances, protocol, round(1 / settings.held_out), settings.seed) == 0
+    held_out = np.zeros(len(utterances), dtype=bool)
+    if settings.held_out:
+        held_out = _parts(utterances, protocol, round(1 / settings.held_out), settings.seed) == 0
     fold = np.full(len(utterances), -1)
     fold[~held_out] = _parts(utterances[~held_out], protocol, settings.folds, settings.seed)
     labels = set(utterances["label"])
@@ -91,6 +130,8 @@ def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) ->
             "protocol": protocol,
             "split": np.where(held_out, HELD_OUT, TRAIN),
             "fold": fold,
+            "known": False,
+            "tested": True,
         }
     )
 
@@ -118,14 +159,18 @@ def _strata(utterances: pd.DataFrame, n: int) -> pd.Series:
 
 
 def split_digest(splits: pd.DataFrame, utterances: pd.DataFrame, protocol: str) -> str:
-    """Return a short digest of who is held out with which label: equal digests compare fairly.
+    """Return a short digest of who is judged with which label: equal digests compare fairly.
+
+    Without held-out utterances, those of the folds are judged.
 
     Args:
         splits: Table of :func:`assign_splits`.
         utterances: Table with ``utterance_id``, ``label`` and ``content_hash``.
         protocol: Protocol whose held-out part is meant.
     """
-    held_out = splits[(splits["protocol"] == protocol) & (splits["split"] == HELD_OUT)]
-    rows = utterances[utterances["utterance_id"].isin(held_out["utterance_id"])]
+    tested = splits[(splits["protocol"] == protocol) & splits["tested"]]
+    if (tested["split"] == HELD_OUT).any():
+        tested = tested[tested["split"] == HELD_OUT]
+    rows = utterances[utterances["utterance_id"].isin(tested["utterance_id"])]
     rows = rows.sort_values("utterance_id")[["utterance_id", "label", "content_hash"]]
     return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from sklearn.metrics import recall_score
 
-from speech_emotion.models.evaluation import Examples, fit_estimator, probabilities
+from speech_emotion.models.evaluation import CLEAN, Examples, fit_estimator, probabilities
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
 
 __all__ = ["TuningError", "best_parameters", "trial_table", "tune"]
@@ -112,7 +112,8 @@ def _objective(
     trial.set_user_attr("parameters", json.dumps(parameters))
     scores: list[float] = []
     for fold in examples.folds:
-        training, validation = examples.fold(fold)
+        training, tests = examples.fold(fold)
+        validation = tests[CLEAN]
         try:
             estimator = fit_estimator(candidate, parameters, training, settings)
         except ValueError as error:

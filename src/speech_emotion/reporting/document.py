@@ -16,6 +16,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
+from speech_emotion.models import CLEAN, CROSS_VALIDATION, HELD_OUT
+
 __all__ = ["Evidence", "html_report", "model_card"]
 
 
@@ -26,9 +28,12 @@ class Evidence:
     Attributes:
         utterances: All utterances.
         rejected: Columns ``path`` and ``reason``.
-        leaderboard: One row a model, protocol and evaluation.
+        leaderboard: One row a model, protocol, condition and evaluation.
         per_class: Precision, recall, F1 and support of each label.
         breakdown: Figures by corpus, sex and speaker.
+        detection: One label against the rest, a row a model, protocol, condition, evaluation, corpus.
+        paired: Every model against the champion on the same speakers.
+        calibration: Temperature and calibration errors.
         champion: Name of the champion.
         members: Model families it consists of.
         protocol: Protocol that selected it.
@@ -41,6 +46,9 @@ class Evidence:
     leaderboard: pd.DataFrame
     per_class: pd.DataFrame
     breakdown: pd.DataFrame
+    detection: pd.DataFrame
+    paired: pd.DataFrame
+    calibration: pd.DataFrame
     champion: str
     members: list[str]
     protocol: str
@@ -52,13 +60,24 @@ class Evidence:
         """Whether any utterance is synthetic."""
         return bool(self.utterances["synthetic"].any())
 
-    def row(self, evaluation: str = "held-out", protocol: str | None = None) -> dict[str, Any]:
+    def of_champion(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the champion's lines of a table under the selecting protocol."""
+        return table[(table["model"] == self.champion) & (table["protocol"] == self.protocol)]
+
+    @property
+    def judged(self) -> str:
+        """``held-out``, or ``cross-validation`` where nothing was held out."""
+        held_out = (self.leaderboard["evaluation"] == HELD_OUT).any()
+        return HELD_OUT if held_out else CROSS_VALIDATION
+
+    def row(self, evaluation: str | None = None, protocol: str | None = None) -> dict[str, Any]:
         """Return the champion's line of the leaderboard; empty if the protocol was not compared."""
         board = self.leaderboard
         chosen = board[
             (board["model"] == self.champion)
             & (board["protocol"] == (protocol or self.protocol))
-            & (board["evaluation"] == evaluation)
+            & (board["condition"] == CLEAN)
+            & (board["evaluation"] == (evaluation or self.judged))
         ]
         return chosen.iloc[0].to_dict() if len(chosen) else {}
 

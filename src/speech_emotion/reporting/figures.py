@@ -7,16 +7,28 @@ from typing import Final
 
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+from sklearn.metrics import precision_recall_curve, roc_curve
 
-from speech_emotion.models import CROSS_VALIDATION, HELD_OUT, confusion
+from speech_emotion.models import (
+    CLEAN,
+    CROSS_VALIDATION,
+    HELD_OUT,
+    DetectionSettings,
+    confusion,
+    reliability_table,
+)
+from speech_emotion.models.combining import probability_columns
 
 __all__ = [
     "breakdown_figure",
     "confusion_figure",
+    "detection_figure",
     "emotions_figure",
     "leaderboard_figure",
     "learning_curves_figure",
     "pca_figure",
+    "reliability_figure",
     "tuning_figure",
 ]
 
@@ -31,7 +43,13 @@ COLOURS: Final = (
     "#F0E442",
     "#444",
 )
-PROTOCOL_COLOURS: Final = {"cold": "#0072B2", "random": "#D55E00"}
+PROTOCOL_COLOURS: Final = {
+    "cold": "#0072B2",
+    "enrolled": "#009E73",
+    "adapted": "#56B4E9",
+    "cross_corpus": "#CC79A7",
+    "random": "#D55E00",
+}
 
 
 def _finish(figure: go.Figure, title: str, subtitle: str, **layout: object) -> go.Figure:
@@ -58,35 +76,108 @@ def leaderboard_figure(leaderboard: pd.DataFrame, *, labels: int, note: str = ""
         note: Said in the subtitle.
     """
     figure = go.Figure()
-    order = leaderboard.groupby("model")["uar"].min().sort_values(ascending=False).index
-    for (protocol, evaluation), part in leaderboard.groupby(["protocol", "evaluation"]):
-        rows = part.set_index("model").reindex(order).dropna(subset="uar")
-        held_out = evaluation == HELD_OUT
+    order = leaderboard.groupby("model")["uar"].max().sort_values(ascending=False).index
+    for (protocol, condition), rows in leaderboard.groupby(["protocol", "condition"], sort=True):
+        if condition != CLEAN and protocol != "cold":
+            continue
+        # Corpora that are predicted by others have no held-out part: each is a fold.
+        tested = rows[rows["evaluation"] == HELD_OUT]
+        tested = rows if tested.empty else tested
+        tested = tested.set_index("model").reindex(order).dropna(subset="uar")
         figure.add_scatter(
-            x=list(rows.index),
-            y=rows["uar"],
+            x=list(tested.index),
+            y=tested["uar"],
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": rows["uar_high"] - rows["uar"],
-                "arrayminus": rows["uar"] - rows["uar_low"],
+                "array": tested["uar_high"] - tested["uar"],
+                "arrayminus": tested["uar"] - tested["uar_low"],
             },
             mode="markers",
-            name=f"{protocol}, {evaluation}",
+            name=str(protocol) if condition == CLEAN else f"{protocol}, {condition}",
             marker={
                 "color": PROTOCOL_COLOURS.get(str(protocol)),
-                "symbol": "circle" if held_out else "circle-open",
-                "size": 11,
+                "symbol": "circle" if condition == CLEAN else "circle-open",
+                "size": 10,
             },
-            offsetgroup=f"{protocol}{evaluation}",
+            offsetgroup=f"{protocol}{condition}",
+            customdata=tested[["n_utterances", "n_speakers"]],
+            hovertemplate="%{y:.1%} of n = %{customdata[0]}, %{customdata[1]} speakers",
         )
     figure.add_hline(y=1 / labels, line_dash="dot", annotation_text="chance")
-    counts = leaderboard[leaderboard["evaluation"] == HELD_OUT].iloc[0]
-    subtitle = "cold: no speaker is shared with training; random: speakers leak. Held out: "
+    clean = leaderboard[(leaderboard["protocol"] == "cold") & (leaderboard["condition"] == CLEAN)]
+    held_out = clean[clean["evaluation"] == HELD_OUT]
+    counts = (clean if held_out.empty else held_out).iloc[0]
+    subtitle = "Speakers leak under random, and under no other protocol. cold: "
     subtitle += _counted(int(counts["n_utterances"]), int(counts["n_speakers"]), note)
-    figure.update_layout(scattermode="group", scattergap=0.5)
+    figure.update_layout(scattermode="group", scattergap=0.3)
     figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
     return _finish(figure, "Models by unweighted average recall", subtitle)
+
+
+def detection_figure(
+    predictions: pd.DataFrame, settings: DetectionSettings, *, title: str, note: str = ""
+) -> go.Figure:
+    """Draw ROC and precision-recall curves of one label against the rest.
+
+    Args:
+        predictions: Rows of one model, protocol and evaluation, with ``condition``, ``label``,
+            ``speaker`` and probabilities.
+        settings: Label and allowed false alarms.
+        title: Title, naming model, protocol and evaluation.
+        note: Said in the subtitle.
+    """
+    figure = make_subplots(cols=2, subplot_titles=["ROC", "Precision at the corpus's prevalence"])
+    for number, (condition, rows) in enumerate(predictions.groupby("condition", sort=True)):
+        truth = (rows["label"] == settings.target).to_numpy()
+        if truth.all() or not truth.any():
+            continue
+        scores = rows[f"p_{settings.target}"].to_numpy()
+        false_alarms, recalls, _ = roc_curve(truth, scores)
+        precision, recall, _ = precision_recall_curve(truth, scores)
+        line = {"color": COLOURS[number % len(COLOURS)]}
+        names = {"name": str(condition), "legendgroup": str(condition), "line": line}
+        figure.add_scatter(x=false_alarms, y=recalls, **names, row=1, col=1)
+        figure.add_scatter(x=recall, y=precision, **names, showlegend=False, row=1, col=2)
+    figure.add_vline(x=settings.false_alarms, line_dash="dot", row=1, col=1)
+    figure.update_xaxes(title="false alarms", tickformat=".0%", row=1, col=1)
+    figure.update_xaxes(title="recall", tickformat=".0%", row=1, col=2)
+    figure.update_yaxes(title="recall", tickformat=".0%", range=[0, 1.02], row=1, col=1)
+    figure.update_yaxes(title="precision", tickformat=".0%", range=[0, 1.02], row=1, col=2)
+    clean = predictions[predictions["condition"] == CLEAN]
+    return _finish(figure, title, _counted(len(clean), clean["speaker"].nunique(), note))
+
+
+def reliability_figure(predictions: pd.DataFrame, *, title: str, note: str = "") -> go.Figure:
+    """Draw accuracy by confidence: on the diagonal, 80 % sure is right in 80 % of cases.
+
+    Args:
+        predictions: Rows of one model, protocol and evaluation, with ``condition``, ``label``,
+            ``prediction``, ``speaker`` and calibrated probabilities.
+        title: Title, naming model, protocol and evaluation.
+        note: Said in the subtitle.
+    """
+    figure = go.Figure()
+    columns = probability_columns(predictions)
+    for condition, rows in predictions.groupby("condition", sort=True):
+        table = reliability_table(
+            rows[columns].max(axis=1).to_numpy(), (rows["label"] == rows["prediction"]).to_numpy()
+        )
+        figure.add_scatter(
+            x=table["confidence"],
+            y=table["accuracy"],
+            mode="lines+markers",
+            name=str(condition),
+            customdata=table[["n"]],
+            hovertemplate="%{x:.0%} sure, %{y:.0%} right, n = %{customdata[0]}",
+        )
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#888"}, showlegend=False
+    )
+    figure.update_xaxes(title="confidence", tickformat=".0%", range=[0, 1])
+    figure.update_yaxes(title="accuracy", tickformat=".0%", range=[0, 1])
+    clean = predictions[predictions["condition"] == CLEAN]
+    return _finish(figure, title, _counted(len(clean), clean["speaker"].nunique(), note))
 
 
 def confusion_figure(

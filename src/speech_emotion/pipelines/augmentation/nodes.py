@@ -13,7 +13,7 @@ from speech_emotion.audio import (
     plan_augmentation,
 )
 from speech_emotion.datasets import Sound
-from speech_emotion.models import TRAIN
+from speech_emotion.models import TELEPHONE, TRAIN
 from speech_emotion.reporting import synthetic_note
 from speech_emotion.reporting.pictures import augmentation_picture
 
@@ -23,14 +23,19 @@ RATE = 22050
 def plan_variants(
     utterances: pd.DataFrame, splits: pd.DataFrame, settings: AugmentationSettings
 ) -> pd.DataFrame:
-    """Plan variants of the training utterances of each protocol, and of no others."""
-    plans = []
+    """Plan copies of the training utterances of each protocol, and telephone sound of all."""
+    plans = [_telephone_plan(utterances)] if settings.telephone else []
     for protocol, part in splits[splits["split"] == TRAIN].groupby("protocol", sort=True):
         plan = plan_augmentation(part["utterance_id"], settings)
         plan.insert(0, "protocol", protocol)
         plans.append(plan)
     plan = pd.concat(plans, ignore_index=True)
     return plan[plan["utterance_id"].isin(utterances["utterance_id"])]
+
+
+def _telephone_plan(utterances: pd.DataFrame) -> pd.DataFrame:
+    facts = {"protocol": "all", "variant": TELEPHONE, "transform": "telephone", "value": 0.0}
+    return utterances[["utterance_id"]].assign(**facts, seed=0)
 
 
 def draw_examples(utterances: pd.DataFrame, plan: pd.DataFrame) -> tuple[dict[str, Sound], Figure]:

@@ -11,17 +11,19 @@ from sklearn.dummy import DummyClassifier
 
 from speech_emotion.audio import FeatureSettings
 from speech_emotion.models import (
-    VOTING,
+    COMBINATIONS,
     CandidateSettings,
+    Combiner,
     Examples,
     SelectionSettings,
-    choose_voters,
+    calibrate,
+    choose_members,
+    combine,
     cross_validated_uar,
     evaluate,
     family_named,
     figures_of_merit,
     make_examples,
-    vote,
 )
 from speech_emotion.models.evaluation import CURVES
 from speech_emotion.models.metrics import METRICS
@@ -30,11 +32,22 @@ from speech_emotion.models.tuning import best_parameters, trial_table, tune
 
 KEYS = ["utterance_id", "variant"]
 TRIALS = ["model", "trial", "state", "uar", "fold_uar", "seconds", "params"]
-PREDICTIONS = ["utterance_id", "model", "protocol", "evaluation", "fold", "label", "prediction"]
+PREDICTIONS = [
+    "utterance_id",
+    "model",
+    "protocol",
+    "condition",
+    "evaluation",
+    "fold",
+    "label",
+    "prediction",
+]
+GROUPS = ["model", "protocol", "condition", "evaluation"]
 TIMINGS = ["model", "protocol", "fit_seconds", "predict_ms"]
 FIGURES = [
     "model",
     "protocol",
+    "condition",
     "evaluation",
     "n_utterances",
     "n_speakers",
@@ -52,7 +65,15 @@ def _examples(
 ) -> Examples:
     reads = family_named(candidate.family).inputs
     inputs = features.drop(columns=KEYS) if reads == "statistics" else sequences
-    return make_examples(features[KEYS], inputs, utterances, splits, protocol=protocol)
+    return make_examples(
+        features[KEYS],
+        inputs,
+        utterances,
+        splits,
+        protocol=protocol,
+        copies=candidate.copies,
+        telephone=candidate.telephone,
+    )
 
 
 def tune_candidate(
@@ -85,9 +106,11 @@ def evaluate_candidate(
         # Kedro stores no "nothing": an estimator that was never trained stands for it.
         nothing = [pd.DataFrame(columns=names) for names in (PREDICTIONS, TIMINGS, CURVES)]
         return (*nothing, DummyClassifier())
+    present = set(splits["protocol"])  # one corpus alone has no cross_corpus
     examples: dict[str, Examples] = {
         protocol: _examples(features, sequences, utterances, splits, candidate, protocol)
         for protocol in selection.compared
+        if protocol in present and protocol in (candidate.protocols or selection.compared)
     }
     result = evaluate(examples, candidate, parameters, selection)
     return result.predictions, result.timings, result.learning_curves, result.estimator
@@ -99,15 +122,13 @@ def score_predictions(
     utterances: pd.DataFrame,
     selection: SelectionSettings,
 ) -> pd.DataFrame:
-    """Score each model, protocol and evaluation, with intervals over speakers."""
+    """Score each model, protocol, condition and evaluation, with intervals over speakers."""
     predictions = predictions.merge(utterances[["utterance_id", "speaker"]], on="utterance_id")
     labels = sorted(utterances["label"].unique())
     rows = [
-        {"model": model, "protocol": protocol, "evaluation": evaluation}
+        dict(zip(GROUPS, names, strict=True))
         | figures_of_merit(part, labels, resamples=selection.bootstrap, seed=selection.seed)
-        for (model, protocol, evaluation), part in predictions.groupby(
-            ["model", "protocol", "evaluation"], sort=True
-        )
+        for names, part in predictions.groupby(GROUPS, sort=True)
     ]
     figures = pd.DataFrame(rows, columns=FIGURES)
     return figures.merge(timings, on=["model", "protocol"], how="left")
@@ -115,39 +136,57 @@ def score_predictions(
 
 def compare_candidates(
     utterances: pd.DataFrame, selection: SelectionSettings, **candidates: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Add the soft vote, rank all models and choose by cross-validation alone.
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Combine the candidates, calibrate and rank all models, choose by cross-validation alone.
 
     Args:
         utterances: All utterances.
-        selection: Selecting protocol and size of the vote.
+        selection: Selecting protocol and size of the combinations.
         candidates: ``FAMILY_predictions`` and ``FAMILY_figures`` of every family.
 
     Returns:
-        All predictions, the leaderboard, and the choice: ``champion`` and its ``members``.
+        All predictions, calibrated; the leaderboard; calibration errors; and the choice:
+        ``champion``, its ``members``, ``combiner`` and ``temperature``.
     """
-    predictions = pd.concat(_of(candidates, "predictions"), ignore_index=True)
+    singles = pd.concat(_of(candidates, "predictions"), ignore_index=True)
     leaderboard = pd.concat(_of(candidates, "figures"), ignore_index=True)
-    voters = choose_voters(predictions, protocol=selection.protocol, most=selection.voters)
-    if voters:
-        voted = vote(predictions, voters)
-        predictions = pd.concat([predictions, voted], ignore_index=True)
-        # The vote costs what its voters cost together.
-        timings = leaderboard[leaderboard["model"].isin(voters)].drop_duplicates(
+    predictions = singles
+    combiners: dict[str, Combiner] = {}
+    for name in COMBINATIONS:
+        members = choose_members(singles, name, protocol=selection.protocol, most=selection.voters)
+        if not members:
+            continue
+        combined, learnt = combine(singles, name, members)
+        combiners[name] = learnt[selection.protocol]
+        predictions = pd.concat([predictions, combined], ignore_index=True)
+        # A combination costs what its members cost together.
+        timings = leaderboard[leaderboard["model"].isin(members)].drop_duplicates(
             ["model", "protocol"]
         )
         timings = timings.groupby("protocol", as_index=False)[["fit_seconds", "predict_ms"]].sum()
-        figures = score_predictions(voted, timings.assign(model=VOTING), utterances, selection)
+        figures = score_predictions(combined, timings.assign(model=name), utterances, selection)
         leaderboard = pd.concat([leaderboard, figures], ignore_index=True)
     champion = str(cross_validated_uar(predictions, selection.protocol).index[0])
     leaderboard["champion"] = (leaderboard["model"] == champion) & (
         leaderboard["protocol"] == selection.protocol
     )
     leaderboard = leaderboard.sort_values(
-        ["protocol", "evaluation", "uar"], ascending=[True, True, False], ignore_index=True
+        ["protocol", "condition", "evaluation", "uar"],
+        ascending=[True, True, True, False],
+        ignore_index=True,
     )
-    choice = {"champion": champion, "members": voters if champion == VOTING else [champion]}
-    return predictions, leaderboard, choice
+    predictions, calibration = calibrate(predictions)
+    own = calibration[
+        (calibration["model"] == champion) & (calibration["protocol"] == selection.protocol)
+    ]
+    combiner = combiners.get(champion, Combiner.single(champion))
+    choice = {
+        "champion": champion,
+        "members": list(combiner.members),
+        "combiner": combiner.facts(),
+        "temperature": float(own["temperature"].iloc[0]),
+    }
+    return predictions, leaderboard, calibration, choice
 
 
 def _of(candidates: dict[str, pd.DataFrame], kind: str) -> list[pd.DataFrame]:
@@ -170,8 +209,9 @@ def assemble_champion(
 ) -> EmotionPredictor:
     """Put the chosen estimators together with the way their inputs are extracted."""
     return EmotionPredictor(
-        name=choice["champion"],
         labels=tuple(sorted(utterances["label"].unique())),
         features=features,
         members=tuple(Member(family, estimators[family]) for family in choice["members"]),
+        combiner=Combiner.of(choice["combiner"]),
+        temperature=choice["temperature"],
     )

@@ -37,7 +37,7 @@ def create_pipeline() -> Pipeline:
                 {"utterances": "utterances", "selection": "params:selection"}
                 | {f"{family}_predictions": f"{family}_predictions" for family in FAMILIES}
                 | {f"{family}_figures": f"{family}_figures" for family in FAMILIES},
-                ["predictions", "leaderboard", "choice"],
+                ["predictions", "leaderboard", "calibration", "choice"],
                 name="compare_candidates",
             ),
             Node(

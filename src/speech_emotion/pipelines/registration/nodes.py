@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from speech_emotion.datasets import Registration
-from speech_emotion.models import HELD_OUT, SelectionSettings, split_digest
+from speech_emotion.models import CLEAN, HELD_OUT, SelectionSettings, split_digest
 from speech_emotion.models.predictor import EmotionPredictor
 
 
@@ -17,20 +17,23 @@ def propose_champion(
     selection: SelectionSettings,
 ) -> Registration:
     """Propose the champion of this run, with the figure and the split that it is judged by."""
-    row = leaderboard[leaderboard["champion"] & (leaderboard["evaluation"] == HELD_OUT)].iloc[0]
+    champions = leaderboard[leaderboard["champion"] & (leaderboard["condition"] == CLEAN)]
+    judged = champions.sort_values("evaluation", key=lambda names: names != HELD_OUT, kind="stable")
+    row = judged.iloc[0]
     facts: dict[str, Any] = {
         "model": row["model"],
         "protocol": row["protocol"],
+        "evaluation": row["evaluation"],
         "n_utterances": row["n_utterances"],
         "n_speakers": row["n_speakers"],
-        "held_out_uar_low": row["uar_low"],
-        "held_out_uar_high": row["uar_high"],
+        "uar_low": row["uar_low"],
+        "uar_high": row["uar_high"],
         "synthetic": bool(utterances["synthetic"].any()),
         "corpora": ", ".join(sorted(utterances["corpus"].unique())),
     }
     return Registration(
         predictor=champion,
-        metric="held_out_uar",
+        metric="uar",
         value=float(row["uar"]),
         split=split_digest(splits, utterances, selection.protocol),
         example=utterances["path"].iloc[0],

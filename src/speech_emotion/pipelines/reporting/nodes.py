@@ -18,11 +18,16 @@ from speech_emotion.audio import FeatureSettings, load_audio
 from speech_emotion.corpora import CORPORA, CorporaSettings
 from speech_emotion.datasets import Sound
 from speech_emotion.models import (
+    CLEAN,
+    CROSS_VALIDATION,
     HELD_OUT,
     TRAIN,
+    DetectionSettings,
     SelectionSettings,
     breakdown_table,
     class_table,
+    detection_table,
+    paired_table,
 )
 from speech_emotion.reporting import figures, pictures, synthetic_note
 from speech_emotion.reporting.document import Evidence, html_report, model_card
@@ -64,15 +69,13 @@ def examine_champion(
     choice: dict[str, Any],
     selection: SelectionSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure, go.Figure]:
-    """Look at the champion on held-out speakers: by label, by corpus, sex and speaker."""
-    rows = predictions[
-        (predictions["model"] == choice["champion"])
-        & (predictions["protocol"] == selection.protocol)
-        & (predictions["evaluation"] == HELD_OUT)
-    ].merge(utterances[["utterance_id", "corpus", "sex", "speaker"]], on="utterance_id")
+    """Look at the champion, on held-out speakers if there are: by label, corpus, sex and speaker."""
+    evaluation = HELD_OUT if (predictions["evaluation"] == HELD_OUT).any() else CROSS_VALIDATION
+    rows = _of_champion(predictions, utterances, choice, selection, evaluation)
+    rows = rows[rows["condition"] == CLEAN]
     labels, note = _labels(utterances), synthetic_note(utterances)
     breakdown = breakdown_table(rows, labels, resamples=selection.bootstrap)
-    named = f"{choice['champion']}, {selection.protocol}, {HELD_OUT}"
+    named = f"{choice['champion']}, {selection.protocol}, {evaluation}"
     return (
         class_table(rows, labels),
         breakdown,
@@ -81,13 +84,72 @@ def examine_champion(
     )
 
 
+def _of_champion(
+    predictions: pd.DataFrame,
+    utterances: pd.DataFrame,
+    choice: dict[str, Any],
+    selection: SelectionSettings,
+    evaluation: str,
+) -> pd.DataFrame:
+    """Predictions of the champion under the selecting protocol, with what is known of utterances."""
+    rows = predictions[
+        (predictions["model"] == choice["champion"])
+        & (predictions["protocol"] == selection.protocol)
+        & (predictions["evaluation"] == evaluation)
+    ]
+    return rows.merge(utterances[["utterance_id", "corpus", "sex", "speaker"]], on="utterance_id")
+
+
+def examine_detection(
+    predictions: pd.DataFrame,
+    utterances: pd.DataFrame,
+    choice: dict[str, Any],
+    selection: SelectionSettings,
+    detection: DetectionSettings,
+) -> tuple[pd.DataFrame, go.Figure, go.Figure]:
+    """See how well one label is found among the others, and how far probabilities can be trusted."""
+    described = predictions.merge(
+        utterances[["utterance_id", "corpus", "speaker"]], on="utterance_id"
+    )
+    rows = _of_champion(predictions, utterances, choice, selection, CROSS_VALIDATION)
+    named = f"{choice['champion']}, {selection.protocol}, {CROSS_VALIDATION}"
+    note = synthetic_note(utterances)
+    return (
+        detection_table(described, detection),
+        figures.detection_figure(
+            rows, detection, title=f"{detection.target.capitalize()} or not: {named}", note=note
+        ),
+        figures.reliability_figure(rows, title=f"Reliability: {named}", note=note),
+    )
+
+
+def compare_with_champion(
+    predictions: pd.DataFrame,
+    utterances: pd.DataFrame,
+    choice: dict[str, Any],
+    selection: SelectionSettings,
+) -> pd.DataFrame:
+    """Compare every model with the champion on the same speakers, under each protocol."""
+    described = predictions.merge(utterances[["utterance_id", "speaker"]], on="utterance_id")
+    keys = ["protocol", "condition", "evaluation"]
+    parts = []
+    for names, part in described.groupby(keys, sort=True):
+        if choice["champion"] not in set(part["model"]):
+            continue
+        table = paired_table(
+            part, _labels(utterances), reference=choice["champion"], resamples=selection.bootstrap
+        )
+        parts.append(table.assign(**dict(zip(keys, names, strict=True))))
+    return pd.concat(parts, ignore_index=True)
+
+
 def break_down_models(
     predictions: pd.DataFrame, utterances: pd.DataFrame, selection: SelectionSettings
 ) -> pd.DataFrame:
-    """Score every model, protocol and evaluation on each corpus."""
+    """Score every model, protocol, condition and evaluation on each corpus."""
     rows = predictions.merge(utterances[["utterance_id", "corpus", "speaker"]], on="utterance_id")
     labels = _labels(utterances)
-    keys = ["model", "protocol", "evaluation"]
+    keys = ["model", "protocol", "condition", "evaluation"]
     parts = []
     for names, part in rows.groupby(keys, sort=True):
         table = breakdown_table(part, labels, by=("corpus",), resamples=selection.bootstrap)
@@ -168,6 +230,9 @@ def gather_evidence(
     leaderboard: pd.DataFrame,
     per_class: pd.DataFrame,
     breakdown: pd.DataFrame,
+    detection: pd.DataFrame,
+    paired: pd.DataFrame,
+    calibration: pd.DataFrame,
     choice: dict[str, Any],
     corpora: CorporaSettings,
     features: FeatureSettings,
@@ -183,6 +248,9 @@ def gather_evidence(
         leaderboard=leaderboard,
         per_class=per_class,
         breakdown=breakdown,
+        detection=detection,
+        paired=paired,
+        calibration=calibration,
         champion=choice["champion"],
         members=choice["members"],
         protocol=selection.protocol,

@@ -5,16 +5,28 @@ from kedro.pipeline import Node, Pipeline
 from speech_emotion.models import FAMILIES
 from speech_emotion.pipelines.reporting.nodes import (
     break_down_models,
+    compare_with_champion,
     draw_comparison,
     draw_sounds,
     examine_champion,
+    examine_detection,
     gather_evidence,
     measure_pca,
     write_model_card,
     write_report,
 )
 
-FIGURES = ("emotions", "leaderboard", "confusion", "breakdown", "tuning", "learning_curves", "pca")
+FIGURES = (
+    "emotions",
+    "leaderboard",
+    "confusion",
+    "breakdown",
+    "detection",
+    "reliability",
+    "tuning",
+    "learning_curves",
+    "pca",
+)
 PICTURES = ("waveform", "mfcc", "augmentation")
 
 
@@ -27,6 +39,18 @@ def create_pipeline() -> Pipeline:
                 ["predictions", "utterances", "choice", "params:selection"],
                 ["per_class_table", "breakdown_table", "confusion_figure", "breakdown_figure"],
                 name="examine_champion",
+            ),
+            Node(
+                examine_detection,
+                ["predictions", "utterances", "choice", "params:selection", "params:detection"],
+                ["detection_table", "detection_figure", "reliability_figure"],
+                name="examine_detection",
+            ),
+            Node(
+                compare_with_champion,
+                ["predictions", "utterances", "choice", "params:selection"],
+                "paired_table",
+                name="compare_with_champion",
             ),
             Node(
                 break_down_models,
@@ -73,6 +97,9 @@ def create_pipeline() -> Pipeline:
                     "leaderboard",
                     "per_class_table",
                     "breakdown_table",
+                    "detection_table",
+                    "paired_table",
+                    "calibration",
                     "choice",
                     "params:corpora",
                     "params:features",

@@ -1,0 +1,212 @@
+"""Combine models: a weighted soft vote and a stack, both learnt from cross-validation alone.
+
+The figure of a combination in cross-validation is cross-fitted: what combines the predictions of one
+fold was learnt on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+
+from speech_emotion.models.evaluation import CLEAN, CROSS_VALIDATION
+from speech_emotion.models.metrics import confusion, uar
+
+__all__ = [
+    "COMBINATIONS",
+    "STACKING",
+    "VOTING",
+    "Combiner",
+    "choose_members",
+    "combine",
+    "cross_validated_uar",
+    "probability_columns",
+]
+
+VOTING: Final = "voting"
+STACKING: Final = "stacking"
+COMBINATIONS: Final = (VOTING, STACKING)
+KEYS = ["utterance_id", "protocol", "condition", "evaluation", "fold", "label"]
+SMALLEST = 1e-6
+
+
+@dataclass(frozen=True)
+class Combiner:
+    """How the probabilities of several models become those of one.
+
+    Attributes:
+        name: ``voting``, ``stacking``, or the name of the only member.
+        members: Model families, in the order of the weights.
+        weights: One weight a member; for a stack ``(n_labels, n_members * n_labels)``.
+        offsets: For a stack ``(n_labels,)``, else empty.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    weights: np.ndarray
+    offsets: np.ndarray
+
+    def __call__(self, stacked: np.ndarray) -> np.ndarray:
+        """Combine probabilities ``(n, n_members, n_labels)`` into ``(n, n_labels)``."""
+        if self.name != STACKING:
+            return np.einsum("nml,m->nl", stacked, self.weights)
+        return softmax(_logits(stacked) @ self.weights.T + self.offsets, axis=1)
+
+    def facts(self) -> dict[str, Any]:
+        """Everything in plain types."""
+        return {
+            "name": self.name,
+            "members": list(self.members),
+            "weights": self.weights.tolist(),
+            "offsets": self.offsets.tolist(),
+        }
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Self:
+        """Build a combiner from its :meth:`facts`."""
+        return cls(
+            facts["name"],
+            tuple(facts["members"]),
+            np.asarray(facts["weights"]),
+            np.asarray(facts["offsets"]),
+        )
+
+    @classmethod
+    def single(cls, family: str) -> Self:
+        """Leave one model as it is."""
+        return cls(family, (family,), np.ones(1), np.empty(0))
+
+
+def _logits(stacked: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(stacked, SMALLEST)).reshape(len(stacked), -1)
+
+
+def _fit_vote(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
+    """Weights of highest likelihood, by expectation maximisation of mixture proportions.
+
+    A. P. Dempster et al., *Maximum likelihood from incomplete data*, JRSS B 39, 1977, §4.3.
+    """
+    truth = np.maximum(stacked[np.arange(len(codes)), :, codes], SMALLEST)
+    weights = np.full(len(members), 1 / len(members))
+    for _ in range(200):
+        shares = truth * weights
+        weights = (shares / shares.sum(axis=1, keepdims=True)).mean(axis=0)
+    return Combiner(VOTING, tuple(members), weights, np.empty(0))
+
+
+def _fit_stack(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
+    """Multinomial logistic regression on log probabilities, strongly regularised.
+
+    D. H. Wolpert, *Stacked generalization*, Neural Networks 5, 1992.
+    """
+    model = LogisticRegression(C=0.01, max_iter=500, class_weight="balanced")
+    model.fit(_logits(stacked), codes)
+    weights = np.zeros((stacked.shape[2], stacked.shape[1] * stacked.shape[2]))
+    offsets = np.full(stacked.shape[2], -50.0)  # a label that is not there is not predicted
+    coefficients, intercepts = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    weights[model.classes_], offsets[model.classes_] = coefficients, intercepts
+    return Combiner(STACKING, tuple(members), weights, offsets)
+
+
+_FITS: Final[dict[str, Callable[[Sequence[str], np.ndarray, np.ndarray], Combiner]]] = {
+    VOTING: _fit_vote,
+    STACKING: _fit_stack,
+}
+
+
+def probability_columns(predictions: pd.DataFrame) -> list[str]:
+    """Names of the probability columns, in the order of the labels."""
+    return [column for column in map(str, predictions) if column.startswith("p_")]
+
+
+def cross_validated_uar(predictions: pd.DataFrame, protocol: str) -> pd.Series:
+    """UAR of each model over all out-of-fold predictions of ``protocol``, best first.
+
+    Ties keep the order of the names, so that equal models are always ranked alike.
+    """
+    rows = predictions[
+        (predictions["protocol"] == protocol)
+        & (predictions["evaluation"] == CROSS_VALIDATION)
+        & (predictions["condition"] == CLEAN)
+    ]
+    labels = sorted(rows["label"].unique())
+    scores = {
+        model: float(uar(confusion(labels, part["label"], part["prediction"])))
+        for model, part in rows.groupby("model", sort=True)
+    }
+    return pd.Series(scores, dtype=float).sort_values(ascending=False, kind="stable")
+
+
+def combine(
+    predictions: pd.DataFrame, name: str, members: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, Combiner]]:
+    """Combine ``members`` under every protocol they all take part in.
+
+    Args:
+        predictions: Predictions of every candidate.
+        name: ``voting`` or ``stacking``.
+        members: Models to combine.
+
+    Returns:
+        Predictions of one more model, ``name``, and its combiner for each protocol.
+    """
+    columns = probability_columns(predictions)
+    chosen = predictions[predictions["model"].isin(members)]
+    tables, combiners = [], {}
+    for protocol, rows in chosen.groupby("protocol", sort=True):
+        if rows["model"].nunique() < len(members):
+            continue
+        wide = rows.pivot(index=KEYS, columns="model", values=columns)
+        stacked = np.stack(
+            [wide.xs(member, axis=1, level=1)[columns] for member in members], axis=1
+        )
+        keys = wide.index.to_frame(index=False)
+        codes = pd.Index(columns).get_indexer("p_" + keys["label"])
+        learnt = (keys["evaluation"] == CROSS_VALIDATION) & (keys["condition"] == CLEAN)
+        combiners[str(protocol)] = _FITS[name](members, stacked[learnt], codes[learnt])
+        combined = combiners[str(protocol)](stacked)
+        for fold in sorted(keys.loc[learnt, "fold"].unique()):
+            others, inside = learnt & (keys["fold"] != fold), keys["fold"] == fold
+            combined[inside] = _FITS[name](members, stacked[others], codes[others])(stacked[inside])
+        table = keys.assign(
+            model=name,
+            prediction=pd.Index(columns).str.removeprefix("p_").to_numpy()[combined.argmax(axis=1)],
+        )
+        tables.append(table.join(pd.DataFrame(combined, columns=columns)))
+    if not tables:
+        return predictions.iloc[:0], {}
+    return pd.concat(tables, ignore_index=True)[list(predictions.columns)], combiners
+
+
+def choose_members(
+    predictions: pd.DataFrame, name: str, *, protocol: str, most: int
+) -> tuple[str, ...]:
+    """Choose how many of the best models combine: the number with the highest cross-fitted UAR.
+
+    Args:
+        predictions: Predictions of every candidate.
+        name: ``voting`` or ``stacking``.
+        protocol: Protocol to choose by.
+        most: Largest number of members.
+
+    Returns:
+        Model names, best first; empty where fewer than two may combine.
+    """
+    selecting = predictions[
+        (predictions["protocol"] == protocol) & (predictions["evaluation"] == CROSS_VALIDATION)
+    ]
+    ranked = tuple(map(str, cross_validated_uar(selecting, protocol).index))
+    scores = {
+        size: cross_validated_uar(combine(selecting, name, ranked[:size])[0], protocol)[name]
+        for size in range(2, min(most, len(ranked)) + 1)
+    }
+    return ranked[: max(scores, key=lambda size: scores[size])] if scores else ()
