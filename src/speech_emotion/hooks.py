@@ -234,7 +234,7 @@ class SummaryHooks:
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
             logger.info("UAR by protocol and model:\n%s", _brief(catalog["leaderboard"].load()))
-        for name in ("rejected_audio", "leaderboard", "html_report", "model_card"):
+        for name in ("rejected_audio", "leaderboard", "md_report", "html_report", "model_card"):
             if name in made:
                 place = getattr(catalog.get(name), "_filepath", None)
                 logger.info("%s: %s", name.replace("_", " ").capitalize(), place)
@@ -243,14 +243,16 @@ class SummaryHooks:
 
 
 def _brief(leaderboard: pd.DataFrame) -> str:
-    """One line a model and protocol, narrow enough for a log."""
+    """One line a model under the selecting protocol, and the best of each other one."""
     clean = leaderboard[leaderboard["condition"] == CLEAN]
     held_out = clean[clean["evaluation"] == HELD_OUT]
     judged = clean if held_out.empty else held_out
+    selecting = clean.loc[clean["champion"], "protocol"].iloc[0]
+    others = judged[judged["protocol"] != selecting].drop_duplicates("protocol")
     return "\n".join(
         f"{row.protocol:9}{row.model:20}{row.uar:6.1%} [{row.uar_low:.1%}, {row.uar_high:.1%}]"
         f" n={row.n_utterances}{' *' if row.champion else ''}"
-        for row in judged.itertuples()
+        for row in [*judged[judged["protocol"] == selecting].itertuples(), *others.itertuples()]
     )
 
 

@@ -8,6 +8,7 @@ from speech_emotion.pipelines import (
     feature_engineering,
     ingestion,
     model_selection,
+    recipes,
     registration,
     reporting,
 )
@@ -26,5 +27,6 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "__default__": sum(stages.values(), start=Pipeline([])),
         **stages,
+        "recipes": recipes.create_pipeline(),
         "download": download.create_pipeline(),
     }

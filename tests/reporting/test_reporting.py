@@ -8,7 +8,7 @@ from PIL import Image
 
 from speech_emotion.models import DetectionSettings
 from speech_emotion.reporting import figures, pictures
-from speech_emotion.reporting.document import Evidence, html_report, model_card
+from speech_emotion.reporting.document import Evidence, html_report, markdown_report, model_card
 
 LABELS = ["angry", "happy", "sad"]
 
@@ -265,3 +265,17 @@ def test_model_card_quotes_figures_data_and_limits(evidence):
     ):
         assert part in card
     assert "tess_oaf" not in card  # speakers are people
+
+
+def test_markdown_quotes_every_protocol_with_its_interval(evidence, leaderboard):
+    by_corpus = leaderboard[leaderboard["evaluation"] == "cross-validation"].assign(corpus="tess")
+    text = markdown_report(evidence(), by_corpus)
+    for line in (
+        "| cold | clean | mlp | 61.0% [51.0%, 71.0%] | 40 / 4 | 62.3% [52.3%, 72.3%] | 40 / 4 |",
+        "| cross_corpus | clean | mlp | 30.0% [20.0%, 40.0%] | 40 / 4 | – | – |",
+        "| mlp (champion) | 61.0% [51.0%, 71.0%] | 62.3% [52.3%, 72.3%] | – |",
+        "| tess | cold | clean | 40 / 4 | 61.0% [51.0%, 71.0%] | 61.0% |",
+    ):
+        assert line in text
+    assert "SYNTHETIC" not in text
+    assert "SYNTHETIC" in markdown_report(evidence(synthetic=True), by_corpus)

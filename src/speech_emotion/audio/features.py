@@ -84,6 +84,20 @@ FEATURE_SETS: Final = {
             "Means over the whole clip, as student projects on these corpora take them.",
         ),
         FeatureSet(
+            "means_36",
+            ("chroma", "centroid", "bandwidth", "rolloff", "zcr", "mfcc"),
+            ("mean",),
+            None,
+            "Means of another student project, which takes 20 MFCCs (set n_mfcc).",
+        ),
+        FeatureSet(
+            "means_162",
+            ("zcr", "chroma", "mfcc", "rms", "mel"),
+            ("mean",),
+            None,
+            "Means of a third student project, which takes 20 MFCCs (set n_mfcc).",
+        ),
+        FeatureSet(
             "moments_370",
             ("rms_db", "centroid", "bandwidth", "rolloff", "zcr", "chroma", "mfcc", "mel_db"),
             ("mean", "std"),

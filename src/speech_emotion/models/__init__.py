@@ -6,6 +6,7 @@ from speech_emotion.models.combining import (
     Combiner,
     choose_members,
     combine,
+    cross_validated_choice,
     cross_validated_uar,
 )
 from speech_emotion.models.conv1d import Conv1DClassifier
@@ -29,7 +30,12 @@ from speech_emotion.models.metrics import (
     paired_table,
     uar,
 )
-from speech_emotion.models.settings import CandidateSettings, SelectionSettings, SplitSettings
+from speech_emotion.models.settings import (
+    CandidateSettings,
+    RecipesSettings,
+    SelectionSettings,
+    SplitSettings,
+)
 from speech_emotion.models.splits import (
     HELD_OUT,
     PROTOCOLS,
@@ -56,6 +62,7 @@ __all__ = [
     "Examples",
     "Family",
     "Part",
+    "RecipesSettings",
     "SelectionSettings",
     "SplitError",
     "SplitSettings",
@@ -68,6 +75,7 @@ __all__ = [
     "class_table",
     "combine",
     "confusion",
+    "cross_validated_choice",
     "cross_validated_uar",
     "detection_table",
     "evaluate",

@@ -25,6 +25,7 @@ __all__ = [
     "Combiner",
     "choose_members",
     "combine",
+    "cross_validated_choice",
     "cross_validated_uar",
     "probability_columns",
 ]
@@ -144,6 +145,17 @@ def cross_validated_uar(predictions: pd.DataFrame, protocol: str) -> pd.Series:
         for model, part in rows.groupby("model", sort=True)
     }
     return pd.Series(scores, dtype=float).sort_values(ascending=False, kind="stable")
+
+
+def cross_validated_choice(folds: pd.DataFrame, protocol: str) -> str:
+    """Name the model with the highest UAR in lines of a leaderboard, ``""`` if there are none.
+
+    Args:
+        folds: Lines of a leaderboard in cross-validation, of one condition.
+        protocol: Protocol to choose by.
+    """
+    rows = folds[folds["protocol"] == protocol]
+    return str(rows.loc[rows["uar"].idxmax(), "model"]) if len(rows) else ""
 
 
 def combine(

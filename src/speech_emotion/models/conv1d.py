@@ -6,12 +6,13 @@ import os
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-__all__ = ["Conv1DClassifier"]
+__all__ = ["Conv1DClassifier", "import_keras"]
 
 BLOCK = 512
 
@@ -20,7 +21,8 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
     """Stacked 1-D convolutions over time with average and maximum pooling.
 
     Channels are standardised with the training frames' statistics; frames that are all zero are
-    padding, and stay zero. TensorFlow is imported when a network is built, not before.
+    padding, and stay zero. Two-dimensional input is a table of features, each standardised for itself
+    and convolved in the order of the columns. TensorFlow is imported when a network is built, not before.
 
     Args:
         filters: Filters of the first block; each further block has half as many more.
@@ -73,7 +75,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
             y: Labels, shape ``(n,)``.
             validation: Sequences and labels to watch, never to learn from or stop by.
         """
-        keras = _keras()
+        keras = import_keras()
         X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True, ensure_min_features=1)
         check_classification_targets(y)
         encoder = LabelEncoder().fit(y)
@@ -111,17 +113,29 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _network(self, X: np.ndarray) -> Any:
-        keras = _keras()
+        keras = import_keras()
         layers = keras.layers
-        frames = X[np.any(X != 0, axis=2)]
+        mean, variance = self._statistics(X)
         inputs = keras.Input(X.shape[1:])
         # A frame counts if any channel is set; multiplying keeps padding at zero after scaling.
         heard = keras.ops.any(keras.ops.not_equal(inputs, 0.0), axis=-1, keepdims=True)
-        x = layers.Normalization(
-            mean=frames.mean(axis=0, dtype=np.float64),
-            variance=np.maximum(frames.var(axis=0, dtype=np.float64), 1e-8),
+        scaled = layers.Normalization(
+            axis=-1 if mean.ndim == 1 else (1, 2), mean=mean, variance=np.maximum(variance, 1e-8)
         )(inputs)
-        x = x * keras.ops.cast(heard, "float32")
+        x = self._layers(scaled * keras.ops.cast(heard, "float32"))
+        x = layers.Dropout(self.dropout)(x)
+        return keras.Model(inputs, layers.Dense(len(self.classes_), activation="softmax")(x))
+
+    def _statistics(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of each channel; of each feature where there is one channel."""
+        if X.shape[2] == 1:
+            return X.mean(axis=0, dtype=np.float64), X.var(axis=0, dtype=np.float64)
+        frames = X[np.any(X != 0, axis=2)]
+        return frames.mean(axis=0, dtype=np.float64), frames.var(axis=0, dtype=np.float64)
+
+    def _layers(self, x: Any) -> Any:
+        layers = import_keras().layers
+        is_table = x.shape[-1] == 1
         for block in range(self.blocks):
             filters = self.filters + block * self.filters // 2
             x = layers.Conv1D(filters, self.kernel_size, padding="same", use_bias=False)(x)
@@ -129,9 +143,10 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
             x = layers.ReLU()(x)
             x = layers.MaxPooling1D(2, padding="same")(x)
             x = layers.Dropout(self.dropout)(x)
+        if is_table:  # which feature it is matters
+            return layers.Flatten()(x)
         pooled = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
-        x = layers.Dropout(self.dropout)(layers.Concatenate()(pooled))
-        return keras.Model(inputs, layers.Dense(len(self.classes_), activation="softmax")(x))
+        return layers.Concatenate()(pooled)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return probabilities, shape ``(n, n_classes)``, columns as in ``classes_``."""
@@ -153,7 +168,8 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[probabilities.argmax(axis=1)]
 
 
-def _keras() -> Any:
+def import_keras() -> Any:
+    """Import Keras late and quietly, set to give the same result in every run."""
     # TensorFlow reports its build at every import and its graphs at every fit unless told not to;
     # what goes wrong is raised in any case.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -165,5 +181,6 @@ def _keras() -> Any:
     return keras
 
 
-def _as_sequences(X: np.ndarray) -> np.ndarray:
+def _as_sequences(X: ArrayLike) -> np.ndarray:
+    X = np.asarray(X, dtype=np.float32)
     return X[:, :, np.newaxis] if X.ndim == 2 else X

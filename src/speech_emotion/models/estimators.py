@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from speech_emotion.models.conv1d import Conv1DClassifier
+from speech_emotion.models.conv2d import Conv2DClassifier
 from speech_emotion.models.margins import MarginSVC, SexThenEmotion
 
 __all__ = ["FAMILIES", "Family", "UnknownFamily", "family_named", "preprocessing"]
@@ -107,6 +108,10 @@ def _conv1d(*, seed: int, n_jobs: int) -> Conv1DClassifier:
     return Conv1DClassifier(random_state=seed)
 
 
+def _conv2d(*, seed: int, n_jobs: int) -> Conv2DClassifier:
+    return Conv2DClassifier(filters=16, kernel_size=3, random_state=seed)
+
+
 FAMILIES: Final[dict[str, Family]] = {
     family.name: family
     for family in (
@@ -118,6 +123,8 @@ FAMILIES: Final[dict[str, Family]] = {
         Family("svm", "SVM", "statistics", _svm),
         Family("two_step", "Sex, then emotion", "statistics", _two_step),
         Family("conv1d", "Conv1D", "sequences", _conv1d),
+        Family("conv1d_table", "Conv1D on statistics", "statistics", _conv1d),
+        Family("conv2d", "Conv2D", "sequences", _conv2d),
     )
 }
 

@@ -15,6 +15,7 @@ import skops.io
 from sklearn.base import BaseEstimator
 
 from speech_emotion.models.conv1d import Conv1DClassifier
+from speech_emotion.models.conv2d import Conv2DClassifier
 
 __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 
@@ -27,6 +28,7 @@ TRUSTED: Final = (
     "xgboost.core.Booster",
     "xgboost.sklearn.XGBClassifier",
 )
+NETWORKS: Final = {kind.__name__: kind for kind in (Conv1DClassifier, Conv2DClassifier)}
 SKOPS = "estimator.skops"
 NETWORK = "network.keras"
 ARGUMENTS = "estimator.json"
@@ -41,7 +43,10 @@ def save_estimator(estimator: BaseEstimator, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(estimator, Conv1DClassifier):
         estimator.network_.save(folder / NETWORK)
+        names = getattr(estimator, "feature_names_in_", None)
         facts = {
+            "kind": type(estimator).__name__,
+            "feature_names": None if names is None else names.tolist(),
             "arguments": estimator.get_params(),
             "classes": estimator.classes_.tolist(),
             "n_features_in": estimator.n_features_in_,
@@ -63,11 +68,13 @@ def load_estimator(folder: Path) -> BaseEstimator:
         import keras
 
         facts = json.loads((folder / ARGUMENTS).read_text())
-        estimator = Conv1DClassifier(**facts["arguments"])
+        estimator = NETWORKS[facts["kind"]](**facts["arguments"])
         estimator.network_ = keras.saving.load_model(folder / NETWORK, safe_mode=True)
         estimator.classes_ = np.asarray(facts["classes"])
         estimator.n_features_in_ = facts["n_features_in"]
         estimator.history_ = facts["history"]
+        if facts["feature_names"] is not None:
+            estimator.feature_names_in_ = np.asarray(facts["feature_names"], dtype=object)
         return estimator
     path = folder / SKOPS
     if not path.exists():

@@ -14,6 +14,7 @@ __all__ = [
     "CategoricalRange",
     "FloatRange",
     "IntRange",
+    "RecipesSettings",
     "SearchRange",
     "SelectionSettings",
     "SplitSettings",
@@ -171,3 +172,25 @@ class SelectionSettings(_Settings):
         if self.protocol not in self.compared:
             raise ValueError(f"add the selecting protocol {self.protocol!r} to `compared`")
         return self
+
+
+class Recipe(_Settings):
+    """What is known of somebody's recipe.
+
+    Attributes:
+        said: What was done, in a few words.
+        claimed: Accuracy that was claimed; ``None`` if none was.
+    """
+
+    said: str
+    claimed: float | None = Field(None, ge=0, le=1)
+
+
+class RecipesSettings(_Settings):
+    """Recipes that are compared.
+
+    Attributes:
+        environments: A recipe for each Kedro environment that runs one, in the order of the table.
+    """
+
+    environments: dict[str, Recipe]

@@ -16,9 +16,9 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
-from speech_emotion.models import CLEAN, CROSS_VALIDATION, HELD_OUT
+from speech_emotion.models import CLEAN, CROSS_VALIDATION, HELD_OUT, cross_validated_choice
 
-__all__ = ["Evidence", "html_report", "model_card"]
+__all__ = ["Evidence", "html_report", "markdown_report", "model_card"]
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,54 @@ class Evidence:
 
     def row(self, evaluation: str | None = None, protocol: str | None = None) -> dict[str, Any]:
         """Return the champion's line of the leaderboard; empty if the protocol was not compared."""
+        own = protocol or self.protocol
+        return self.line(self.champion, own, CLEAN, evaluation or self.judged)
+
+    def line(self, model: str, protocol: str, condition: str, evaluation: str) -> dict[str, Any]:
+        """Return one line of the leaderboard, empty if there is none."""
         board = self.leaderboard
         chosen = board[
-            (board["model"] == self.champion)
-            & (board["protocol"] == (protocol or self.protocol))
-            & (board["condition"] == CLEAN)
-            & (board["evaluation"] == (evaluation or self.judged))
+            (board["model"] == model)
+            & (board["protocol"] == protocol)
+            & (board["condition"] == condition)
+            & (board["evaluation"] == evaluation)
         ]
         return chosen.iloc[0].to_dict() if len(chosen) else {}
+
+    def headline(self) -> list[dict[str, Any]]:
+        """For each protocol and condition the model that is best in cross-validation."""
+        folds = self.leaderboard[self.leaderboard["evaluation"] == CROSS_VALIDATION]
+        lines = []
+        for (protocol, condition), rows in folds.groupby(["protocol", "condition"], sort=True):
+            model = cross_validated_choice(rows, str(protocol))
+            facts = {"protocol": protocol, "condition": condition, "model": model}
+            own = (model, str(protocol), str(condition))
+            lines.append(
+                facts
+                | {
+                    "folds": self.line(*own, CROSS_VALIDATION),
+                    "held_out": self.line(*own, HELD_OUT),
+                }
+            )
+        return lines
+
+    def models(self) -> list[dict[str, Any]]:
+        """Every model under the selecting protocol, best in cross-validation first."""
+        board = self.leaderboard
+        folds = board[
+            (board["protocol"] == self.protocol)
+            & (board["condition"] == CLEAN)
+            & (board["evaluation"] == CROSS_VALIDATION)
+        ].sort_values("uar", ascending=False)
+        return [
+            {
+                "model": model,
+                "folds": self.line(model, self.protocol, CLEAN, CROSS_VALIDATION),
+                "held_out": self.line(model, self.protocol, CLEAN, HELD_OUT),
+                "telephone": self.line(model, self.protocol, "telephone", CROSS_VALIDATION),
+            }
+            for model in folds["model"]
+        ]
 
 
 def html_report(
@@ -114,6 +154,11 @@ def html_report(
 def model_card(evidence: Evidence) -> str:
     """Write the model card in Markdown: data, protocol, figures, limits and licences."""
     return _template("model_card.md.j2").render(evidence=evidence)
+
+
+def markdown_report(evidence: Evidence, by_corpus: pd.DataFrame) -> str:
+    """Write the main figures as tables in Markdown, to be quoted."""
+    return _template("report.md.j2").render(evidence=evidence, by_corpus=by_corpus)
 
 
 def _template(name: str) -> Any:

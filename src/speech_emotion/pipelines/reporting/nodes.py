@@ -30,7 +30,7 @@ from speech_emotion.models import (
     paired_table,
 )
 from speech_emotion.reporting import figures, pictures, synthetic_note
-from speech_emotion.reporting.document import Evidence, html_report, model_card
+from speech_emotion.reporting.document import Evidence, html_report, markdown_report, model_card
 
 PACKAGES = (
     "kedro",
@@ -302,3 +302,8 @@ def write_report(
 def write_model_card(evidence: Evidence) -> str:
     """Write the model card."""
     return model_card(evidence)
+
+
+def write_figures(evidence: Evidence, by_corpus: pd.DataFrame) -> str:
+    """Write the main figures as Markdown tables."""
+    return markdown_report(evidence, by_corpus)

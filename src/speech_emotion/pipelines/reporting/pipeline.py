@@ -12,6 +12,7 @@ from speech_emotion.pipelines.reporting.nodes import (
     examine_detection,
     gather_evidence,
     measure_pca,
+    write_figures,
     write_model_card,
     write_report,
 )
@@ -115,6 +116,12 @@ def create_pipeline() -> Pipeline:
                 | {name: f"{name}_picture@image" for name in PICTURES},
                 "html_report",
                 name="write_report",
+            ),
+            Node(
+                write_figures,
+                ["evidence", "by_corpus_table"],
+                "md_report",
+                name="write_figures",
             ),
             Node(write_model_card, ["evidence"], "model_card", name="write_model_card"),
         ],

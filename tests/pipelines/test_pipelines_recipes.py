@@ -1,0 +1,50 @@
+import pandas as pd
+import pytest
+
+from speech_emotion.models import RecipesSettings
+from speech_emotion.pipelines.recipes.nodes import compare_recipes
+
+RECIPES = RecipesSettings.model_validate(
+    {
+        "environments": {
+            "recipe_a": {"said": "a CNN", "claimed": 0.9},
+            "recipe_b": {"said": "an MLP", "claimed": 0.88},
+            "full": {"said": "ours"},
+        }
+    }
+)
+
+
+def board(random, cold):
+    rows = [
+        {"model": model, "protocol": protocol, "evaluation": evaluation, "accuracy": value + bonus}
+        for protocol, value in (("random", random), ("cold", cold))
+        for model, bonus in (("mlp", 0.0), ("lda", 0.02))
+        for evaluation in ("held-out", "cross-validation")
+    ]
+    table = pd.DataFrame(rows).assign(condition="clean", n_utterances=100, n_speakers=9)
+    # The best in cross-validation is taken, though another one is better on the held-out speakers.
+    folds = table["evaluation"] == "cross-validation"
+    table["uar"] = table["accuracy"].where(~folds, 1 - table["accuracy"])
+    for metric in ("accuracy", "uar"):
+        table[f"{metric}_low"] = table[metric] - 0.1
+        table[f"{metric}_high"] = table[metric] + 0.1
+    return table
+
+
+def test_claims_stand_beside_what_the_recipes_give():
+    boards = {"recipe_a": board(0.8, 0.4), "full": board(0.7, 0.5), "other": board(1, 1)}
+    table, figure = compare_recipes(
+        {name: lambda name=name: boards[name] for name in boards}, RECIPES
+    )
+    rows = table.set_index(["environment", "protocol"])
+    assert rows.loc[("recipe_a", "random"), "accuracy"] == pytest.approx(0.8)
+    assert rows.loc[("recipe_a", "cold"), "accuracy"] == pytest.approx(0.4)
+    assert rows.loc[("full", "cold"), "accuracy"] == pytest.approx(0.5)
+    assert set(table["environment"]) == {"recipe_a", "recipe_b", "full"}
+    missing = table[table["environment"] == "recipe_b"].iloc[0]
+    assert missing["claimed"] == 0.88
+    assert pd.isna(missing["accuracy"])
+    bars = {bar.name: dict(zip(bar.x, bar.y, strict=True)) for bar in figure.data}
+    assert bars["claimed"] == {"recipe_a": 0.9, "recipe_b": 0.88}
+    assert set(bars["cold"]) == {"recipe_a", "full"}
