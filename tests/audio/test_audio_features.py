@@ -85,6 +85,8 @@ def test_sets_have_their_size_and_readable_names():
     assert len(set(feature_names("moments_370"))) == 370
     assert {"rms_db_mean", "mfcc_07_std", "mel_db_013_mean"} <= set(feature_names("moments_370"))
     assert len(feature_names("means_184", n_mfcc=20)) == 164
+    assert len(feature_names("means_36", n_mfcc=20)) == 36
+    assert len(feature_names("means_162", n_mfcc=20)) == 162
     assert extract_features(noise(), RATE).index.tolist() == feature_names()
 
 
@@ -156,7 +158,7 @@ def test_unusable_samples(samples, message):
 
 
 def test_unknown_names_say_what_there_is():
-    known = "means_184, moments_370, functionals_610"
+    known = "means_184, means_36, means_162, moments_370, functionals_610"
     with pytest.raises(UnknownFeatureSet, match=f"'best'; write one of: {known}"):
         extract_features(noise(), RATE, "best")
     with pytest.raises(ValidationError, match="write one of: means_184"):

@@ -72,6 +72,7 @@ CASES: dict[str, Callable[[np.ndarray], object]] = {
     "stft": librosa.stft,
     "means_184": lambda samples: extract_features(samples, RATE, "means_184"),
     "moments_370": lambda samples: extract_features(samples, RATE, "moments_370"),
+    "functionals_610": lambda samples: extract_features(samples, RATE, "functionals_610"),
     "statistics_and_sequence": lambda samples: extract(samples, RATE, settings=FeatureSettings()),
     "separate_calls": lambda samples: separate_calls(samples, 0.0),
     "separate_calls_default_tuning": lambda samples: separate_calls(samples, None),
@@ -104,6 +105,7 @@ def test_load(benchmark, recording):
 
 
 VALUES = {
+    "speed": 0.9,
     "noise": 10.0,
     "pitch_shift": 2.0,
     "time_stretch": 1.2,
