@@ -76,7 +76,9 @@ def test_leaderboard_has_every_model_and_protocol(project):
 def test_detection_calibration_and_pairs_are_reported(project):
     detection = read(project, "08_reporting/detection.csv")
     assert set(detection["corpus"]) >= {"all", "ravdess"}
-    assert detection["auc"].between(0, 1).all()
+    areas = detection["auc"].dropna()  # a speaker may have said nothing angry
+    assert len(areas) > 0.8 * len(detection)
+    assert areas.between(0, 1).all()
     calibration = read(project, "07_model_output/calibration.csv")
     assert (calibration["temperature"] > 0).all()
     assert set(read(project, "08_reporting/paired.csv")["protocol"]) >= {"cold", "random"}

@@ -77,7 +77,9 @@ def leaderboard_figure(leaderboard: pd.DataFrame, *, labels: int, note: str = ""
         note: Said in the subtitle.
     """
     figure = go.Figure()
-    order = leaderboard.groupby("model")["uar"].max().sort_values(ascending=False).index
+    cold = leaderboard[leaderboard["protocol"] == "cold"]
+    ranked = cold if len(cold) else leaderboard
+    order = ranked.groupby("model")["uar"].max().sort_values(ascending=False).index
     for (protocol, condition), rows in leaderboard.groupby(["protocol", "condition"], sort=True):
         if condition != CLEAN and protocol != "cold":
             continue
