@@ -13,7 +13,7 @@ from typing import Final
 import librosa
 import numpy as np
 
-from speech_emotion.audio.prosody import N_BANDS
+from speech_emotion.audio.prosody import N_BANDS, SPECTRAL_SHAPE
 
 __all__ = ["functionals"]
 
@@ -27,14 +27,7 @@ CONTOURS: Final = (
     "bandwidth",
     "rolloff",
     "zcr",
-    "flatness",
-    "flux",
-    "slope_0_500",
-    "slope_500_1500",
-    "slope_0_5000",
-    "alpha_ratio",
-    "hammarberg",
-    "treble_ratio",
+    *SPECTRAL_SHAPE,
 )
 VOICED: Final = (
     "rms_db",

@@ -17,10 +17,9 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
-__all__ = ["N_BANDS", "N_CONTRAST", "PROSODY", "VOICED_DB", "prosody_features"]
+__all__ = ["N_BANDS", "PROSODY", "SPECTRAL_SHAPE", "prosody_features"]
 
 N_BANDS: Final = 40
-N_CONTRAST: Final = 7
 PITCH_RANGE: Final = (65.0, 600.0)
 """Hz; from low male to excited female voices."""
 OCTAVE_COST: Final = 0.03
@@ -31,10 +30,7 @@ VOICED_DB: Final = 30.0
 """Frames so far below the loudest one are never voiced."""
 POWER_FLOOR: Final = 1e-10
 
-PROSODY: Final = (
-    "pitch",
-    "voiced",
-    "harmonicity",
+SPECTRAL_SHAPE: Final = (
     "flatness",
     "flux",
     "slope_0_500",
@@ -43,9 +39,8 @@ PROSODY: Final = (
     "alpha_ratio",
     "hammarberg",
     "treble_ratio",
-    "contrast",
-    "bands_db",
 )
+PROSODY: Final = ("pitch", "voiced", "harmonicity", *SPECTRAL_SHAPE, "contrast", "bands_db")
 
 
 @lru_cache(maxsize=8)

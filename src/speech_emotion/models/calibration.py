@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from speech_emotion.models.combining import probability_columns
 from speech_emotion.models.evaluation import CLEAN, CROSS_VALIDATION
@@ -21,9 +22,7 @@ BINS = 10
 
 def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Soften (above 1) or sharpen (below 1) probabilities ``(n, n_labels)``; their order stays."""
-    logits = np.log(np.maximum(probabilities, SMALLEST)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature, axis=1)
 
 
 def _temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from speech_emotion.models.conv1d import Conv1DClassifier, import_keras
 
 __all__ = ["Conv2DClassifier"]
@@ -33,7 +31,3 @@ class Conv2DClassifier(Conv1DClassifier):
         x = layers.Reshape((frames, coefficients * filters))(x)
         pooled = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
         return layers.Concatenate()(pooled)
-
-    def _statistics(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        frames = X[np.any(X != 0, axis=2)]
-        return frames.mean(axis=0, dtype=np.float64), frames.var(axis=0, dtype=np.float64)

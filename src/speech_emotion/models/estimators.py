@@ -21,9 +21,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from speech_emotion.models.classifiers import MarginSVC, SexThenEmotion
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.conv2d import Conv2DClassifier
-from speech_emotion.models.margins import MarginSVC, SexThenEmotion
 
 __all__ = ["FAMILIES", "Family", "UnknownFamily", "family_named", "preprocessing"]
 

@@ -14,9 +14,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
+from speech_emotion.models.classifiers import SexThenEmotion
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.estimators import family_named
-from speech_emotion.models.margins import SexThenEmotion
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
 from speech_emotion.models.speakers import SpeakerNormalizer
 from speech_emotion.models.splits import HELD_OUT, TRAIN
@@ -116,8 +116,9 @@ class Examples:
 
         A speaker's copies of one kind are taken for a speaker of their own.
         """
-        normalizer = SpeakerNormalizer(own_scale=self.protocol == "adapted")
-        normalizer.set_params(own_scale=normalizer.own_scale and training.inputs.ndim == 2)
+        # A network scales its channels itself, and a few utterances say nothing of a spread.
+        own_scale = self.protocol == "adapted" and training.inputs.ndim == 2
+        normalizer = SpeakerNormalizer(own_scale=own_scale)
         normalizer.fit(training.inputs, speakers=_voices(training), known=training.table["known"])
         normalizer.partial_fit(strangers.inputs, speakers=_voices(strangers))
         return _measured(training, normalizer), {

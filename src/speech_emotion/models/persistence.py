@@ -20,8 +20,8 @@ from speech_emotion.models.conv2d import Conv2DClassifier
 __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 
 TRUSTED: Final = (
-    "speech_emotion.models.margins.MarginSVC",
-    "speech_emotion.models.margins.SexThenEmotion",
+    "speech_emotion.models.classifiers.MarginSVC",
+    "speech_emotion.models.classifiers.SexThenEmotion",
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",

@@ -9,7 +9,8 @@
     The parts of ``cold``, but all utterances of every speaker are known, without their labels. The
     emotions of acted corpora are balanced over a speaker's utterances, those of a caller are not.
 ``cross_corpus``
-    Each corpus is predicted by models of the others; its folds are the corpora.
+    Each corpus is predicted by models of the others; its folds are the corpora. Hyperparameters are
+    those of the selecting protocol, which has seen every corpus.
 ``random``
     Speakers are ignored. It exists to show how much a leaky split flatters, and carries its name
     wherever its figures go.
