@@ -133,7 +133,7 @@ def test_long_utterances_are_cut():
     seconds=st.floats(0.06, 3.0),
     amplitude=st.floats(1e-3, 2.0),
     seed=st.integers(0, 2**16),
-    chosen=st.sampled_from(["means_184", "moments_370", "functionals_610"]),
+    chosen=st.sampled_from(["means_184", "moments_370", "contours_3490"]),
 )
 @settings(max_examples=25, deadline=None)
 def test_any_sound_gives_finite_features(seconds, amplitude, seed, chosen):
@@ -158,7 +158,7 @@ def test_unusable_samples(samples, message):
 
 
 def test_unknown_names_say_what_there_is():
-    known = "means_184, means_36, means_162, moments_370, functionals_610"
+    known = "means_184, means_36, means_162, moments_370, functionals_610, contours_3490"
     with pytest.raises(UnknownFeatureSet, match=f"'best'; write one of: {known}"):
         extract_features(noise(), RATE, "best")
     with pytest.raises(ValidationError, match="write one of: means_184"):

@@ -29,6 +29,7 @@ QUICK = {
     "mlp": {"model__max_iter": 20},
     "xgboost": {"model__n_estimators": 10},
     "shrinkage_lda": {},
+    "kernel_lda": {},
     "svm": {},
     "two_step": {},
     "conv1d_table": {"epochs": 30, "filters": 8, "blocks": 1, "learning_rate": 0.01},
@@ -45,7 +46,7 @@ def selection(tmp_path):
 
 @pytest.fixture
 def inputs_of(statistics, sequences):
-    return {"statistics": statistics, "sequences": sequences}
+    return {"statistics": statistics, "kernels": statistics, "sequences": sequences}
 
 
 def candidate_of(family, **options):

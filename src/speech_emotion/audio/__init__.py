@@ -22,10 +22,12 @@ from speech_emotion.audio.features import (
 )
 from speech_emotion.audio.frames import frame_features, trim_silence
 from speech_emotion.audio.io import SILENCE, AudioError, load_audio, read_samples
+from speech_emotion.audio.kernels import KERNEL_PREFIX
 
 __all__ = [
     "DEFAULT_FEATURE_SET",
     "FEATURE_SETS",
+    "KERNEL_PREFIX",
     "SILENCE",
     "TRANSFORMS",
     "AudioError",

@@ -21,6 +21,7 @@ from speech_emotion.audio.frames import (
 )
 from speech_emotion.audio.functionals import N_MFCC, functionals
 from speech_emotion.audio.io import check_rate
+from speech_emotion.audio.kernels import kernel_names, kernel_responses
 
 __all__ = [
     "DEFAULT_FEATURE_SET",
@@ -63,6 +64,8 @@ class FeatureSet:
         source: Where the set comes from.
         functionals: Whether the set is what :func:`speech_emotion.audio.functionals.functionals`
             gives, in the place of features and statistics.
+        kernels: Whether the responses of :func:`speech_emotion.audio.kernels.kernel_responses`
+            follow.
     """
 
     name: str
@@ -71,6 +74,7 @@ class FeatureSet:
     trim_db: float | None
     source: str
     functionals: bool = False
+    kernels: bool = False
 
 
 FEATURE_SETS: Final = {
@@ -112,9 +116,18 @@ FEATURE_SETS: Final = {
             "Contours of level, pitch, voice quality, spectral shape and MFCCs, summarised.",
             functionals=True,
         ),
+        FeatureSet(
+            "contours_3490",
+            (),
+            (),
+            30.0,
+            "The same functionals, and the responses of random convolution kernels to the contours.",
+            functionals=True,
+            kernels=True,
+        ),
     )
 }
-DEFAULT_FEATURE_SET: Final = "functionals_610"
+DEFAULT_FEATURE_SET: Final = "contours_3490"
 
 
 class SequenceSettings(BaseModel):
@@ -206,13 +219,18 @@ def feature_names(feature_set: str = DEFAULT_FEATURE_SET, *, n_mfcc: int = 40) -
     """Names of a set's columns, ``feature_coefficient_statistic``, statistic after statistic."""
     chosen = feature_set_named(feature_set)
     if chosen.functionals:
-        return list(_functional_names())
+        return [*_functional_names(), *(kernel_names() if chosen.kernels else ())]
     return [
         f"{coefficient}_{statistic}"
         for statistic in chosen.statistics
         for feature in chosen.features
         for coefficient in _coefficients(feature, n_mfcc)
     ]
+
+
+@lru_cache(maxsize=8)
+def _index(feature_set: str, n_mfcc: int) -> pd.Index:
+    return pd.Index(feature_names(feature_set, n_mfcc=n_mfcc))
 
 
 @lru_cache(maxsize=1)
@@ -299,13 +317,13 @@ def _summary(
     frames: dict[str, np.ndarray], sample_rate: int, chosen: FeatureSet, n_mfcc: int
 ) -> pd.Series:
     if chosen.functionals:
-        return pd.Series(functionals(frames, sample_rate / HOP), dtype=np.float32)
+        values = [np.fromiter(functionals(frames, sample_rate / HOP).values(), np.float32)]
+        if chosen.kernels:
+            values.append(kernel_responses(frames))
+        return pd.Series(np.concatenate(values), index=_index(chosen.name, n_mfcc))
     table = np.concatenate([frames[feature] for feature in chosen.features], axis=1)
     values = [STATISTICS[name](table, axis=0, dtype=np.float64) for name in chosen.statistics]
-    return pd.Series(
-        np.concatenate(values).astype(np.float32),
-        index=feature_names(chosen.name, n_mfcc=n_mfcc),
-    )
+    return pd.Series(np.concatenate(values).astype(np.float32), index=_index(chosen.name, n_mfcc))
 
 
 def _sequence(frames: dict[str, np.ndarray], settings: FeatureSettings) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Model families: each builds an untrained scikit-learn estimator for one kind of input.
 
 A family that reads ``statistics`` takes a table with one named column a feature and brings its own
-scaling and PCA, so that every fold fits its own. A family that reads ``sequences`` takes an array
-``(n_utterances, n_frames, n_channels)``.
+scaling and PCA, so that every fold fits its own. One that reads ``kernels`` takes the responses of
+convolution kernels, which are columns of the same table. A family that reads ``sequences`` takes an
+array ``(n_utterances, n_frames, n_channels)``.
 """
 
 from __future__ import annotations
@@ -11,23 +12,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from speech_emotion.models.classifiers import MarginSVC, SexThenEmotion
+from speech_emotion.audio import KERNEL_PREFIX
+from speech_emotion.models.classifiers import MarginSVC, SexThenEmotion, ShrinkageLDA
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.conv2d import Conv2DClassifier
 
 __all__ = ["FAMILIES", "Family", "UnknownFamily", "family_named", "preprocessing"]
 
-InputKind = Literal["statistics", "sequences"]
+InputKind = Literal["statistics", "kernels", "sequences"]
 
 
 class UnknownFamily(ValueError):
@@ -41,7 +44,7 @@ class Family:
     Attributes:
         name: Name in parameters, tables and runs.
         title: Name for people.
-        inputs: ``statistics`` (a table) or ``sequences`` (an array of frames).
+        inputs: ``statistics`` or ``kernels`` (tables) or ``sequences`` (an array of frames).
         build: Makes an untrained estimator from ``seed`` and ``n_jobs``.
     """
 
@@ -49,6 +52,27 @@ class Family:
     title: str
     inputs: InputKind
     build: Callable[..., BaseEstimator]
+
+    def select(self, features: pd.DataFrame, sequences: np.ndarray) -> pd.DataFrame | np.ndarray:
+        """Take what the family reads.
+
+        Args:
+            features: Named features, one row an utterance.
+            sequences: Frames, shape ``(n, n_frames, n_channels)``.
+
+        Raises:
+            ValueError: If there is nothing to read.
+        """
+        if self.inputs == "sequences":
+            return sequences
+        is_kernel = features.columns.str.startswith(KERNEL_PREFIX)
+        chosen = is_kernel if self.inputs == "kernels" else ~is_kernel
+        if not chosen.any():
+            raise ValueError(
+                f"{self.name} reads {self.inputs}, and the feature set has none: set "
+                f"features.feature_set=contours_3490 or {self.name}.candidate.enabled=false"
+            )
+        return features.loc[:, chosen]
 
 
 def preprocessing() -> ColumnTransformer:
@@ -93,7 +117,11 @@ def _xgboost(*, seed: int, n_jobs: int) -> Pipeline:
 
 def _shrinkage_lda(*, seed: int, n_jobs: int) -> Pipeline:
     # Covariances inside a label hold what tells speakers and copies apart: that is divided out.
-    return _on_statistics(LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.2))
+    return _on_statistics(ShrinkageLDA())
+
+
+def _kernel_lda(*, seed: int, n_jobs: int) -> Pipeline:
+    return Pipeline([("scale", StandardScaler()), ("model", ShrinkageLDA(shrinkage=0.4))])
 
 
 def _svm(*, seed: int, n_jobs: int) -> Pipeline:
@@ -120,6 +148,7 @@ FAMILIES: Final[dict[str, Family]] = {
         Family("mlp", "MLP", "statistics", _mlp),
         Family("xgboost", "XGBoost", "statistics", _xgboost),
         Family("shrinkage_lda", "Shrinkage LDA", "statistics", _shrinkage_lda),
+        Family("kernel_lda", "LDA on convolutions", "kernels", _kernel_lda),
         Family("svm", "SVM", "statistics", _svm),
         Family("two_step", "Sex, then emotion", "statistics", _two_step),
         Family("conv1d", "Conv1D", "sequences", _conv1d),

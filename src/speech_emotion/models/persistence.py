@@ -22,6 +22,7 @@ __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 TRUSTED: Final = (
     "speech_emotion.models.classifiers.MarginSVC",
     "speech_emotion.models.classifiers.SexThenEmotion",
+    "speech_emotion.models.classifiers.ShrinkageLDA",
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",

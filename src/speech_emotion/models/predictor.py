@@ -67,8 +67,7 @@ class EmotionPredictor:
         """
         stacked = np.zeros((len(statistics), len(self.members), len(self.labels)))
         for position, member in enumerate(self.members):
-            reads = family_named(member.family).inputs
-            inputs = statistics if reads == "statistics" else sequences
+            inputs = family_named(member.family).select(statistics, sequences)
             stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
         return with_temperature(self.combiner(stacked), self.temperature)
 

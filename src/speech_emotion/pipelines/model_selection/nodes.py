@@ -63,11 +63,9 @@ def _examples(
     candidate: CandidateSettings,
     protocol: str,
 ) -> Examples:
-    reads = family_named(candidate.family).inputs
-    inputs = features.drop(columns=KEYS) if reads == "statistics" else sequences
     return make_examples(
         features[KEYS],
-        inputs,
+        family_named(candidate.family).select(features.drop(columns=KEYS), sequences),
         utterances,
         splits,
         protocol=protocol,
