@@ -250,7 +250,7 @@ def _brief(leaderboard: pd.DataFrame) -> str:
     selecting = clean.loc[clean["champion"], "protocol"].iloc[0]
     others = judged[judged["protocol"] != selecting].drop_duplicates("protocol")
     return "\n".join(
-        f"{row.protocol:9}{row.model:20}{row.uar:6.1%} [{row.uar_low:.1%}, {row.uar_high:.1%}]"
+        f"{row.protocol:22}{row.model:20}{row.uar:6.1%} [{row.uar_low:.1%}, {row.uar_high:.1%}]"
         f" n={row.n_utterances}{' *' if row.champion else ''}"
         for row in [*judged[judged["protocol"] == selecting].itertuples(), *others.itertuples()]
     )

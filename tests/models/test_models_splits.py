@@ -72,8 +72,11 @@ def test_folds_of_cross_corpus_are_the_corpora():
     crossed = splits[splits["protocol"] == "cross_corpus"]
     assert (crossed.groupby("corpus")["fold"].nunique() == 1).all()
     assert set(crossed["fold"]) == {0, 1, 2}
+    adapted = splits[splits["protocol"] == "cross_corpus_adapted"]
+    assert adapted["known"].all()
+    assert (adapted["fold"].to_numpy() == crossed["fold"].to_numpy()).all()
     alone = assign_splits(utterances_of(12, 2, 3), SplitSettings(folds=3))
-    assert "cross_corpus" not in set(alone["protocol"])
+    assert not {"cross_corpus", "cross_corpus_adapted"} & set(alone["protocol"])
 
 
 def test_nothing_is_held_out_if_so_asked():

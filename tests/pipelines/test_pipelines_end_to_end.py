@@ -10,7 +10,7 @@ import pytest
 
 from speech_emotion.corpora import UTTERANCES
 from speech_emotion.datasets.registry import Registration, decide_alias
-from speech_emotion.models import FAMILIES
+from speech_emotion.models import FAMILIES, PROTOCOLS
 
 COMPARED = sorted(set(FAMILIES) - {"conv1d_table"})  # that one is for recipes
 PROJECT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_features_are_complete_and_finite(project):
 def test_leaderboard_has_every_model_and_protocol(project):
     board = read(project, "07_model_output/leaderboard.csv")
     assert set(board["model"]) >= set(COMPARED)
-    assert set(board["protocol"]) == {"cold", "enrolled", "adapted", "cross_corpus", "random"}
+    assert set(board["protocol"]) == set(PROTOCOLS)
     for _, rows in board.groupby("model"):
         cold = rows[rows["protocol"] == "cold"]
         assert set(zip(cold["condition"], cold["evaluation"], strict=True)) == {

@@ -117,7 +117,8 @@ class Examples:
         A speaker's copies of one kind are taken for a speaker of their own.
         """
         # A network scales its channels itself, and a few utterances say nothing of a spread.
-        own_scale = self.protocol == "adapted" and training.inputs.ndim == 2
+        well_known = self.protocol in {"adapted", "cross_corpus_adapted"}
+        own_scale = well_known and training.inputs.ndim == 2
         normalizer = SpeakerNormalizer(own_scale=own_scale)
         normalizer.fit(training.inputs, speakers=_voices(training), known=training.table["known"])
         normalizer.partial_fit(strangers.inputs, speakers=_voices(strangers))

@@ -20,7 +20,7 @@ __all__ = [
     "SplitSettings",
 ]
 
-Protocol = Literal["cold", "random", "enrolled", "adapted", "cross_corpus"]
+Protocol = Literal["cold", "random", "enrolled", "adapted", "cross_corpus", "cross_corpus_adapted"]
 
 
 class _Settings(BaseModel):
@@ -159,7 +159,7 @@ class SelectionSettings(_Settings):
 
     protocol: Protocol = "cold"
     compared: list[Protocol] = Field(
-        default=["cold", "enrolled", "adapted", "cross_corpus", "random"]
+        default=["cold", "enrolled", "adapted", "cross_corpus", "cross_corpus_adapted", "random"]
     )
     seed: int = 0
     n_jobs: int = -1

@@ -11,6 +11,8 @@
 ``cross_corpus``
     Each corpus is predicted by models of the others; its folds are the corpora. Hyperparameters are
     those of the selecting protocol, which has seen every corpus.
+``cross_corpus_adapted``
+    The same, with all utterances of every speaker known, without their labels.
 ``random``
     Speakers are ignored. It exists to show how much a leaky split flatters, and carries its name
     wherever its figures go.
@@ -30,7 +32,14 @@ from speech_emotion.models.settings import SplitSettings
 
 __all__ = ["HELD_OUT", "PROTOCOLS", "TRAIN", "SplitError", "assign_splits", "split_digest"]
 
-PROTOCOLS: Final = ("cold", "enrolled", "adapted", "cross_corpus", "random")
+PROTOCOLS: Final = (
+    "cold",
+    "enrolled",
+    "adapted",
+    "cross_corpus",
+    "cross_corpus_adapted",
+    "random",
+)
 TRAIN: Final = "train"
 HELD_OUT: Final = "held-out"
 
@@ -53,8 +62,8 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
     Returns:
         One row a protocol and utterance: ``utterance_id``, ``protocol``, ``split`` (``train`` or
         ``held-out``), ``fold`` (0 … folds - 1 in training, -1 for held-out utterances), ``known``
-        (whether features of its speaker are measured from it) and ``tested``. ``cross_corpus`` is
-        missing where there is one corpus.
+        (whether features of its speaker are measured from it) and ``tested``. Protocols that cross
+        corpora are missing where there is one corpus.
 
     Raises:
         SplitError: If there are too few speakers, or a label cannot be trained in some fold.
@@ -77,7 +86,8 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
     ]
     if utterances["corpus"].nunique() > 1:
         corpora = pd.factorize(utterances["corpus"], sort=True)[0]
-        parts.append(cold.assign(protocol="cross_corpus", split=TRAIN, fold=corpora))
+        crossed = cold.assign(protocol="cross_corpus", split=TRAIN, fold=corpora)
+        parts += [crossed, crossed.assign(protocol="cross_corpus_adapted", known=True)]
     return pd.concat(parts, ignore_index=True)
 
 

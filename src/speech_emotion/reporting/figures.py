@@ -49,6 +49,7 @@ PROTOCOL_COLOURS: Final = {
     "enrolled": "#009E73",
     "adapted": "#56B4E9",
     "cross_corpus": "#CC79A7",
+    "cross_corpus_adapted": "#E69F00",
     "random": "#D55E00",
 }
 

@@ -104,7 +104,7 @@ def evaluate_candidate(
         # Kedro stores no "nothing": an estimator that was never trained stands for it.
         nothing = [pd.DataFrame(columns=names) for names in (PREDICTIONS, TIMINGS, CURVES)]
         return (*nothing, DummyClassifier())
-    present = set(splits["protocol"])  # one corpus alone has no cross_corpus
+    present = set(splits["protocol"])  # one corpus alone crosses nothing
     examples: dict[str, Examples] = {
         protocol: _examples(features, sequences, utterances, splits, candidate, protocol)
         for protocol in selection.compared
