@@ -117,14 +117,14 @@ def augmentation_arms(
         candidate: What is trained.
     """
     variant = material.index["variant"].to_numpy()
-    own = plan.loc[plan["protocol"] == PROTOCOL, [*KEYS, "transform"]]
-    transform = material.index.merge(own, on=KEYS, how="left", validate="m:1")["transform"]
+    transform = _transforms(material, plan)
     is_copy, is_random = (variant > 0) & (variant <= len(copies)), variant > len(copies)
     has_telephone = bool((variant == TELEPHONE).any())
     nothing = np.zeros(len(variant), dtype=bool)
     kinds = [(RECORDINGS, nothing, False)]
     for count in range(1, len(copies) + 1):
-        name = f"+ {count} {'copy' if count == 1 else 'copies'} ({', '.join(copies[:count])})"
+        named = "1 copy" if count == 1 else f"{count} copies"
+        name = f"+ {named} ({'… ' if count > 1 else ''}{copies[count - 1]})"
         kinds.append((name, is_copy & (variant <= count), False))
     kinds.append(("+ random variants", is_random, False))
     for name in sorted(transform[is_random].dropna().unique()):
@@ -149,14 +149,30 @@ def augmentation_arms(
     return arms
 
 
-def telephone_arms(settings: StudySettings) -> list[Arm]:
-    """Train each model with and without telephone copies."""
+def _transforms(material: Material, plan: pd.DataFrame) -> pd.Series:
+    """Transform of each row of the material, missing for recordings and their telephone copies."""
+    own = plan.loc[plan["protocol"] == PROTOCOL, [*KEYS, "transform"]]
+    return material.index.merge(own, on=KEYS, how="left", validate="m:1")["transform"]
+
+
+def telephone_arms(material: Material, plan: pd.DataFrame, settings: StudySettings) -> list[Arm]:
+    """Train each model with telephone sound, and without any.
+
+    Args:
+        material: Features of recordings, copies and telephone sound.
+        plan: ``utterance_id``, ``protocol``, ``variant`` and ``transform`` of each copy.
+        settings: Models.
+    """
+    # A random variant may be of telephone sound, too.
+    spared = (_transforms(material, plan) != "telephone").to_numpy()
     arms = []
     for family in dict.fromkeys(settings.telephone_models):
         for telephone, said in ((False, "without"), (True, "with")):
             name, reference = f"{family} {said}", f"{family} without"
             candidate = settings.candidate(family, telephone=telephone)
-            arms.append(Arm(name, candidate, {"telephone_copies": said}, reference))
+            facts = {"telephone_copies": said}
+            rows = None if telephone else spared
+            arms.append(Arm(name, candidate, facts, reference, rows=rows))
     return arms
 
 

@@ -56,12 +56,12 @@ SECTIONS: Final = {
     "augmentation": (
         "What copies bring",
         "n added is the number of copies beside the recordings. Variants of one random transform "
-        "are few: each recording has one random variant of any kind.",
+        "are few, and some of the random ones are telephone sound.",
     ),
     "telephone": (
         "Telephone sound in training",
-        "Each model trained with and without telephone copies; the difference is to the training "
-        "without.",
+        "Each model trained with telephone copies and without any telephone sound; the difference "
+        "is to the training without.",
     ),
     "seeds": (
         "Seeds",
@@ -108,6 +108,7 @@ def _dots(
                 "arrayminus": own[value] - own[f"{value}_low"],
             },
             mode="markers",
+            orientation="h",  # conditions beside each other, not on each other
             name=str(condition),
             legendgroup=str(condition),
             offsetgroup=str(condition),
@@ -119,16 +120,29 @@ def _dots(
             col=col,
         )
     figure.update_yaxes(
-        categoryorder="array", categoryarray=list(names)[::-1], automargin=True, row=1, col=col
+        categoryorder="array",
+        categoryarray=list(names),
+        range=[len(names) - 0.4, -0.6],  # the first on top
+        automargin=True,
+        row=1,
+        col=col,
     )
-    figure.update_xaxes(tickformat=".1~%" if value != "uar" else ".0%", row=1, col=col)
+    low, high = table[f"{value}_low"].min(), table[f"{value}_high"].max()
+    margin = 0.05 * (high - low)
+    # Bars start at zero, and what is grouped like them does so unless told otherwise.
+    figure.update_xaxes(
+        range=[low - margin, high + margin],
+        tickformat=".0%" if value == "uar" else ".1~%",
+        row=1,
+        col=col,
+    )
     if value != "uar":
         figure.add_vline(x=0, line_dash="dot", line_color="#888", row=1, col=col)
 
 
 def _finished(figure: go.Figure, title: str, subtitle: str, lines: int) -> go.Figure:
     figure.update_layout(scattermode="group", scattergap=0.4)
-    return _finish(figure, title, subtitle, height=190 + ROW_HEIGHT * max(lines, 4))
+    return _finish(figure, title, subtitle, height=210 + ROW_HEIGHT * max(lines, 4))
 
 
 def ablation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
@@ -197,13 +211,15 @@ def augmentation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
         table: Rows of :func:`speech_emotion.models.arms.augmentation_arms` as they were compared.
         note: Said in the subtitle.
     """
-    titles = ["UAR", f"difference to {RECORDINGS}"]
-    figure = make_subplots(cols=2, subplot_titles=titles, shared_yaxes=True)
+    titles = ["UAR", f"difference to {RECORDINGS}, {CLEAN} sound"]
+    figure = make_subplots(
+        cols=2, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.05
+    )
     named = table["training"] + ", n = " + table["n_added"].astype(str)
     rows = table.assign(name=named.where(table["n_added"] > 0, table["training"]))
     names = list(dict.fromkeys(rows["name"]))
     _dots(figure, rows, "uar", names)
-    _dots(figure, rows.dropna(subset="difference"), "difference", names, col=2)
+    _dots(figure, rows[rows["condition"] == CLEAN], "difference", names, col=2)
     return _finished(figure, "What copies bring", _subtitle(table, note), len(names))
 
 
@@ -231,24 +247,21 @@ def seeds_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
         note: Said in the subtitle.
     """
     figure = make_subplots(cols=1)
-    named = table["model"] + ", seed of the " + table["seed_of"]
+    named = table["model"] + ", seed of the " + table["seed_of"] + ", " + table["condition"]
     for condition, rows in table.groupby("condition", sort=True):
+        colour = CONDITION_COLOURS.get(str(condition))
         figure.add_scatter(
             x=rows["uar"],
             y=named[rows.index],
             mode="markers",
             name=str(condition),
-            offsetgroup=str(condition),
-            marker={
-                "color": CONDITION_COLOURS.get(str(condition)),
-                "symbol": "line-ns-open",
-                "size": 16,
-                "line": {"width": 2},
-            },
+            marker={"symbol": "line-ns-open", "size": 16, "color": colour, "line": {"width": 2}},
             customdata=rows[["seed"]],
             hovertemplate="seed %{customdata[0]}: %{x:.1%}",
         )
-    figure.update_yaxes(automargin=True)
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=list(dict.fromkeys(named))[::-1], automargin=True
+    )
     figure.update_xaxes(title="UAR, one mark a seed", tickformat=".1~%")
     row = table.iloc[0]
     subtitle = f"{row['protocol']}, cross-validation, "

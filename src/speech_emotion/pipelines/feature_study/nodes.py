@@ -124,6 +124,7 @@ def study_augmentation(
 
 def study_telephone(
     features: pd.DataFrame,
+    plan: pd.DataFrame,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     selection: SelectionSettings,
@@ -131,7 +132,8 @@ def study_telephone(
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train models with and without telephone copies."""
     material = Material.of(features, utterances, splits)
-    table, _ = _compared(telephone_arms(study), material, "Telephone copies", selection, study)
+    arms = telephone_arms(material, plan, study)
+    table, _ = _compared(arms, material, "Telephone copies", selection, study)
     return table, drawing.telephone_figure(table, note=synthetic_note(utterances))
 
 

@@ -62,7 +62,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 study_telephone,
-                [*table, *settings],
+                ["features", "augmentation_plan", "utterances", "splits", *settings],
                 ["study_telephone_table", "study_telephone_figure"],
                 name="study_telephone",
             ),
