@@ -102,10 +102,13 @@ def test_importance_shows_the_largest_drops(figures):
 def test_markdown_quotes_figures_with_intervals_and_counts(tables):
     text = study.study_markdown(tables)
     for line in (
-        "| all features | all features | svm | cold | clean | 80 | 50.0 [45.0, 55.0] | – | 25.0 | 40 / 4 |",
-        "| level | without | svm | cold | clean | 80 | 45.0 [40.0, 50.0] | -5.0 [-6.0, -4.0] |",
-        "| pitch | clean | +10.0 [+9.0, +12.0] | 50.0 | svm | cold | 3 | 40 / 4 |",
-        "| + all | 400 | svm |",
+        "The same in all rows: model: svm; training examples: 80; n: 40 / 4.",
+        "| group | features | UAR, clean | difference, clean | UAR, telephone | difference, telephone |",
+        "| all features | all features | 50.0 [45.0, 55.0] | – | 50.0 [45.0, 55.0] | – |",
+        "| level | without | 45.0 [40.0, 50.0] | -5.0 [-6.0, -4.0] | 45.0 [40.0, 50.0] | -5.0 [-6.0",
+        "| pitch | +10.0 [+9.0, +12.0] | 50.0 | +10.0 [+9.0, +12.0] |",
+        "| + all | 400 | 52.0 [47.0, 57.0] |",
+        "| 50.0 | 54.0 | 2.0 |",
     ):
         assert line in text
     assert "SYNTHETIC" not in text

@@ -170,7 +170,7 @@ def telephone_arms(material: Material, plan: pd.DataFrame, settings: StudySettin
         for telephone, said in ((False, "without"), (True, "with")):
             name, reference = f"{family} {said}", f"{family} without"
             candidate = settings.candidate(family, telephone=telephone)
-            facts = {"telephone_copies": said}
+            facts = {"model": family, "telephone_copies": said}
             rows = None if telephone else spared
             arms.append(Arm(name, candidate, facts, reference, rows=rows))
     return arms

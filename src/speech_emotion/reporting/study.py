@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -28,7 +29,9 @@ __all__ = [
 
 CONDITION_COLOURS: Final = {CLEAN: COLOURS[0], "telephone": COLOURS[4]}
 ROW_HEIGHT: Final = 26
-SHARES: Final = ("uar", "difference", "drop")
+FIGURES: Final = ("uar", "difference", "drop", "uar_min", "uar_max", "uar_sd")
+SIGNED: Final = ("difference", "drop")
+UNSAID: Final = ("reference", "better", "protocol", "n_utterances", "n_speakers")
 INTERVAL: Final = "95 % intervals over speakers"
 SECTIONS: Final = {
     "ablation": (
@@ -39,8 +42,8 @@ SECTIONS: Final = {
     "importance": (
         "Permutation importance of groups",
         "The columns of a group are shuffled together among the utterances of speakers the model "
-        "has not heard; the drop is what the UAR falls by. A group that others can stand in for "
-        "drops little here and costs little above.",
+        "has not heard; the drop is what the UAR falls by. A model that is trained without a group, "
+        "as above, leans on others instead; this one cannot.",
     ),
     "features": (
         "Permutation importance of single features",
@@ -81,7 +84,6 @@ COLUMNS: Final = {
     "uar_max": "highest",
     "uar_sd": "sd",
     "mfcc": "MFCCs",
-    "better": "better in",
 }
 
 
@@ -269,29 +271,44 @@ def seeds_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     return _finished(figure, "Spread over seeds", subtitle, named.nunique())
 
 
-def _readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Write figures as percent with their intervals, and counts as ``utterances / speakers``."""
-    result = pd.DataFrame(index=table.index)
+def _readable(table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """Write figures as percent with their intervals, conditions side by side.
+
+    Returns:
+        What is the same in all rows, and a table of all else.
+    """
+    written = pd.DataFrame(index=table.index)
     for name in table:
-        if name.endswith(("_low", "_high")) or name in {"reference", "n_utterances", "n_speakers"}:
+        if name.endswith(("_low", "_high")) or name in UNSAID:
             continue
         values = table[name]
-        if name in SHARES and f"{name}_low" in table:
-            own = [table[name], table[f"{name}_low"], table[f"{name}_high"]]
-            values = [_interval(*row, signed=name != "uar") for row in zip(*own, strict=True)]
-        elif pd.api.types.is_float_dtype(values):
-            values = ["–" if pd.isna(value) else f"{100 * value:.1f}" for value in values]
-        result[COLUMNS.get(name, name)] = values
-    result["n"] = table["n_utterances"].astype(str) + " / " + table["n_speakers"].astype(str)
-    return result.astype(str)
+        if name in FIGURES:
+            bounds = [table.get(f"{name}_{bound}", values * np.nan) for bound in ("low", "high")]
+            rows = zip(values, *bounds, strict=True)
+            values = [_interval(*row, signed=name in SIGNED) for row in rows]
+        written[COLUMNS.get(name, name)] = values
+    written["n"] = table["n_utterances"].astype(str) + " / " + table["n_speakers"].astype(str)
+    written = written.astype(str)
+    figures = [COLUMNS.get(name, name) for name in FIGURES if name in table]
+    parts = [
+        rows.drop(columns="condition").rename(columns={name: f"{name}, {said}" for name in figures})
+        for said, rows in written.groupby("condition", sort=True)
+    ]
+    wide = parts[0]
+    for part in parts[1:]:
+        wide = wide.merge(part, on=[name for name in wide if name in part], how="left")
+    facts = [name for name in wide if name in written]
+    same = [name for name in facts if len(wide) > 1 and wide[name].nunique() == 1]
+    return "; ".join(f"{name}: {wide[name].iloc[0]}" for name in same), wide.drop(columns=same)
 
 
 def _interval(value: float, low: float, high: float, *, signed: bool) -> str:
     if pd.isna(value):
         return "–"
-    form = "+.1f" if signed else ".1f"
-    bounds = "" if pd.isna(low) else f" [{100 * low:{form}}, {100 * high:{form}}]"
-    return f"{100 * value:{form}}{bounds}"
+    form = "+.1f" if signed else ".1f"  # of a difference
+    # Adding zero leaves no minus before it.
+    said, *bounds = (f"{round(100 * part, 1) + 0.0:{form}}" for part in (value, low, high))
+    return said if pd.isna(low) else f"{said} [{', '.join(bounds)}]"
 
 
 def study_markdown(tables: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
@@ -326,8 +343,8 @@ def study_page(
 
 
 def _sections(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, object]]:
-    return [
-        {"name": name, "title": title, "said": said, "table": _readable(tables[name])}
-        for name, (title, said) in SECTIONS.items()
-        if name in tables
-    ]
+    sections = []
+    for name, (title, said) in SECTIONS.items():
+        same, table = _readable(tables[name])
+        sections.append({"name": name, "title": title, "said": said, "same": same, "table": table})
+    return sections
