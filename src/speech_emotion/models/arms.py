@@ -17,6 +17,10 @@ from speech_emotion.models.splits import SplitError, assign_splits
 from speech_emotion.models.study import KEYS, MERITS, PROTOCOL, Arm, Material, StudySettings
 
 __all__ = [
+    "ALL",
+    "ALONE",
+    "RECORDINGS",
+    "WITHOUT",
     "augmentation_arms",
     "group_arms",
     "mfcc_arms",
@@ -70,9 +74,6 @@ def mfcc_arms(
     arms: list[Arm] = []
     for features in (ALL, "MFCCs alone"):
         names = tuple(stored) if features == ALL else tuple(own)
-        if not own:
-            logger.warning("The features hold no MFCCs: there is nothing to reduce by PCA")
-            break
         reference = f"no PCA, {features}"
         for components in dict.fromkeys([None, *settings.pca_components]):
             if components is not None and components > len(own):
@@ -101,7 +102,7 @@ def _described(components: int | float | None) -> str:
     if components is None:
         return "no PCA"
     return (
-        f"PCA, {components:.0%} of variance" if components < 1 else f"PCA, {components} components"
+        f"PCA, {components} components" if components >= 1 else f"PCA, {components:g} of variance"
     )
 
 
