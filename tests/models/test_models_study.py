@@ -136,6 +136,15 @@ def test_importance_is_positive_for_what_tells_and_nothing_for_noise(material):
     assert (best["drop_low"] > 0).all()
 
 
+def test_importance_does_not_depend_on_what_is_predicted_at_once(material, monkeypatch):
+    options = {"repeats": 2, "resamples": 100}
+    whole = permutation_importance(Arm("a", LDA), material, GROUPS, **options)
+    monkeypatch.setattr("speech_emotion.models.importance.ROWS", 1)
+    pd.testing.assert_frame_equal(
+        permutation_importance(Arm("a", LDA), material, GROUPS, **options), whole
+    )
+
+
 def test_figures_are_the_same_for_any_number_of_jobs(material):
     arms = group_arms(GROUPS, LDA)[:3]
     one, two = (compare(arms, material, title="", n_jobs=n, resamples=100)[0] for n in (1, 2))

@@ -7,6 +7,7 @@ tested utterances say nothing any more; what the UAR then falls by is what the m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from speech_emotion.models.evaluation import Part, fit_estimator, probabilities
 from speech_emotion.models.study import PROTOCOL, Arm, Material, in_parallel
 
 __all__ = ["permutation_importance"]
+
+ROWS: Final = 20000
+"""Shuffled utterances that are predicted at once."""
 
 
 def permutation_importance(
@@ -81,6 +85,7 @@ def _shuffled(
 ) -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
     """Tested utterances of a fold, and how often each is right: first as it is, then by block."""
     examples = arm.examples(material)
+    columns = list(blocks.values())
     result = {}
     with threadpool_limits(1):
         training, tests = examples.fold(fold)
@@ -88,20 +93,21 @@ def _shuffled(
 
         for number, (condition, part) in enumerate(tests.items()):
             inputs = pd.DataFrame(part.inputs)
-            names, codes = inputs.columns, np.tile(part.codes, repeats)
-            values = np.tile(inputs.to_numpy(), (repeats, 1))
+            values = inputs.to_numpy()
             generator = np.random.default_rng([seed, fold, number])
-            count = len(part.codes)
-            order = np.concatenate([generator.permutation(count) for _ in range(repeats)])
+            order = np.concatenate([generator.permutation(len(values)) for _ in range(repeats)])
             shares = [_right(estimator, part, examples.labels)]
-            for columns in blocks.values():
-                positions = names.get_indexer(pd.Index(columns))
-                intact = values[:, positions]
-                values[:, positions] = intact[order]
-                shuffled = Part(part.table, codes, pd.DataFrame(values, columns=names))
-                right = _right(estimator, shuffled, examples.labels)
-                shares.append(right.reshape(repeats, -1).mean(axis=0))
-                values[:, positions] = intact
+            together = max(1, ROWS // len(order))
+            for start in range(0, len(columns), together):
+                chosen = columns[start : start + together]
+                shuffled = np.tile(values, (len(chosen), repeats, 1))
+                for copy, names in zip(shuffled, chosen, strict=True):
+                    positions = inputs.columns.get_indexer(pd.Index(names))
+                    copy[:, positions] = values[np.ix_(order, positions)]
+                rows = pd.DataFrame(shuffled.reshape(-1, values.shape[1]), columns=inputs.columns)
+                codes = np.tile(part.codes, len(chosen) * repeats)
+                right = _right(estimator, Part(part.table, codes, rows), examples.labels)
+                shares += list(right.reshape(len(chosen), repeats, -1).mean(axis=1))
             result[condition] = (part.table[["speaker", "label"]], np.stack(shares))
     return result
 
