@@ -234,7 +234,14 @@ class SummaryHooks:
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
             logger.info("UAR by protocol and model:\n%s", _brief(catalog["leaderboard"].load()))
-        for name in ("rejected_audio", "leaderboard", "md_report", "html_report", "model_card"):
+        for name in (
+            "rejected_audio",
+            "leaderboard",
+            "md_report",
+            "html_report",
+            "model_card",
+            "study_page",
+        ):
             if name in made:
                 place = getattr(catalog.get(name), "_filepath", None)
                 logger.info("%s: %s", name.replace("_", " ").capitalize(), place)

@@ -6,6 +6,7 @@ from speech_emotion.pipelines import (
     augmentation,
     download,
     feature_engineering,
+    feature_study,
     ingestion,
     model_selection,
     recipes,
@@ -29,4 +30,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         **stages,
         "recipes": recipes.create_pipeline(),
         "download": download.create_pipeline(),
+        "feature_study": feature_study.create_pipeline(),
     }

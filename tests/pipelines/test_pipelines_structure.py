@@ -35,6 +35,7 @@ def test_every_stage_has_its_name():
         "augmentation",
         "download",
         "feature_engineering",
+        "feature_study",
         "ingestion",
         "model_selection",
         "recipes",

@@ -1,0 +1,287 @@
+"""What features, copies, telephone sound and seeds do to the figures: trainings that are compared.
+
+Every comparison is made under ``cold``, by cross-validation over the training speakers: held-out
+speakers take no part in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from speech_emotion.models.estimators import family_named
+from speech_emotion.models.evaluation import Examples, fit_estimator, make_examples, probabilities
+from speech_emotion.models.metrics import figures_of_merit, paired_table
+from speech_emotion.models.settings import CandidateSettings, SelectionSettings
+from speech_emotion.models.splits import TRAIN
+
+__all__ = ["Arm", "Material", "StudyModel", "StudySettings", "compare", "in_parallel", "predict"]
+
+PROTOCOL: Final = "cold"
+KEYS: Final = ["utterance_id", "variant"]
+PCA: Final = "preprocess__mfcc__pca"
+MERITS: Final = ["n_utterances", "n_speakers", "uar", "uar_low", "uar_high"]
+DIFFERENCE: Final = ["reference", "difference", "difference_low", "difference_high", "better"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StudyModel(_Settings):
+    """How a model family is set in the study; nothing is searched.
+
+    Attributes:
+        fixed: Hyperparameters by their scikit-learn names; the family's own for all others.
+        copies: Augmented copies of each utterance it is trained on; ``None`` for all there are.
+    """
+
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    copies: int | None = Field(None, ge=0)
+
+
+class StudySettings(_Settings):
+    """What is studied, and with which models.
+
+    Attributes:
+        reference: Family that groups of features, copies and folds are judged by.
+        pca_model: Family that PCA and the number of MFCCs are judged by.
+        telephone_models: Families that are trained with and without telephone copies.
+        seeded_model: Family that is trained with several seeds.
+        models: How each of them is set.
+        pca_components: Components that the MFCCs are reduced to, or the share of their variance that
+            is kept; ``None`` (or ``none``) for no PCA.
+        coefficients: Numbers of MFCCs that are compared.
+        repeats: Permutations behind each importance.
+        top: Single features that are shown; all are in the table.
+        fold_seeds: Assignments of speakers to folds.
+        model_seeds: Seeds of the seeded model.
+        n_jobs: Trainings at the same time, each on one thread; -1 for all cores.
+    """
+
+    reference: str = "shrinkage_lda"
+    pca_model: str = "logistic_regression"
+    telephone_models: list[str] = Field(default=["shrinkage_lda", "svm", "mlp"], min_length=1)
+    seeded_model: str = "mlp"
+    models: dict[str, StudyModel] = Field(default_factory=dict)
+    pca_components: list[int | float | None] = Field(default=[None, 20, 40, 0.9, 0.99])
+    coefficients: list[int] = Field(default=[13, 20, 40])
+    repeats: int = Field(10, ge=1)
+    top: int = Field(25, ge=1)
+    fold_seeds: int = Field(10, ge=1)
+    model_seeds: int = Field(10, ge=1)
+    n_jobs: int = -1
+
+    @field_validator("telephone_models", "pca_components", "coefficients", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """``kedro run --params`` cannot write lists."""
+        parts = [part.strip() for part in value.split(";")] if isinstance(value, str) else value
+        return [None if part == "none" else part for part in parts]
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> StudySettings:
+        for name in (self.reference, self.pca_model, self.seeded_model, *self.telephone_models):
+            if family_named(name).inputs != "statistics":
+                raise ValueError(f"{name} reads frames, the study is about tables: choose another")
+            self.candidate(name)
+        for name, setting in (("pca_model", PCA), ("seeded_model", "model__random_state")):
+            family = getattr(self, name)
+            if setting not in family_named(family).build(seed=0, n_jobs=1).get_params():
+                raise ValueError(f"{name}: {family} has no {setting}; choose another family")
+        for components in self.pca_components:
+            if components is not None and not (components >= 1 or 0 < components < 1):
+                raise ValueError(f"pca_components: {components} is neither a number nor a share")
+        return self
+
+    def candidate(self, family: str, **changes: Any) -> CandidateSettings:
+        """Return the family as it is set here, with ``changes`` of a candidate's attributes."""
+        own = self.models.get(family, StudyModel())
+        facts = {"fixed": own.fixed, "copies": own.copies, "telephone": True} | changes
+        return CandidateSettings(family=family, **facts)
+
+    def with_pca(self, components: int | float | None) -> CandidateSettings:
+        """Return the PCA model with its MFCCs reduced to ``components``."""
+        own = self.models.get(self.pca_model, StudyModel()).fixed
+        fixed = {name: value for name, value in own.items() if not name.startswith(PCA)}
+        if components is None:
+            return self.candidate(self.pca_model, fixed=fixed | {PCA: "passthrough"})
+        return self.candidate(self.pca_model, fixed=fixed | {f"{PCA}__n_components": components})
+
+
+@dataclass(frozen=True)
+class Material:
+    """Features of the training speakers and what belongs to them.
+
+    Attributes:
+        index: ``utterance_id`` and ``variant`` of each row.
+        values: Features, float32 of shape ``(n, n_features)``.
+        names: Names of the features.
+        utterances: ``utterance_id``, ``corpus``, ``speaker``, ``sex`` and ``label``.
+        splits: Folds under ``cold``.
+    """
+
+    index: pd.DataFrame
+    values: np.ndarray
+    names: tuple[str, ...]
+    utterances: pd.DataFrame
+    splits: pd.DataFrame
+
+    @classmethod
+    def of(cls, features: pd.DataFrame, utterances: pd.DataFrame, splits: pd.DataFrame) -> Material:
+        """Take the training speakers of ``cold``; all others are left out."""
+        folds = splits[(splits["protocol"] == PROTOCOL) & (splits["split"] == TRAIN)]
+        rows = features[features["utterance_id"].isin(folds["utterance_id"])]
+        own = utterances[utterances["utterance_id"].isin(folds["utterance_id"])]
+        names = [name for name in features if name not in KEYS]
+        return cls(
+            rows[KEYS].reset_index(drop=True),
+            np.ascontiguousarray(rows[names], dtype=np.float32),
+            tuple(names),
+            own[["utterance_id", "corpus", "speaker", "sex", "label"]].reset_index(drop=True),
+            folds.reset_index(drop=True),
+        )
+
+    @property
+    def labels(self) -> list[str]:
+        """All labels."""
+        return sorted(self.utterances["label"].unique())
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train that is compared with others.
+
+    Attributes:
+        name: Name, unlike that of any other arm of the comparison.
+        candidate: Family, hyperparameters, and which copies it is trained on.
+        facts: What the table says of it.
+        reference: Name of the arm it is compared with; ``None`` for none.
+        columns: Features it reads; ``None`` for all.
+        rows: Rows of the material that it may see, shape ``(n,)``; ``None`` for all.
+        splits: Other folds than those of the material.
+        seed: Seed of the estimator.
+    """
+
+    name: str
+    candidate: CandidateSettings
+    facts: dict[str, Any] = field(default_factory=dict)
+    reference: str | None = None
+    columns: tuple[str, ...] | None = None
+    rows: np.ndarray | None = None
+    splits: pd.DataFrame | None = None
+    seed: int = 0
+
+    def examples(self, material: Material) -> Examples:
+        """Take what this arm sees of the material."""
+        names = list(material.names if self.columns is None else self.columns)
+        positions = pd.Index(material.names).get_indexer(pd.Index(names))
+        rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
+        return make_examples(
+            material.index.iloc[rows].reset_index(drop=True),
+            pd.DataFrame(material.values[rows][:, positions], columns=names),
+            material.utterances,
+            material.splits if self.splits is None else self.splits,
+            protocol=PROTOCOL,
+            copies=self.candidate.copies,
+            telephone=self.candidate.telephone,
+        )
+
+    @property
+    def estimator_settings(self) -> SelectionSettings:
+        """Seed and the one thread of its estimators."""
+        return SelectionSettings(seed=self.seed, n_jobs=1, storage="")
+
+
+def predict(arm: Arm, material: Material) -> pd.DataFrame:
+    """Predict every fold from the others.
+
+    Returns:
+        ``model`` (name of the arm), ``condition``, ``utterance_id``, ``speaker``, ``label``,
+        ``prediction`` and ``n_training``: examples that the fold's estimator was trained on.
+    """
+    examples = arm.examples(material)
+    labels = np.asarray(examples.labels)
+    tables = []
+    with threadpool_limits(1):  # sums in another order would give other figures
+        for fold in examples.folds:
+            training, tests = examples.fold(fold)
+            estimator = fit_estimator(arm.candidate, {}, training, arm.estimator_settings)
+            for condition, part in tests.items():
+                chosen = probabilities(estimator, part, examples.labels).argmax(axis=1)
+                table = part.table[["utterance_id", "speaker", "label"]]
+                facts = {"model": arm.name, "condition": condition, "prediction": labels[chosen]}
+                tables.append(table.assign(**facts, n_training=len(training.codes)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def in_parallel(
+    function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], *, n_jobs: int, title: str
+) -> list[Any]:
+    """Call ``function`` with each tuple of arguments, in several processes, under a progress bar."""
+    calls = list(calls)
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    results = parallel(delayed(function)(*call) for call in calls)
+    return list(tqdm(results, total=len(calls), desc=title))
+
+
+def compare(
+    arms: Sequence[Arm],
+    material: Material,
+    *,
+    title: str,
+    n_jobs: int = 1,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train and test every arm, and compare each with its reference on the same speakers.
+
+    Args:
+        arms: What is compared.
+        material: What all of them are trained on and tested with.
+        title: Said at the progress bar.
+        n_jobs: Arms that are trained at the same time; the result is the same for any number.
+        resamples: Resamples of speakers behind each interval.
+        seed: Seed of the resampling.
+
+    Returns:
+        The table: one row an arm and condition with the arm's facts, ``model``, ``protocol``,
+        ``condition``, ``n_features``, ``n_training`` (mean over folds), ``n_utterances``,
+        ``n_speakers``, ``uar`` with its interval, ``reference``, and the ``difference`` of UAR to it
+        with its interval and the share of resamples in which it is ``better``; and all predictions.
+    """
+    parts = in_parallel(predict, ((arm, material) for arm in arms), n_jobs=n_jobs, title=title)
+    predictions = {arm.name: part for arm, part in zip(arms, parts, strict=True)}
+    rows = []
+    for arm, condition in itertools.product(arms, parts[0]["condition"].unique()):
+        part = _of(predictions[arm.name], condition)
+        merits = figures_of_merit(part, material.labels, resamples=resamples, seed=seed)
+        row = arm.facts | {
+            "model": arm.candidate.family,
+            "protocol": PROTOCOL,
+            "condition": condition,
+            "n_features": len(material.names if arm.columns is None else arm.columns),
+            "n_training": round(part.groupby("n_training")["n_training"].first().mean()),
+        }
+        row |= {name: merits[name] for name in MERITS} | dict.fromkeys(DIFFERENCE, np.nan)
+        if arm.reference is not None and arm.reference != arm.name:
+            both = pd.concat([part, _of(predictions[arm.reference], condition)])
+            paired = paired_table(
+                both, material.labels, reference=arm.reference, resamples=resamples, seed=seed
+            )
+            row |= paired.iloc[0][DIFFERENCE].to_dict()
+        rows.append(row)
+    return pd.DataFrame(rows), pd.concat(parts, ignore_index=True)
+
+
+def _of(predictions: pd.DataFrame, condition: str) -> pd.DataFrame:
+    return predictions[predictions["condition"] == condition]

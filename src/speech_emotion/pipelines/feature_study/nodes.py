@@ -1,0 +1,183 @@
+"""Nodes of the feature study: each compares trainings that differ in one thing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from speech_emotion.audio import AugmentationSettings, FeatureSettings, sequence_names
+from speech_emotion.audio.groups import feature_groups, mfcc_moments, mfcc_number
+from speech_emotion.models import SelectionSettings, SplitSettings
+from speech_emotion.models.arms import (
+    augmentation_arms,
+    group_arms,
+    mfcc_arms,
+    seed_arms,
+    spread_table,
+    telephone_arms,
+)
+from speech_emotion.models.importance import permutation_importance
+from speech_emotion.models.study import KEYS, Arm, Material, StudySettings, compare
+from speech_emotion.reporting import study as drawing
+from speech_emotion.reporting import synthetic_note
+
+
+def _compared(
+    arms: list[Arm],
+    material: Material,
+    title: str,
+    selection: SelectionSettings,
+    study: StudySettings,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return compare(
+        arms,
+        material,
+        title=title,
+        n_jobs=study.n_jobs,
+        resamples=selection.bootstrap,
+        seed=selection.seed,
+    )
+
+
+def study_groups(
+    features: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    selection: SelectionSettings,
+    study: StudySettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Leave each group of features out, and use it alone."""
+    material = Material.of(features, utterances, splits)
+    arms = group_arms(feature_groups(material.names), study.candidate(study.reference))
+    table, _ = _compared(arms, material, "Groups of features", selection, study)
+    return table, drawing.ablation_figure(table, note=synthetic_note(utterances))
+
+
+def study_importance(
+    features: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    selection: SelectionSettings,
+    study: StudySettings,
+) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
+    """Shuffle groups of features, and single ones, among the tested utterances."""
+    material = Material.of(features, utterances, splits)
+    groups = feature_groups(material.names)
+    by_group, by_feature = (
+        permutation_importance(
+            Arm("reference", study.candidate(study.reference), seed=selection.seed),
+            material,
+            blocks,
+            repeats=study.repeats,
+            n_jobs=study.n_jobs,
+            resamples=selection.bootstrap,
+            seed=selection.seed,
+        )
+        for blocks in (groups, {name: [name] for name in material.names})
+    )
+    group_of = {name: group for group, columns in groups.items() for name in columns}
+    by_feature.insert(1, "group", by_feature["block"].map(group_of))
+    figure = drawing.importance_figure(
+        by_group, by_feature, top=study.top, note=synthetic_note(utterances)
+    )
+    return by_group, by_feature, figure
+
+
+def study_mfcc(
+    features: pd.DataFrame,
+    sequences: np.ndarray,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    settings: FeatureSettings,
+    selection: SelectionSettings,
+    study: StudySettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Reduce the MFCCs by PCA, and take fewer or more of them."""
+    stored = [name for name in features if name not in KEYS]
+    numbers = {name: mfcc_number(name) for name in stored}
+    channels = sequence_names(settings.sequence, n_mfcc=settings.n_mfcc)
+    further = mfcc_moments(sequences, channels, known=set(numbers.values()))
+    numbers |= {name: mfcc_number(name) for name in further}
+    material = Material.of(pd.concat([features, further], axis=1), utterances, splits)
+    arms = mfcc_arms(numbers, stored, study)
+    table, _ = _compared(arms, material, "PCA and number of MFCCs", selection, study)
+    return table, drawing.mfcc_figure(table, note=synthetic_note(utterances))
+
+
+def study_augmentation(
+    features: pd.DataFrame,
+    plan: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    augmentation: AugmentationSettings,
+    selection: SelectionSettings,
+    study: StudySettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Train on recordings alone, and with each kind of copy."""
+    material = Material.of(features, utterances, splits)
+    copies = [f"{copy.transform} {copy.value:g}" for copy in augmentation.copies]
+    arms = augmentation_arms(material, plan, copies, study.candidate(study.reference))
+    table, _ = _compared(arms, material, "Copies", selection, study)
+    return table, drawing.augmentation_figure(table, note=synthetic_note(utterances))
+
+
+def study_telephone(
+    features: pd.DataFrame,
+    plan: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    selection: SelectionSettings,
+    study: StudySettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Train models with and without telephone copies."""
+    material = Material.of(features, utterances, splits)
+    arms = telephone_arms(material, plan, study)
+    table, _ = _compared(arms, material, "Telephone copies", selection, study)
+    return table, drawing.telephone_figure(table, note=synthetic_note(utterances))
+
+
+def study_seeds(
+    features: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    assignment: SplitSettings,
+    selection: SelectionSettings,
+    study: StudySettings,
+) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
+    """Divide the training speakers into other folds, and start a model from other seeds."""
+    material = Material.of(features, utterances, splits)
+    arms = seed_arms(material, assignment, study)
+    table, predictions = _compared(arms, material, "Seeds", selection, study)
+    spread = spread_table(
+        table,
+        predictions,
+        arms,
+        material.labels,
+        resamples=selection.bootstrap,
+        seed=selection.seed,
+    )
+    return table, spread, drawing.seeds_figure(table, note=synthetic_note(utterances))
+
+
+def write_study(
+    utterances: pd.DataFrame, study: StudySettings, **made: pd.DataFrame | go.Figure
+) -> tuple[str, str]:
+    """Write the study as Markdown and as a page.
+
+    Args:
+        utterances: All utterances.
+        study: How many single features are shown.
+        made: Tables by the names of their sections, and figures by ``NAME_figure``.
+    """
+    tables = {name: item for name, item in made.items() if isinstance(item, pd.DataFrame)}
+    shown = tables["features"]["block"].drop_duplicates().head(study.top)
+    tables["features"] = tables["features"][tables["features"]["block"].isin(shown)]
+    figures = {
+        name.removesuffix("_figure"): item for name, item in made.items() if name not in tables
+    }
+    note = synthetic_note(utterances)
+    return (
+        drawing.study_markdown(tables, note=note),
+        drawing.study_page(tables, figures, note=note),
+    )

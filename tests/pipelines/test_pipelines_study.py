@@ -1,0 +1,48 @@
+import json
+
+import pandas as pd
+import pytest
+
+from speech_emotion.audio import feature_names
+from speech_emotion.audio.groups import GROUPS
+from speech_emotion.pipeline_registry import register_pipelines
+
+STUDIES = ("ablation", "importance", "features", "mfcc", "augmentation", "telephone", "seeds")
+
+
+def test_study_is_apart_from_the_main_job():
+    pipelines = register_pipelines()
+    assert not {node.name for node in pipelines["__default__"].nodes} & {
+        node.name for node in pipelines["feature_study"].nodes
+    }
+    stored = {"features", "sequences", "utterances", "splits", "augmentation_plan"}
+    inputs = pipelines["feature_study"].inputs()
+    assert {name for name in inputs if not name.startswith("params:")} == stored
+
+
+@pytest.mark.slow
+def test_study_runs_on_what_a_run_has_stored(project, run_kedro):
+    run_kedro(project, pipeline_names=["feature_study"])
+    folder = project / "08_reporting"
+    splits = pd.read_parquet(project / "02_intermediate/splits.parquet")
+    training = (splits["protocol"] == "cold") & (splits["split"] == "train")
+    tables = {name: pd.read_csv(folder / f"study_{name}.csv") for name in [*STUDIES, "spread"]}
+    for name, table in tables.items():
+        assert set(table["protocol"]) == {"cold"}, name
+        assert set(table["condition"]) == {"clean", "telephone"}, name
+        assert (table["n_utterances"] == training.sum()).all(), name
+        assert (table["n_speakers"] > 1).all(), name
+    assert set(tables["ablation"]["group"]) == {"all features", *GROUPS}
+    assert set(tables["importance"]["block"]) == set(GROUPS)
+    assert set(tables["features"]["block"]) == set(feature_names())
+    # Coefficients beyond the twenty of the functionals come from the sequences.
+    forty = tables["mfcc"][tables["mfcc"]["mfcc"] == "40 coefficients"]
+    assert set(forty["n_features"]) == {610 + 40, 240 + 40}
+    assert tables["augmentation"]["training"].iloc[0] == "recordings only"
+    assert set(tables["telephone"]["telephone_copies"]) == {"with", "without"}
+    assert set(tables["spread"]["seed_of"]) == {"folds", "model"}
+    assert "SYNTHETIC" in (folder / "study.md").read_text()
+    assert "SYNTHETIC SAMPLE CORPUS" in (folder / "study.html").read_text()
+    for name in ("ablation", "importance", "mfcc", "augmentation", "telephone", "seeds"):
+        figure = json.loads((folder / f"study_{name}.json").read_text())
+        assert "SYNTHETIC" in figure["layout"]["title"]["subtitle"]["text"]

@@ -1,0 +1,125 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from speech_emotion.models.arms import ALL, ALONE, WITHOUT
+from speech_emotion.reporting import study
+
+NOTE = " (SYNTHETIC sample corpus)"
+
+
+def row(uar, difference=np.nan, condition="clean", **facts):
+    merits = {"uar": uar, "uar_low": uar - 0.05, "uar_high": uar + 0.05}
+    merits |= {"reference": "r", "difference": difference, "better": 0.25}
+    merits |= {"difference_low": difference - 0.01, "difference_high": difference + 0.01}
+    names = {"model": "svm", "protocol": "cold", "condition": condition, "n_training": 80}
+    return facts | names | {"n_utterances": 40, "n_speakers": 4} | merits
+
+
+def both(uar, difference=np.nan, **facts):
+    return [row(uar, difference, condition, **facts) for condition in ("clean", "telephone")]
+
+
+@pytest.fixture
+def tables():
+    drops = [
+        {"block": name, "condition": condition, "drop": drop, "drop_low": drop - 0.01}
+        | {"drop_high": drop + 0.02, "uar": 0.5, "model": "svm", "protocol": "cold"}
+        | {"n_features": 3, "n_utterances": 40, "n_speakers": 4}
+        for condition in ("clean", "telephone")
+        for name, drop in (("pitch", 0.1), ("level", 0.02), ("chroma", -0.001))
+    ]
+    spread = {"seed_of": "folds", "n_seeds": 3, "uar_min": 0.5, "uar_max": 0.54, "uar_sd": 0.02}
+    return {
+        "ablation": pd.DataFrame(
+            [
+                *both(0.5, group=ALL, features=ALL),
+                *both(0.45, -0.05, group="level", features=WITHOUT),
+                *both(0.25, -0.25, group="level", features=ALONE),
+                *both(0.47, -0.03, group="pitch", features=WITHOUT),
+                *both(0.35, -0.15, group="pitch", features=ALONE),
+            ]
+        ),
+        "importance": pd.DataFrame(drops),
+        "features": pd.DataFrame(drops),
+        "mfcc": pd.DataFrame(
+            [
+                *both(0.5, features=ALL, mfcc="no PCA"),
+                *both(0.4, -0.1, features="MFCCs alone", mfcc="no PCA"),
+            ]
+        ),
+        "augmentation": pd.DataFrame(
+            [
+                *both(0.5, training="recordings only", n_added=0),
+                *both(0.52, 0.02, training="+ all", n_added=400),
+            ]
+        ),
+        "telephone": pd.DataFrame(
+            [*both(0.5, telephone_copies="without"), *both(0.6, 0.1, telephone_copies="with")]
+        ),
+        "seeds": pd.DataFrame([*both(0.5, seed_of="folds", seed=0)]).assign(**spread),
+    }
+
+
+@pytest.fixture
+def figures(tables):
+    return {
+        "ablation": study.ablation_figure(tables["ablation"], note=NOTE),
+        "importance": study.importance_figure(
+            tables["importance"], tables["features"], top=2, note=NOTE
+        ),
+        "mfcc": study.mfcc_figure(tables["mfcc"], note=NOTE),
+        "augmentation": study.augmentation_figure(tables["augmentation"], note=NOTE),
+        "telephone": study.telephone_figure(tables["telephone"], note=NOTE),
+        "seeds": study.seeds_figure(tables["seeds"], note=NOTE),
+    }
+
+
+def test_every_figure_says_protocol_numbers_and_note(figures):
+    for figure in figures.values():
+        subtitle = figure.layout.title.subtitle.text
+        assert "cold, cross-validation" in subtitle
+        assert f"n = 40 utterances of 4 speakers{NOTE}" in subtitle
+        assert {trace.name for trace in figure.data} == {"clean", "telephone"}
+
+
+def test_ablation_shows_the_strongest_group_first(figures):
+    left, right = figures["ablation"].data[0], figures["ablation"].data[2]
+    assert list(left.y) == ["pitch", "level"]
+    assert list(left.x) == [-0.03, -0.05]
+    assert list(right.y) == [ALL, "pitch", "level"]
+    assert list(right.x) == [0.5, 0.35, 0.25]
+    np.testing.assert_allclose(left.error_x.array, [0.01, 0.01])
+
+
+def test_importance_shows_the_largest_drops(figures):
+    groups, single = figures["importance"].data[0], figures["importance"].data[2]
+    assert list(groups.y) == ["pitch", "level", "chroma"]
+    assert list(single.y) == ["pitch", "level"]
+    np.testing.assert_allclose(single.error_x.arrayminus, [0.01, 0.01])
+
+
+def test_markdown_quotes_figures_with_intervals_and_counts(tables):
+    text = study.study_markdown(tables)
+    for line in (
+        "The same in all rows: model: svm; training examples: 80; n: 40 / 4.",
+        "| group | features | UAR, clean | difference, clean | UAR, telephone | difference, telephone |",
+        "| all features | all features | 50.0 [45.0, 55.0] | – | 50.0 [45.0, 55.0] | – |",
+        "| level | without | 45.0 [40.0, 50.0] | -5.0 [-6.0, -4.0] | 45.0 [40.0, 50.0] | -5.0 [-6.0",
+        "| pitch | +10.0 [+9.0, +12.0] | 50.0 | +10.0 [+9.0, +12.0] |",
+        "| + all | 400 | 52.0 [47.0, 57.0] |",
+        "| 50.0 | 54.0 | 2.0 |",
+    ):
+        assert line in text
+    assert "SYNTHETIC" not in text
+    assert "SYNTHETIC" in study.study_markdown(tables, note=NOTE)
+
+
+def test_page_needs_nothing_else_and_escapes(tables, figures):
+    tables["ablation"]["group"] = "<script>alert(1)"
+    page = study.study_page(tables, figures)
+    assert page.count("plotly.js v") == 1
+    assert 'src="http' not in page
+    assert "<script>alert(1)" not in page
+    assert "SYNTHETIC SAMPLE CORPUS" not in page
+    assert "SYNTHETIC SAMPLE CORPUS" in study.study_page(tables, figures, note=NOTE)
