@@ -17,12 +17,15 @@ from speech_emotion.models.splits import SplitError, assign_splits
 from speech_emotion.models.study import KEYS, MERITS, PROTOCOL, Arm, Material, StudySettings
 
 __all__ = [
+    "ADDED",
     "ALL",
     "ALONE",
+    "KERNELS",
     "RECORDINGS",
     "WITHOUT",
     "augmentation_arms",
     "group_arms",
+    "kernel_arms",
     "mfcc_arms",
     "seed_arms",
     "spread_table",
@@ -32,6 +35,8 @@ __all__ = [
 ALL: Final = "all features"
 WITHOUT: Final = "without"
 ALONE: Final = "alone"
+ADDED: Final = "added"
+KERNELS: Final = "convolution kernels"
 RECORDINGS: Final = "recordings only"
 
 logger = logging.getLogger(__name__)
@@ -53,6 +58,24 @@ def group_arms(groups: Mapping[str, Sequence[str]], candidate: CandidateSettings
                 facts = {"group": group, "features": used}
                 arms.append(Arm(f"{used} {group}", candidate, facts, ALL, names))
     return arms
+
+
+def kernel_arms(
+    statistics: Sequence[str], kernels: Sequence[str], candidate: CandidateSettings
+) -> list[Arm]:
+    """Train on the responses of convolution kernels alone, and on them beside all other features.
+
+    Args:
+        statistics: Columns of the other features.
+        kernels: Columns of the responses; where there are none, there is nothing to train.
+        candidate: What is trained.
+    """
+    columns = {ALONE: tuple(kernels), ADDED: (*statistics, *kernels)}
+    return [
+        Arm(f"{used} {KERNELS}", candidate, {"group": KERNELS, "features": used}, ALL, names)
+        for used, names in columns.items()
+        if kernels
+    ]
 
 
 def mfcc_arms(

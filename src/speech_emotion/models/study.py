@@ -18,13 +18,23 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from speech_emotion.audio import KERNEL_PREFIX
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.evaluation import Examples, fit_estimator, make_examples, probabilities
 from speech_emotion.models.metrics import figures_of_merit, paired_table
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
 from speech_emotion.models.splits import TRAIN
 
-__all__ = ["Arm", "Material", "StudyModel", "StudySettings", "compare", "in_parallel", "predict"]
+__all__ = [
+    "Arm",
+    "Material",
+    "StudyModel",
+    "StudySettings",
+    "compare",
+    "in_parallel",
+    "predict",
+    "statistic_names",
+]
 
 PROTOCOL: Final = "cold"
 KEYS: Final = ["utterance_id", "variant"]
@@ -118,6 +128,11 @@ class StudySettings(_Settings):
         return self.candidate(self.pca_model, fixed=fixed | {f"{PCA}__n_components": components})
 
 
+def statistic_names(features: Iterable[str]) -> list[str]:
+    """Columns of a features table that are neither keys nor responses of convolution kernels."""
+    return [name for name in features if name not in KEYS and not name.startswith(KERNEL_PREFIX)]
+
+
 @dataclass(frozen=True)
 class Material:
     """Features of the training speakers and what belongs to them.
@@ -126,6 +141,7 @@ class Material:
         index: ``utterance_id`` and ``variant`` of each row.
         values: Features, float32 of shape ``(n, n_features)``.
         names: Names of the features.
+        kernels: Names of those that are responses of convolution kernels; few models read them.
         utterances: ``utterance_id``, ``corpus``, ``speaker``, ``sex`` and ``label``.
         splits: Folds under ``cold``.
     """
@@ -133,20 +149,30 @@ class Material:
     index: pd.DataFrame
     values: np.ndarray
     names: tuple[str, ...]
+    kernels: tuple[str, ...]
     utterances: pd.DataFrame
     splits: pd.DataFrame
 
     @classmethod
-    def of(cls, features: pd.DataFrame, utterances: pd.DataFrame, splits: pd.DataFrame) -> Material:
-        """Take the training speakers of ``cold``; all others are left out."""
+    def of(
+        cls,
+        features: pd.DataFrame,
+        utterances: pd.DataFrame,
+        splits: pd.DataFrame,
+        *,
+        kernels: bool = False,
+    ) -> Material:
+        """Take the training speakers of ``cold``, and the kernels' responses if asked."""
         folds = splits[(splits["protocol"] == PROTOCOL) & (splits["split"] == TRAIN)]
         rows = features[features["utterance_id"].isin(folds["utterance_id"])]
         own = utterances[utterances["utterance_id"].isin(folds["utterance_id"])]
-        names = [name for name in features if name not in KEYS]
+        responses = [name for name in features if name.startswith(KERNEL_PREFIX)] if kernels else []
+        statistics = statistic_names(features)
         return cls(
             rows[KEYS].reset_index(drop=True),
-            np.ascontiguousarray(rows[names], dtype=np.float32),
-            tuple(names),
+            np.ascontiguousarray(rows[statistics + responses], dtype=np.float32),
+            tuple(statistics),
+            tuple(responses),
             own[["utterance_id", "corpus", "speaker", "sex", "label"]].reset_index(drop=True),
             folds.reset_index(drop=True),
         )
@@ -184,7 +210,8 @@ class Arm:
     def examples(self, material: Material) -> Examples:
         """Take what this arm sees of the material."""
         names = list(material.names if self.columns is None else self.columns)
-        positions = pd.Index(material.names).get_indexer(pd.Index(names))
+        stored = pd.Index(material.names + material.kernels)
+        positions = stored.get_indexer(pd.Index(names))
         rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
         return make_examples(
             material.index.iloc[rows].reset_index(drop=True),

@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from speech_emotion.models import CLEAN
-from speech_emotion.models.arms import ALL, ALONE, RECORDINGS, WITHOUT
+from speech_emotion.models.arms import ADDED, ALL, ALONE, RECORDINGS, WITHOUT
 from speech_emotion.reporting.document import _template
 from speech_emotion.reporting.figures import COLOURS, _counted, _finish
 
@@ -154,12 +154,12 @@ def ablation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
         table: Rows of :func:`speech_emotion.models.arms.group_arms` as they were compared.
         note: Said in the subtitle.
     """
-    titles = ["UAR without the group, difference to all", "UAR with the group alone"]
+    titles = ["UAR without the group, or with it added", "UAR with the group alone"]
     figure = make_subplots(cols=2, subplot_titles=titles, horizontal_spacing=0.18)
     rows = table.assign(name=table["group"])
     clean = rows[(rows["condition"] == CLEAN) & (rows["features"] == ALONE)]
     names = list(clean.sort_values("uar", ascending=False)["name"])
-    _dots(figure, rows[rows["features"] == WITHOUT], "difference", names)
+    _dots(figure, rows[rows["features"].isin([WITHOUT, ADDED])], "difference", names)
     _dots(figure, rows[rows["features"].isin([ALONE, ALL])], "uar", [ALL, *names], col=2)
     title = "Groups of features: left out, and alone"
     return _finished(figure, title, _subtitle(table, note), len(names) + 1)

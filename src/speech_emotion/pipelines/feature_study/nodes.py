@@ -12,13 +12,14 @@ from speech_emotion.models import SelectionSettings, SplitSettings
 from speech_emotion.models.arms import (
     augmentation_arms,
     group_arms,
+    kernel_arms,
     mfcc_arms,
     seed_arms,
     spread_table,
     telephone_arms,
 )
 from speech_emotion.models.importance import permutation_importance
-from speech_emotion.models.study import KEYS, Arm, Material, StudySettings, compare
+from speech_emotion.models.study import Arm, Material, StudySettings, compare, statistic_names
 from speech_emotion.reporting import study as drawing
 from speech_emotion.reporting import synthetic_note
 
@@ -47,9 +48,10 @@ def study_groups(
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
-    """Leave each group of features out, and use it alone."""
-    material = Material.of(features, utterances, splits)
+    """Leave each group of features out, use it alone, and add the responses of kernels."""
+    material = Material.of(features, utterances, splits, kernels=True)
     arms = group_arms(feature_groups(material.names), study.candidate(study.reference))
+    arms += kernel_arms(material.names, material.kernels, study.candidate("kernel_lda"))
     table, _ = _compared(arms, material, "Groups of features", selection, study)
     return table, drawing.ablation_figure(table, note=synthetic_note(utterances))
 
@@ -94,7 +96,7 @@ def study_mfcc(
     study: StudySettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Reduce the MFCCs by PCA, and take fewer or more of them."""
-    stored = [name for name in features if name not in KEYS]
+    stored = statistic_names(features)
     numbers = {name: mfcc_number(name) for name in stored}
     channels = sequence_names(settings.sequence, n_mfcc=settings.n_mfcc)
     further = mfcc_moments(sequences, channels, known=set(numbers.values()))
