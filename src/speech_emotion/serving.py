@@ -58,11 +58,13 @@ class EmotionModel(PythonModel):
         """
         below = os.environ.get(RECORDINGS)
         serving = any(name in sys.modules for name in SERVERS)
-        return self.predictor.predict_files(
+        table = self.predictor.predict_files(
             list(model_input["audio"]),
             paths=bool(below) or not serving,
             below=Path(below) if below else None,
         )
+        # JSON has no NaN: a strict client would refuse the whole answer for one bad entry.
+        return table.astype(object).where(table.notna(), None) if serving else table
 
 
 mlflow.models.set_model(EmotionModel())

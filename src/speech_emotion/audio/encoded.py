@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,8 @@ def open_sound(
     Raises:
         AudioError: If it is neither, or a path that is not allowed.
     """
+    if isinstance(entry, os.PathLike):
+        entry = os.fspath(entry)
     if not isinstance(entry, str) or not entry.strip():
         raise AudioError(repr(entry), "neither a path nor a sound; give a path or base64")
     text = entry.strip()
