@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from speech_emotion.pipelines import (
     augmentation,
+    call_report,
     download,
     feature_engineering,
     ingestion,
@@ -29,4 +30,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         **stages,
         "recipes": recipes.create_pipeline(),
         "download": download.create_pipeline(),
+        "call_report": call_report.create_pipeline(),
     }
