@@ -89,7 +89,7 @@ def calls_page(
         minutes=sum(row["minutes"] for row in {row["call"]: row for row in rows}.values()),
         agents=any(row["party"] == "agent" for row in rows),
         mono=sum(row["party"] == "mono" for row in rows),
-        rejected=rejected.to_dict("records"),
+        rejected=rejected.fillna("").to_dict("records"),
         data={
             "target": target,
             "colours": {label: colour_of(label) for label in labels},
@@ -104,15 +104,20 @@ def _rounded(value: Any, digits: int = 3) -> float | None:
     return None if value is None or pd.isna(value) else round(float(value), digits)
 
 
+def _text(value: Any) -> str:
+    """What a cell of a CSV file says: an empty one is read as missing."""
+    return "" if pd.isna(value) else str(value)
+
+
 def _passages(excerpts: pd.DataFrame, sounds: str) -> list[dict[str, Any]]:
     facts = ("start_s", "end_s", "from_s", "to_s", "peak")
     return [
         {name: _rounded(row[name], 2) for name in facts}
         | {
-            "source": f"{sounds}/{row['file']}.wav" if row["file"] else "",
-            "error": row["error"],
+            "source": f"{sounds}/{row['file']}.wav" if _text(row["file"]) else "",
+            "error": _text(row["error"]),
         }
-        for row in excerpts.fillna({"file": "", "error": ""}).to_dict("records")
+        for row in excerpts.to_dict("records")
     ]
 
 

@@ -152,16 +152,20 @@
     return made;
   }
 
-  const WIDTH = 1200, LEFT = 76, RIGHT = 12;
+  const LEFT = 96;
+  const RIGHT = 24;
   const LANES = { sound: [8, 78], score: [98, 218], emotions: [238, 348] };
   const HEIGHT = 376;
 
   function timeline(parent, call, audios, name) {
-    const x = (seconds) => LEFT + ((WIDTH - LEFT - RIGHT) * seconds) / call.seconds;
+    // One unit is one pixel at first, so that words have their size on narrow screens too.
+    const width = Math.min(Math.max(table.clientWidth - 30, 480), 1300);
+    const inner = width - LEFT - RIGHT;
+    const x = (seconds) => LEFT + (inner * seconds) / call.seconds;
     const y = (lane, share) => LANES[lane][1] - share * (LANES[lane][1] - LANES[lane][0]);
     const label = `Timeline of ${name}: waveform, score of ${DATA.target}, and emotions`;
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const box = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label };
+    const box = { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": label };
     for (const [key, value] of Object.entries(box)) svg.setAttribute(key, value);
     call.passages.forEach((passage, number) => {
       const [start, end] = [x(passage.start_s), x(passage.end_s)];
@@ -174,7 +178,7 @@
     });
     const named = { sound: "sound", score: DATA.target, emotions: "emotions" };
     for (const [lane, [top, bottom]] of Object.entries(LANES)) {
-      const frame = { x: LEFT, y: top, width: WIDTH - LEFT - RIGHT, height: bottom - top };
+      const frame = { x: LEFT, y: top, width: inner, height: bottom - top };
       shape("rect", { ...frame, fill: "none", stroke: "#b8c2cc", "pointer-events": "none" }, svg);
       const place = { x: 4, y: (top + bottom) / 2 + 4 };
       shape("text", place, svg, named[lane]);
@@ -226,13 +230,13 @@
     shape("path", { d: steps, ...quiet, "stroke-width": 2.5 }, svg);
     if (call.threshold !== null) {
       const height = y("score", call.threshold);
-      const across = { x1: LEFT, x2: WIDTH - RIGHT, y1: height, y2: height };
+      const across = { x1: LEFT, x2: width - RIGHT, y1: height, y2: height };
       shape("line", { ...across, stroke: "#333", "stroke-dasharray": "6 4" }, svg);
-      const place = { x: WIDTH - RIGHT - 4, y: height - 4, "text-anchor": "end" };
+      const place = { x: width - RIGHT - 4, y: height - 4, "text-anchor": "end" };
       shape("text", place, svg, `threshold ${call.threshold.toFixed(2)}`);
     }
     const steady = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
-    const apart = steady.find((step) => call.seconds / step <= 10) || 14400;
+    const apart = steady.find((step) => call.seconds / step <= inner / 70) || 14400;
     for (let seconds = 0; seconds <= call.seconds; seconds += apart) {
       const place = { x: x(seconds), y: LANES.emotions[1] + 18, "text-anchor": "middle" };
       shape("text", place, svg, clock(seconds));
@@ -248,8 +252,8 @@
     const readout = element("p", { class: "readout" }, "Point at the timeline to read it; click a shaded passage to hear it.");
     svg.addEventListener("pointermove", (event) => {
       const area = svg.getBoundingClientRect();
-      const across = ((event.clientX - area.left) / area.width) * WIDTH;
-      const seconds = ((across - LEFT) / (WIDTH - LEFT - RIGHT)) * call.seconds;
+      const across = ((event.clientX - area.left) / area.width) * width;
+      const seconds = ((across - LEFT) / inner) * call.seconds;
       if (seconds < 0 || seconds > call.seconds) return;
       point(seconds);
       readout.textContent = `${clock(seconds)}  ${reading(call, seconds)}`;
@@ -273,7 +277,7 @@
     const [top, bottom] = LANES.sound;
     const middle = (top + bottom) / 2;
     if (envelope.error) {
-      const place = { x: WIDTH / 2, y: middle + 4, "text-anchor": "middle" };
+      const place = { x: x(seconds / 2), y: middle + 4, "text-anchor": "middle" };
       shape("text", place, svg, `The recording ${envelope.error}`);
       return;
     }
