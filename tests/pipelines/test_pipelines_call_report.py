@@ -224,8 +224,9 @@ class TestPage:
 
     def test_a_narrow_window_does_not_scroll_sideways(self, page):
         page.set_viewport_size({"width": 700, "height": 900})
-        open_call(page, ANGRY)
+        detail = open_call(page, ANGRY)
         assert page.evaluate("document.documentElement.scrollWidth") <= 700
+        assert "Length 1:00 · Talk 45.0%" in detail.inner_text()  # columns that had no room
 
     def test_a_page_without_its_sounds_says_so(self, visit, report, tmp_path):
         shutil.copy(report / "calls/calls.html", tmp_path)

@@ -102,6 +102,10 @@
   function draw(row) {
     const call = DATA.calls[row.dataset.id];
     const inside = element("div");
+    const titles = table.tHead.rows[0].cells;
+    const left = [...row.cells].filter((cell) => cell.classList.contains("minor"));
+    const facts = left.map((cell) => `${titles[cell.cellIndex].textContent} ${cell.textContent}`);
+    inside.append(element("p", { class: "facts narrow" }, facts.join(" · ")));
     const shares = LABELS.filter((label) => call.shares[label])
       .sort((a, b) => call.shares[b] - call.shares[a])
       .map((label) => `${label} ${(100 * call.shares[label]).toFixed(0)} %`);
