@@ -19,6 +19,8 @@ SECOND = "monday/Anruf <b>Müller</b> & Söhne.wav"
 NOISY = "tuesday/noisy.wav"
 CALM = "tuesday/quiet.flac"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def report(run_kedro, scored_calls, tmp_path_factory):

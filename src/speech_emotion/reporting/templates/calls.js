@@ -253,7 +253,8 @@
       hand.setAttribute("x2", x(seconds));
       hand.style.pointerEvents = "none";
     };
-    const readout = element("p", { class: "readout" }, "Point at the timeline to read it; click a shaded passage to hear it.");
+    const hint = audios.length ? "; click a shaded passage to hear it." : ".";
+    const readout = element("p", { class: "readout" }, `Point at the timeline to read it${hint}`);
     svg.addEventListener("pointermove", (event) => {
       const area = svg.getBoundingClientRect();
       const across = ((event.clientX - area.left) / area.width) * width;
