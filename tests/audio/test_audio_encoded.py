@@ -24,7 +24,7 @@ def test_any_sound_file_comes_as_a_data_address(tone, name):
     assert np.abs(samples).max() == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["wav", "flac", "ogg"])
+@pytest.mark.parametrize("name", ["wav", "aiff", "flac", "ogg"])
 def test_plain_base64_is_known_by_its_first_bytes(tone, name):
     text = in_base64(tone(), name)
     broken = "\n".join(text[start : start + 76] for start in range(0, len(text), 76))

@@ -15,7 +15,7 @@ from speech_emotion.audio.io import AudioError
 
 __all__ = ["encode_sound", "open_sound"]
 
-SIGNATURES = (b"RIFF", b"fLaC", b"OggS", b"ID3")
+SIGNATURES = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3")
 """First bytes of sound files, by which base64 is told from a path."""
 
 LONGEST_PATH = 4096
@@ -41,8 +41,8 @@ def open_sound(
     """Find the sound that an entry of a table means.
 
     Args:
-        entry: ``data:audio/wav;base64,…``, the base64 of a whole sound file (WAV, FLAC, Ogg, or MP3
-            with an ID3 tag), or a path.
+        entry: ``data:audio/wav;base64,…``, the base64 of a whole sound file (WAV, AIFF, FLAC, Ogg,
+            or MP3 with an ID3 tag), or a path.
         paths: Whether paths are allowed at all.
         below: Folder that paths must lie in, links followed; relative ones start there. ``None``
             allows any.
@@ -66,7 +66,7 @@ def open_sound(
     if _starts_like_sound(text):
         return EncodedSound(_decode(text))
     if len(text) > LONGEST_PATH:
-        said = "no path, and not the base64 of a WAV, FLAC, Ogg or tagged MP3 file"
+        said = "no path, and not the base64 of a WAV, AIFF, FLAC, Ogg or tagged MP3 file"
         raise AudioError(_named(text), f"{said}; write data:audio/mpeg;base64,… for others")
     if not paths:
         said = "paths are not read here; send the sound as data:audio/wav;base64,…"
