@@ -1,4 +1,7 @@
+from typing import NamedTuple
+
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -27,3 +30,124 @@ def write_sound(tmp_path):
         return path
 
     return write
+
+
+LABELS = ("angry", "happy", "neutral", "sad")
+THRESHOLD = 0.55
+
+
+def _dialogue(folder, name, angry, seconds=60, rate=8000):
+    """Write a call of two synthetic voices that take turns; the customer, left, gets angry."""
+    from speech_emotion.corpora.voice import Speaker, speak
+
+    sound = np.zeros((seconds * rate, 2), dtype=np.float32)
+    sound += np.random.default_rng(0).normal(0, 1e-3, sound.shape)
+    position, turn = rate, 0
+    while position < (seconds - 4) * rate:
+        channel = turn % 2
+        at = position / rate
+        emotion = "angry" if not channel and any(a <= at < b for a, b in angry) else "neutral"
+        speaker = Speaker(f"{name} {channel}", "male" if channel else "female")
+        for sentence in range(3):
+            spoken = speak(speaker, emotion, f"{turn} {sentence}", name, rate)
+            spoken = spoken[: len(sound) - position]
+            sound[position : position + len(spoken), channel] += spoken
+            position += len(spoken)
+        turn += 1
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, sound, rate)
+    return path
+
+
+def _windows(call, angry, seconds, outside=()):
+    """Tell what a model that hears everything would say, every 2 s."""
+    rng = np.random.default_rng(len(call))
+    rows = []
+    for start in np.arange(1.0, seconds - 5, 2.0):
+        if int(start) % 12 == 7:
+            continue  # a pause
+        heat = any(a <= start < b for a, b in angry)
+        shares = rng.dirichlet([14, 2, 3, 1] if heat else [1, 2, 12, 2])
+        row = {
+            "call": call,
+            "channel": 0,
+            "party": "customer",
+            "start_s": start,
+            "end_s": start + 4,
+        }
+        row |= {f"p_{label}": p for label, p in zip(LABELS, shares, strict=True)}
+        row |= {"speech_share": 0.8, "emotion": LABELS[shares.argmax()], "confidence": shares.max()}
+        row |= {"score": shares[0], "flagged": bool(heat)}
+        if any(a <= start < b for a, b in outside):
+            row |= {f"p_{label}": np.nan for label in LABELS}
+            row |= {"emotion": "unknown", "confidence": 0.0, "score": 0.0, "flagged": False}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+class ScoredCalls(NamedTuple):
+    """Tables of scored calls, as the catalog names them."""
+
+    call_emotions: pd.DataFrame
+    call_summary: pd.DataFrame
+    call_passages: pd.DataFrame
+    rejected_recordings: pd.DataFrame
+
+
+@pytest.fixture(scope="session")
+def scored_calls(tmp_path_factory):
+    """Four calls as they are scored: two with angry passages, one to review, one calm."""
+    folder = tmp_path_factory.mktemp("recordings")
+    planned = {
+        "monday/call 1.wav": ([(11, 25), (39, 47)], [(53, 57)], "angry"),
+        "monday/Anruf <b>Müller</b> & Söhne.wav": ([(29, 41)], [], "angry"),
+        "tuesday/noisy.wav": ([], [(1, 40)], "review"),
+        "tuesday/quiet.flac": ([], [], "calm"),
+    }
+    reasons = {
+        "angry": "angry passages: 2 windows and more in a row over the threshold",
+        "review": "68% of 22 windows were not judged: noise (15); speech is 3 dB over the noise",
+        "calm": "nothing angry: score at most 0.31, flagged from 0.55",
+    }
+    windows, summaries, passages = [], [], []
+    for call, (angry, outside, flag) in planned.items():
+        path = _dialogue(folder, call, angry)
+        own = _windows(call, angry, 60, outside)
+        windows.append(own)
+        place = {"call": call, "path": str(path), "channel": 0}
+        found = [
+            place
+            | {
+                "start_s": float(a),
+                "end_s": b + 2.0,
+                "peak": own.loc[own["flagged"], "score"].max(),
+            }
+            for a, b in angry
+        ]
+        passages += found
+        shares = own["emotion"].value_counts(normalize=True)
+        summaries.append(
+            place
+            | {"party": "customer", "minutes": 1.0, "talk_share": 0.45, "silence_share": 0.1}
+            | {f"share_{label}": shares.get(label, 0.0) for label in LABELS}
+            | {
+                "longest_angry_s": max(
+                    (row["end_s"] - row["start_s"] for row in found), default=0.0
+                )
+            }
+            | {"first_angry_s": min((row["start_s"] for row in found), default=np.nan)}
+            | {"trend": 0.12 if angry else -0.03, "flag": flag, "score": own["score"].max()}
+            | {"reason": reasons[flag], "threshold": THRESHOLD}
+        )
+    rejected = pd.DataFrame(
+        [("tuesday/notes.wav", str(folder / "tuesday/notes.wav"), "unreadable; <replace> it")],
+        columns=["call", "path", "reason"],
+    )
+    columns = ["call", "path", "channel", "start_s", "end_s", "peak"]
+    return ScoredCalls(
+        pd.concat(windows, ignore_index=True),
+        pd.DataFrame(summaries),
+        pd.DataFrame(passages, columns=columns),
+        rejected,
+    )

@@ -234,14 +234,8 @@ class SummaryHooks:
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
             logger.info("UAR by protocol and model:\n%s", _brief(catalog["leaderboard"].load()))
-        for name in (
-            "rejected_audio",
-            "leaderboard",
-            "md_report",
-            "html_report",
-            "model_card",
-            "study_page",
-        ):
+        documents = ("md_report", "html_report", "model_card", "study_page", "calls_page")
+        for name in ("rejected_audio", "leaderboard", *documents):
             if name in made:
                 place = getattr(catalog.get(name), "_filepath", None)
                 logger.info("%s: %s", name.replace("_", " ").capitalize(), place)

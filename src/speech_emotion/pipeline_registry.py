@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from speech_emotion.pipelines import (
     augmentation,
+    call_report,
     download,
     feature_engineering,
     feature_study,
@@ -31,4 +32,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         "recipes": recipes.create_pipeline(),
         "download": download.create_pipeline(),
         "feature_study": feature_study.create_pipeline(),
+        "call_report": call_report.create_pipeline(),
     }

@@ -33,6 +33,7 @@ def test_every_stage_has_its_name():
     assert set(register_pipelines()) == {
         "__default__",
         "augmentation",
+        "call_report",
         "download",
         "feature_engineering",
         "feature_study",

@@ -8,6 +8,8 @@ from speech_emotion.audio.augment import (
     plan_augmentation,
 )
 from speech_emotion.audio.batch import extract_batch
+from speech_emotion.audio.encoded import encode_sound, open_sound
+from speech_emotion.audio.excerpts import read_envelope, read_excerpt
 from speech_emotion.audio.features import (
     DEFAULT_FEATURE_SET,
     FEATURE_SETS,
@@ -37,13 +39,17 @@ __all__ = [
     "UnknownFeatureSet",
     "UnknownTransform",
     "augment",
+    "encode_sound",
     "extract",
     "extract_batch",
     "extract_features",
     "feature_names",
     "frame_features",
     "load_audio",
+    "open_sound",
     "plan_augmentation",
+    "read_envelope",
+    "read_excerpt",
     "read_samples",
     "sequence_names",
     "sequence_shape",

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
-__all__ = ["SILENCE", "AudioError", "check_rate", "load_audio", "read_samples"]
+__all__ = ["SILENCE", "AudioError", "check_file", "check_rate", "load_audio", "read_samples"]
 
 SILENCE = 1e-4
 """Peak amplitude below which a recording is silent: 16-bit sound has steps of 3e-5."""
@@ -80,9 +80,9 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
         AudioError: If the file is missing, empty, a Git-LFS pointer, unreadable, or holds samples
             that are not numbers.
     """
-    if isinstance(path, str | os.PathLike):
-        _check_file(Path(path))
     try:
+        if isinstance(path, str | os.PathLike):
+            check_file(path)
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
@@ -93,7 +93,14 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
     return samples, int(rate)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that cannot be a recording, before anything decodes it.
+
+    Raises:
+        AudioError: If the file is missing, empty or a Git-LFS pointer.
+        OSError: If it may not be read.
+    """
+    path = Path(path)
     if not path.is_file():
         raise AudioError(path, "no such file; check the path and that links lead somewhere")
     if path.stat().st_size == 0:

@@ -59,7 +59,8 @@ class Registration:
         metric: Name of the figure it is compared by.
         value: Its value on the held-out utterances.
         split: Digest of the held-out utterances; figures compare on equal digests only.
-        example: Path of a recording, stored as the input example.
+        example: Value of the column ``audio``, stored as the input example: a sound in base64, so
+            that it works wherever the model is served.
         tags: Facts to store with the version.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from speech_emotion.audio import AudioError, FeatureSettings, extract, load_audio
+from speech_emotion.audio import AudioError, FeatureSettings, extract, load_audio, open_sound
 from speech_emotion.models.calibration import with_temperature
 from speech_emotion.models.combining import Combiner
 from speech_emotion.models.estimators import family_named
@@ -71,11 +72,15 @@ class EmotionPredictor:
             stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
         return with_temperature(self.combiner(stacked), self.temperature)
 
-    def predict_files(self, paths: list[str]) -> pd.DataFrame:
+    def predict_files(
+        self, entries: Sequence[object], *, paths: bool = True, below: Path | None = None
+    ) -> pd.DataFrame:
         """Predict the emotion of sound files.
 
         Args:
-            paths: Paths of sound files.
+            entries: Paths, or sound files in base64, see :func:`speech_emotion.audio.open_sound`.
+            paths: Whether paths may be read.
+            below: Folder that they must lie in; any if ``None``.
 
         Returns:
             One row a file: ``emotion``, one probability column a label, and ``error``, which is
@@ -84,9 +89,10 @@ class EmotionPredictor:
         rows: list[pd.Series] = []
         sequences: list[np.ndarray] = []
         errors: list[str | None] = []
-        for path in paths:
+        for entry in entries:
             try:
-                samples = load_audio(path, self.features.sample_rate)
+                sound = open_sound(entry, paths=paths, below=below)
+                samples = load_audio(sound, self.features.sample_rate)
                 row, sequence = extract(samples, self.features.sample_rate, settings=self.features)
             except AudioError as error:
                 errors.append(str(error))
@@ -94,8 +100,8 @@ class EmotionPredictor:
                 rows.append(row)
                 sequences.append(sequence)
                 errors.append(None)
-        table = pd.DataFrame(np.nan, index=range(len(paths)), columns=list(self.labels))
-        table.insert(0, "emotion", pd.Series([None] * len(paths), dtype=object))
+        table = pd.DataFrame(np.nan, index=range(len(entries)), columns=list(self.labels))
+        table.insert(0, "emotion", pd.Series([None] * len(entries), dtype=object))
         table["error"] = pd.Series(errors, dtype=object)
         if rows:
             predicted = self.predict_proba(pd.DataFrame(rows), np.stack(sequences))

@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from speech_emotion.models import CLEAN, CROSS_VALIDATION, HELD_OUT, cross_validated_choice
 
-__all__ = ["Evidence", "html_report", "markdown_report", "model_card"]
+__all__ = ["Evidence", "html_report", "markdown_report", "model_card", "template"]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def html_report(
         name: figure.to_html(full_html=False, include_plotlyjs=False, config=options)
         for name, figure in figures.items()
     }
-    return _template("report.html.j2").render(
+    return template("report.html.j2").render(
         evidence=evidence,
         plotly=get_plotlyjs(),
         figures=drawn,
@@ -153,15 +153,16 @@ def html_report(
 
 def model_card(evidence: Evidence) -> str:
     """Write the model card in Markdown: data, protocol, figures, limits and licences."""
-    return _template("model_card.md.j2").render(evidence=evidence)
+    return template("model_card.md.j2").render(evidence=evidence)
 
 
 def markdown_report(evidence: Evidence, by_corpus: pd.DataFrame) -> str:
     """Write the main figures as tables in Markdown, to be quoted."""
-    return _template("report.md.j2").render(evidence=evidence, by_corpus=by_corpus)
+    return template("report.md.j2").render(evidence=evidence, by_corpus=by_corpus)
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """Return a template of this package, with the filters of the documents."""
     environment = Environment(
         loader=FunctionLoader(
             lambda file: files("speech_emotion.reporting").joinpath("templates", file).read_text()

@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+
+import mlflow
+import pandas as pd
+import pytest
+
+from speech_emotion.batch import predict_folder
+
+pytestmark = [pytest.mark.slow, pytest.mark.serve]
+
+
+def test_two_processes_predict_a_folder_and_a_second_run_adds_what_is_new(
+    served, predictor, tmp_path
+):
+    results = tmp_path / "results"
+    command = [sys.executable, "-m", "speech_emotion.batch", str(served.recordings), str(results)]
+    command += ["--workers", "2", "--files-per-part", "1", "--tracking-uri", served.store]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "4 recordings predicted, 1 of them unusable" in done.stderr
+    rows = pd.read_parquet(results).set_index("recording")
+    names = ["broken.wav", "day 0/angry.WAV", "day 1/neutral.flac", "day 2/sad.flac"]
+    assert sorted(rows.index) == names
+    assert "unreadable" in rows.loc["broken.wav", "error"]
+    paths = [str(served.recordings / name) for name in names[1:]]
+    expected = predictor.predict_files(paths)
+    for label in predictor.labels:
+        assert rows.loc[names[1:], label].to_numpy() == pytest.approx(expected[label], abs=1e-6)
+    assert list(rows.loc[names[1:], "emotion"]) == list(expected["emotion"])
+    assert len(list(results.rglob("part-*.parquet"))) == 4
+
+    lost = next(path for path in results.rglob("*.parquet") if "sad" in str(pd.read_parquet(path)))
+    lost.unlink()
+    times = {path: path.stat().st_mtime_ns for path in results.rglob("*.parquet")}
+    again = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "4 recordings, 3 have a result already" in again.stderr
+    assert "1 recordings predicted, 0 of them unusable" in again.stderr
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    assert sorted(pd.read_parquet(results)["recording"]) == names
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No \.wav, .* below"):
+        predict_folder(tmp_path, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_part_that_fails_is_reported_and_spares_the_others(served, tmp_path):
+    mlflow.set_tracking_uri(served.store)
+    results = tmp_path / "results"
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    for name in ("a.wav", "b.wav"):
+        (recordings / name).write_bytes(b"")
+    model = mlflow.models.get_model_info("models:/speech-emotion@champion").model_id
+    blocked = results / f"model={model}" / ".part-"
+    blocked.parent.mkdir(parents=True)
+    from speech_emotion.batch import _name
+
+    os.mkdir(f"{blocked}{_name(['b.wav']).removeprefix('part-')}.partial")
+    parts = predict_folder(recordings, results, files_per_part=1, workers=1)
+    assert parts["failure"].notna().sum() == 1
+    assert list(pd.read_parquet(results)["recording"]) == ["a.wav"]

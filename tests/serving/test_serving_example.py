@@ -1,0 +1,21 @@
+import pandas as pd
+
+from speech_emotion.audio import load_audio, open_sound
+from speech_emotion.models import SelectionSettings
+from speech_emotion.pipelines.registration.nodes import propose_champion
+
+
+def test_the_input_example_is_a_sound_that_any_server_can_read():
+    row = {"model": "mlp", "protocol": "cold", "condition": "clean", "evaluation": "held-out"}
+    row |= {"n_utterances": 1, "n_speakers": 1, "uar": 0.5, "uar_low": 0.4, "uar_high": 0.6}
+    utterance = {"utterance_id": "a", "content_hash": "1", "corpus": "tess", "synthetic": False}
+    split = {"utterance_id": "a", "protocol": "cold", "split": "held-out", "tested": True}
+    registration = propose_champion(
+        None,
+        pd.DataFrame([row | {"champion": True}]),
+        pd.DataFrame([utterance | {"path": "/licensed/recording.wav", "label": "sad"}]),
+        pd.DataFrame([split]),
+        SelectionSettings(storage="sqlite://"),
+    )
+    assert len(registration.example) < 50_000
+    assert len(load_audio(open_sound(registration.example, paths=False), 16000)) > 8000

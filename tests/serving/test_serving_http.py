@@ -1,0 +1,163 @@
+import base64
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+import soundfile
+
+from speech_emotion.serving import RECORDINGS
+
+LABELS = ("angry", "neutral", "sad")
+
+pytestmark = [pytest.mark.slow, pytest.mark.serve]
+
+
+@contextlib.contextmanager
+def server(store, log, **environment):
+    """Start ``mlflow models serve`` as an operator does; yield its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
+    command += ["-m", "models:/speech-emotion@champion", "-p", str(port), "-w", "1"]
+    variables = {key: value for key, value in os.environ.items() if key != RECORDINGS}
+    variables |= {"MLFLOW_TRACKING_URI": store} | environment
+    with log.open("w") as out:
+        # In a session of its own: the command starts the server as a child, and both must end.
+        process = subprocess.Popen(
+            command, env=variables, stdout=out, stderr=out, start_new_session=True
+        )
+        try:
+            for _ in range(600):
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
+                    break
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.2)
+            else:
+                raise AssertionError(log.read_text())
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+def ask(address, body):
+    """Post a request; return the status and the rows or the error."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address}/invocations", data, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            answer = json.load(response, parse_constant=pytest.fail)  # NaN is no JSON
+            return response.status, answer["predictions"]
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def table(*entries):
+    return {"dataframe_split": {"columns": ["audio"], "data": [[entry] for entry in entries]}}
+
+
+def check_row(row, emotion=None):
+    assert list(row) == ["emotion", *LABELS, "error"]
+    assert row["error"] is None
+    assert sum(row[label] for label in LABELS) == pytest.approx(1)
+    assert row["emotion"] == max(LABELS, key=row.get)
+    if emotion:
+        assert row["emotion"] == emotion
+
+
+@pytest.fixture(scope="module")
+def address(served, tmp_path_factory):
+    with server(served.store, tmp_path_factory.mktemp("log") / "server.log") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def encoded(served):
+    path = next(served.recordings.rglob("angry.WAV"))
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def test_sound_is_answered(address, served, predictor, encoded):
+    path = next(served.recordings.rglob("angry.WAV"))
+    assert soundfile.info(path).format == "WAV"
+    status, rows = ask(address, table(encoded, f"data:audio/wav;base64,{encoded}"))
+    assert status == 200
+    assert rows[0] == rows[1]
+    check_row(rows[0], "angry")
+    here = predictor.predict_files([path]).iloc[0]
+    for label in LABELS:
+        assert rows[0][label] == pytest.approx(here[label], abs=1e-6)
+
+
+def test_other_forms_of_request_carry_sound(address, encoded):
+    for body in (
+        {"inputs": {"audio": [encoded]}},
+        {"dataframe_records": [{"audio": encoded}]},
+    ):
+        status, rows = ask(address, body)
+        assert status == 200
+        check_row(rows[0], "angry")
+
+
+def test_bad_entries_have_a_row_each_and_spare_the_others(address, encoded):
+    whole = base64.b64decode(encoded)
+    cut = base64.b64encode(whole[:30]).decode()
+    silent = base64.b64encode(whole[:44] + bytes(len(whole) - 44)).decode()
+    bad = [
+        ("data:audio/wav;base64,????", "not base64"),
+        ("data:audio/wav;base64,AAAA", "unreadable"),
+        (cut, "unreadable"),
+        (silent, "silent"),
+        ("", "neither a path nor a sound"),
+        ("x" * 10000, "no path, and not the base64"),
+        (3, "neither a path nor a sound"),
+    ]
+    status, rows = ask(address, table(*(entry for entry, _ in bad), encoded))
+    assert status == 200
+    for row, (_, reason) in zip(rows, bad, strict=False):
+        assert reason in row["error"]
+        assert row["emotion"] is None
+        assert row["angry"] is None
+    check_row(rows[-1], "angry")
+
+
+def test_no_file_is_read_unless_the_operator_names_a_folder(address, served):
+    path = next(served.recordings.rglob("angry.WAV"))
+    _, rows = ask(address, table(str(path), "/etc/passwd", "/no/such/file.wav"))
+    assert all("paths are not read here" in row["error"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", {"dataframe_split": {"columns": ["sound"], "data": [["a"]]}}]
+)
+def test_malformed_requests_are_the_clients_fault(address, body):
+    status, said = ask(address, body)
+    assert status == 400, said
+
+
+def test_paths_below_the_named_folder_are_read(served, tmp_path, encoded):
+    environment = {RECORDINGS: str(served.recordings)}
+    whole = next(served.recordings.rglob("sad.flac"))
+    outside = tmp_path / "outside.wav"
+    outside.write_bytes(base64.b64decode(encoded))
+    entries = ["day 0/angry.WAV", str(whole), encoded, "broken.wav", str(outside), "../mlflow.db"]
+    with server(served.store, tmp_path / "server.log", **environment) as address:
+        status, rows = ask(address, table(*entries))
+    assert status == 200
+    check_row(rows[0], "angry")
+    check_row(rows[1])
+    assert rows[2] == rows[0]
+    assert "unreadable" in rows[3]["error"]
+    assert "lies outside of the folder" in rows[4]["error"]
+    assert "lies outside of the folder" in rows[5]["error"]
