@@ -1,0 +1,1 @@
+"""A call centre: its calls, their KPIs, and how these sound."""
