@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from speech_emotion.pipelines import (
     augmentation,
+    call_kpis,
     download,
     feature_engineering,
     ingestion,
@@ -11,6 +12,7 @@ from speech_emotion.pipelines import (
     recipes,
     registration,
     reporting,
+    sonification,
 )
 
 
@@ -29,4 +31,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         **stages,
         "recipes": recipes.create_pipeline(),
         "download": download.create_pipeline(),
+        "call_kpis": call_kpis.create_pipeline(),
+        "sonification": sonification.create_pipeline(),
     }

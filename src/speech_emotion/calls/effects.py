@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from speech_emotion.calls.kpis import KpiSettings, customer_weights
+from speech_emotion.calls.kpis import KpiSettings
+from speech_emotion.calls.tables import customer_weights
 
 __all__ = ["OUTCOMES", "anger_effects", "cliffs_delta", "cohens_h"]
 

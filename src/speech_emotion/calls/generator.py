@@ -157,7 +157,7 @@ def _simulate(
     end, year = settings.days * DAY, 365 * DAY
     shift: tuple[int, bool] | None = None
     on_shift = np.arange(len(free))
-    rows = []
+    rows: list[tuple] = []
     while queue and len(rows) < most:
         arrival, customer, topic, person, contact = heapq.heappop(queue)
         if arrival >= end:

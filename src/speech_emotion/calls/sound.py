@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 from speech_emotion.calls.kpis import (
     CallSelection,
     KpiSettings,
     add_kpi_columns,
     choose_grain,
-    kpi_series,
     select_period,
 )
 from speech_emotion.calls.mapping import (
@@ -37,14 +37,30 @@ from speech_emotion.calls.synthesis import (
     midi_of_notes,
     render_notes,
 )
+from speech_emotion.calls.tables import kpi_series
 
 if TYPE_CHECKING:
     import mido
 
-__all__ = ["KpiSound", "kpi_sound"]
+__all__ = ["KpiSound", "SonificationSettings", "kpi_sound"]
 
 COLUMNS: Final = {"aht": "aht_s", "fcr": "fcr"}
 STEPS: Final = {"aht": 30.0, "fcr": 0.05}  # ranges that are not set are rounded outwards to these
+LONGEST_S: Final = 1800.0
+
+
+class SonificationSettings(BaseModel):
+    """What is made audible, and how.
+
+    Attributes:
+        kpi: ``aht`` or ``fcr``.
+        mapping: What is heard as what.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kpi: Literal["aht", "fcr"] = "aht"
+    mapping: SoundMapping = SoundMapping()
 
 
 @dataclass(frozen=True)
@@ -137,6 +153,11 @@ def kpi_sound(
     step = choose_grain(chosen, selection)
     series = kpi_series(chosen, agents, step, settings)
     heard = series[series["scope"].isin(agents or ["centre"])]
+    if heard["period"].nunique() * mapping.beat_s > LONGEST_S:
+        raise ValueError(
+            f"{heard['period'].nunique()} periods of {mapping.beat_s:g} s are more than "
+            f"{LONGEST_S / 60:.0f} minutes; take a longer grain or a shorter mapping.beat_s"
+        )
     target = settings.target_aht_s if kpi == "aht" else settings.target_fcr
     ends = _range(heard, kpi, target, mapping)
     notes = _compose(heard, kpi, ends, target, mapping, settings)
@@ -158,7 +179,9 @@ def kpi_sound(
 def _range(
     heard: pd.DataFrame, kpi: str, target: float, mapping: SoundMapping
 ) -> tuple[float, float]:
-    values = heard[COLUMNS[kpi]].dropna()
+    # Figures of few calls are extreme by chance: they are heard, but do not set the range.
+    values = heard.loc[~heard["small"], COLUMNS[kpi]].dropna()
+    values = heard[COLUMNS[kpi]].dropna() if values.empty else values
     if values.empty:
         raise ValueError(
             f"{kpi.upper()} is not known in any period: calls within the repeat window of either end "

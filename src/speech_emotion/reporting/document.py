@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import soundfile
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
 from speech_emotion.models import CLEAN, CROSS_VALIDATION, HELD_OUT, cross_validated_choice
+from speech_emotion.reporting.rendering import PLOT_OPTIONS, template, wav_base64
 
 __all__ = ["Evidence", "html_report", "markdown_report", "model_card"]
 
@@ -136,53 +134,30 @@ def html_report(
         pictures: Pictures by section name.
         sounds: Samples and rate by name, to be heard from the page.
     """
-    # No button of the page may send data away.
-    options = {"responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
     drawn = {
-        name: figure.to_html(full_html=False, include_plotlyjs=False, config=options)
+        name: figure.to_html(full_html=False, include_plotlyjs=False, config=PLOT_OPTIONS)
         for name, figure in figures.items()
     }
-    return _template("report.html.j2").render(
+    return template("report.html.j2").render(
         evidence=evidence,
         plotly=get_plotlyjs(),
         figures=drawn,
         pictures={name: _png(picture) for name, picture in pictures.items()},
-        sounds={name: _wav(*sound) for name, sound in sounds.items()},
+        sounds={name: wav_base64(*sound) for name, sound in sounds.items()},
     )
 
 
 def model_card(evidence: Evidence) -> str:
     """Write the model card in Markdown: data, protocol, figures, limits and licences."""
-    return _template("model_card.md.j2").render(evidence=evidence)
+    return template("model_card.md.j2").render(evidence=evidence)
 
 
 def markdown_report(evidence: Evidence, by_corpus: pd.DataFrame) -> str:
     """Write the main figures as tables in Markdown, to be quoted."""
-    return _template("report.md.j2").render(evidence=evidence, by_corpus=by_corpus)
-
-
-def _template(name: str) -> Any:
-    environment = Environment(
-        loader=FunctionLoader(
-            lambda file: files("speech_emotion.reporting").joinpath("templates", file).read_text()
-        ),
-        autoescape=name.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda value: "–" if pd.isna(value) else f"{value:.1%}"
-    environment.filters["decimal"] = lambda value: "–" if pd.isna(value) else f"{value:.2f}"
-    return environment.get_template(name)
+    return template("report.md.j2").render(evidence=evidence, by_corpus=by_corpus)
 
 
 def _png(picture: Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _wav(samples: np.ndarray, sample_rate: int) -> str:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(samples, -1, 1), sample_rate, format="WAV", subtype="PCM_16")
     return base64.b64encode(buffer.getvalue()).decode()
