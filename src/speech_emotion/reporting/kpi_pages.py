@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,9 +13,8 @@ from plotly.offline import get_plotlyjs
 
 from speech_emotion.calls.centre import count_emotions
 from speech_emotion.calls.kpis import KpiSettings
-from speech_emotion.calls.mapping import bin_of_note, note_name
+from speech_emotion.calls.mapping import bin_of_note, note_name, scale_notes
 from speech_emotion.calls.sound import KpiSound
-from speech_emotion.calls.synthesis import TARGET
 from speech_emotion.reporting.kpis import AGENT_COLOURS, CENTRE_COLOUR, calls_note
 from speech_emotion.reporting.rendering import PLOT_OPTIONS, template, wav_base64
 
@@ -22,7 +22,8 @@ __all__ = ["KpiEvidence", "kpi_page", "sound_page"]
 
 LISTED: Final = 100  # rows of a table that a page shows; the rest is in the table itself
 # Where the chart lies on its page, in its own units: left, top, right, bottom.
-LEFT, TOP, RIGHT, BOTTOM = 70.0, 20.0, 980.0, 400.0
+LEFT, TOP, RIGHT, BOTTOM = 80.0, 20.0, 980.0, 400.0
+MARKS: Final = 9  # at most, on either axis
 
 
 @dataclass(frozen=True)
@@ -219,14 +220,11 @@ def _voice(sound: KpiSound, name: str, number: int) -> dict[str, Any]:
 
 
 def _ticks(sound: KpiSound) -> list[dict[str, Any]]:
-    """Mark the notes of the scale, about eight of them, at the values where they begin."""
-    played = sound.notes[sound.notes["voice"] != TARGET]
-    notes = sorted(played["note"].dropna().unique())
-    chosen = [notes[i] for i in np.unique(np.linspace(0, len(notes) - 1, 8).round().astype(int))]
+    """Mark some notes of the scale at the middle of the values that sound as them."""
+    notes = scale_notes(sound.mapping)
     ticks = []
-    for note in chosen:
-        low, high = bin_of_note(note, sound.ends, sound.mapping)
-        middle = (low + high) / 2
+    for note in notes[:: math.ceil(len(notes) / MARKS)]:
+        middle = sum(bin_of_note(note, sound.ends, sound.mapping)) / 2
         text = f"{_shown(sound, middle)} {note_name(note)}"
         ticks.append({"y": _y(sound, middle), "text": text})
     return ticks
@@ -234,8 +232,7 @@ def _ticks(sound: KpiSound) -> list[dict[str, Any]]:
 
 def _periods(sound: KpiSound) -> list[dict[str, Any]]:
     times = sound.notes.drop_duplicates("period").sort_values("period")
-    chosen = np.unique(np.linspace(0, len(times) - 1, min(9, len(times))).round().astype(int))
     return [
         {"x": _x(sound, row.start_s), "text": f"{row.period:%Y-%m-%d}"}
-        for row in times.iloc[chosen].itertuples()
+        for row in times[:: math.ceil(len(times) / MARKS)].itertuples()
     ]

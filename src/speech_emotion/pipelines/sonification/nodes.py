@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+import mido  # not for type checkers alone: Kedro reads the annotations to build parameters
 import pandas as pd
 
 from speech_emotion.calls.kpis import CallSelection, KpiSettings
 from speech_emotion.calls.sound import SonificationSettings, kpi_sound
 from speech_emotion.datasets import Sound
 from speech_emotion.reporting.kpi_pages import sound_page
-
-if TYPE_CHECKING:
-    import mido
 
 logger = logging.getLogger(__name__)
 
