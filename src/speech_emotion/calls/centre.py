@@ -321,7 +321,8 @@ def join_emotions(calls: pd.DataFrame, heard: pd.DataFrame | None) -> pd.DataFra
         ("angry_share", "share_angry"),
         ("first_angry_s", "first_angry_s"),
     ):
-        joined.loc[known, ours] = path[known].map(scored[theirs]).to_numpy()
+        heard_here = path.map(scored[theirs]).where(known, joined[ours])
+        joined[ours] = heard_here.astype(joined[ours].dtype)
     joined.loc[known, "emotion_source"] = "recording"
     return joined
 

@@ -83,7 +83,9 @@ def _effect(calls: pd.DataFrame, outcome: str, settings: KpiSettings) -> dict[st
     drawn = [figures.of(weights) for weights in blocks]
     for name in COLUMNS:
         values = np.concatenate([block[name] for block in drawn])
-        row[f"{name}_low"], row[f"{name}_high"] = np.nanpercentile(values, [2.5, 97.5])
+        values = values[np.isfinite(values)]
+        if len(values):
+            row[f"{name}_low"], row[f"{name}_high"] = np.percentile(values, [2.5, 97.5])
     return row
 
 

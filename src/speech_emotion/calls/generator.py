@@ -88,8 +88,8 @@ def _first_contacts(settings: GeneratedCentre, rng: np.random.Generator) -> pd.D
     """Draw what makes customers call: seconds of local time since the first day, customer, topic."""
     days = np.arange(settings.days)
     dates = pd.Timestamp(settings.first_day) + pd.to_timedelta(days, unit="D")
-    season = 1 + 0.15 * np.cos(2 * np.pi * (dates.dayofyear.to_numpy() - 15) / 365)
-    busy = np.asarray(WEEKDAYS)[dates.weekday] * season * rng.lognormal(0, 0.12, settings.days)
+    season = 1 + 0.15 * np.cos(2 * np.pi * (dates.day_of_year.to_numpy() - 15) / 365)
+    busy = np.asarray(WEEKDAYS)[dates.day_of_week] * season * rng.lognormal(0, 0.12, settings.days)
     size = max(1, round(settings.calls * 0.78))  # the others are repeated contacts
     day = rng.choice(days, size=size, p=busy / busy.sum())
     n_customers = max(1, settings.calls // 4)

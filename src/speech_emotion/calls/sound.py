@@ -193,6 +193,7 @@ def _range(
     step = STEPS[kpi]
     low = np.floor(min(values.min(), target) / step) * step
     high = (np.floor(max(values.max(), target) / step) + 1) * step
+    high = min(high, 1.0) if kpi == "fcr" else high
     return float(round(low, 6)), float(round(high, 6))
 
 
