@@ -33,6 +33,7 @@ def test_every_stage_has_its_name():
     assert set(register_pipelines()) == {
         "__default__",
         "augmentation",
+        "call_kpis",
         "download",
         "feature_engineering",
         "ingestion",
@@ -40,6 +41,7 @@ def test_every_stage_has_its_name():
         "recipes",
         "registration",
         "reporting",
+        "sonification",
     }
     assert set(pipelines) == set(register_pipelines())
 
