@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from html.parser import HTMLParser
 
@@ -294,3 +295,27 @@ def test_the_cursor_moves_with_the_audio_clock(sound, tmp_path):
 def test_an_empty_period_is_no_figure(year):
     with pytest.raises(NoCalls, match="No call from 2030-01-01"):
         kpi_figure(year, start="2030-01-01", end="2030-02-01", settings=FAST)
+
+
+def test_one_call_only_is_drawn_and_reported(year):
+    calls = select_period(add_kpi_columns(year.iloc[[0]], FAST), CallSelection())
+    note, agents = calls_note(calls), list(calls["agent_id"])
+    series, breakdown = kpi_series(calls, agents, "day", FAST), kpi_breakdown(calls, agents, FAST)
+    effects = anger_effects(calls, FAST)
+    drawn = [
+        *(over_time_figure(series, kpi, "day", FAST, note=note) for kpi in ("aht", "fcr", "angry")),
+        motion_figure(calls, agents, FAST, note=note),
+        handle_time_figure(calls, agents, note=note),
+        hours_figure(calls, FAST, whose="", note=note),
+        groups_figure(breakdown, "agent", agents, FAST, note=note),
+        groups_figure(breakdown, "topic", agents, FAST, note=note),
+        effects_figure(effects, note=note),
+    ]
+    assert "FCR is not known" in said(drawn[3])
+    assert all("n = 1 calls" in said(figure) for figure in drawn)
+    listed = angry_calls(calls, agents, FAST)
+    rejected = no_rejected_calls()
+    facts = KpiEvidence(calls, rejected, breakdown, effects, listed, agents, FAST)
+    page = page_of(facts, calls)
+    assert "nan" not in re.sub("<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "not counted are 1 calls" in page

@@ -30,7 +30,11 @@ def cliffs_delta(values: np.ndarray, group: np.ndarray, weights: np.ndarray | No
         weights: Weight of each value; ``None`` for equal ones.
     """
     weights = np.ones(len(values)) if weights is None else weights
-    _, code = np.unique(values, return_inverse=True)
+    return _delta(np.unique(values, return_inverse=True)[1], group, weights)
+
+
+def _delta(code: np.ndarray, group: np.ndarray, weights: np.ndarray) -> float:
+    """Compare values by their ranks, which are the same in every resample."""
     inside = np.bincount(code, weights * group)
     outside = np.bincount(code, weights * ~group)
     below = np.cumsum(outside) - outside
@@ -93,7 +97,8 @@ class _Figures:
     """All figures of one outcome, for any weights of the customers."""
 
     def __init__(self, calls: pd.DataFrame, angry: np.ndarray, outcome: str) -> None:
-        self.values = calls[outcome].to_numpy(dtype=float)
+        values = calls[outcome].to_numpy(dtype=float)
+        self.ranks = np.unique(values, return_inverse=True)[1]
         self.angry = angry
         self.timed = outcome == "handle_s"
         self.customer, names = pd.factorize(calls["customer_id"])
@@ -103,7 +108,7 @@ class _Figures:
         shape = (2 * n_strata, self.n_customers)
         place = (strata + n_strata * angry, self.customer)
         self.counts = sparse.coo_matrix((np.ones(len(calls)), place), shape=shape).tocsr()
-        self.sums = sparse.coo_matrix((self.values, place), shape=shape).tocsr()
+        self.sums = sparse.coo_matrix((values, place), shape=shape).tocsr()
 
     def of(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Return each figure, shape ``(resamples,)``, for weights ``(n_customers, resamples)``."""
@@ -127,8 +132,6 @@ class _Figures:
                 "adjusted_ratio": np.where(within_other > 0, within_angry / within_other, np.nan),
             }
         if self.timed:
-            effect = [
-                cliffs_delta(self.values, self.angry, column[self.customer]) for column in weights.T
-            ]
+            effect = [_delta(self.ranks, self.angry, column[self.customer]) for column in weights.T]
             return figures | {"effect": np.asarray(effect)}
         return figures | {"effect": np.asarray(cohens_h(angry, other))}

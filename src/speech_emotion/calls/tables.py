@@ -158,7 +158,7 @@ def kpi_breakdown(
             value = table.pop(by) if by != "all" else pd.Series("all", index=table.index)
             if by in GRAINS:
                 value = value.dt.strftime("%Y-%m-%d")
-            table.insert(0, "value", value.astype(str))
+            table.insert(0, "value", value.astype(str).replace("", "none"))
             table.insert(0, "by", by)
             table.insert(0, "scope", scope)
             parts.append(table)

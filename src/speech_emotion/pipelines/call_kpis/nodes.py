@@ -53,6 +53,12 @@ def gather_calls(
         calls, rejected = read_export(export, reading)
     calls = join_emotions(calls, heard)
     emotions = count_emotions(calls)
+    if heard is not None and emotions["recording"] < heard["call"].nunique():
+        logger.warning(
+            "%d recordings were scored, but only %d calls name one of them in their column recording",
+            heard["call"].nunique(),
+            emotions["recording"],
+        )
     logger.info(
         "%d calls%s, %d rows rejected; emotions: %d heard in recordings, %d generated, %d not known",
         len(calls),
@@ -130,7 +136,6 @@ def write_kpi_page(
     rejected: pd.DataFrame,
     breakdown: pd.DataFrame,
     effects: pd.DataFrame,
-    listed: pd.DataFrame,
     settings: KpiSettings,
     selection: CallSelection,
     **figures: go.Figure,
@@ -142,23 +147,18 @@ def write_kpi_page(
         rejected: Rows of the export that were left out.
         breakdown: Key figures by everything.
         effects: What goes with anger.
-        listed: Angry calls.
         settings: How all was computed.
         selection: Agents and period.
         figures: Plotly figures, by the names of their sections.
     """
     evidence = KpiEvidence(
         calls=calls,
-        rejected=_blank(rejected),
+        rejected=rejected,
         breakdown=breakdown,
         effects=effects,
-        angry_calls=listed.assign(recording=_blank(listed[["recording"]])["recording"]),
+        # Not as stored: a CSV file does not tell agent 007 from agent 7.
+        angry_calls=angry_calls(calls, selection.agents, settings),
         agents=selection.agents,
         settings=settings,
     )
     return kpi_page(evidence, figures)
-
-
-def _blank(table: pd.DataFrame) -> pd.DataFrame:
-    """Make empty text of what a CSV file cannot tell from a missing number."""
-    return table.astype(object).where(table.notna(), "")

@@ -85,7 +85,6 @@ def create_pipeline() -> Pipeline:
                     "rejected": "rejected_calls",
                     "breakdown": "call_kpis_table",
                     "effects": "anger_effects_table",
-                    "listed": "angry_calls_table",
                     "settings": "params:kpis",
                     "selection": "params:call_selection",
                 }
