@@ -122,6 +122,21 @@ def test_agents_move_over_months(calls):
     assert len(figure.layout.sliders[0].steps) == len(months)
 
 
+def test_emotions_that_are_not_known_leave_agents_grey_and_panels_say_so(calls):
+    silent = calls.assign(angry=np.nan, flag="")
+    figure = motion_figure(silent, [], FAST, note="")
+    assert set(figure.data[0].marker.color) == {"#bbbbbb"}
+    assert set(motion_figure(calls, [], FAST, note="").frames[1].data[0].marker.color) != {
+        "#bbbbbb"
+    }
+    over_time = over_time_figure(
+        kpi_series(silent, [], "month", FAST), "angry", "month", FAST, note=""
+    )
+    groups = groups_figure(kpi_breakdown(silent, [], FAST), "agent", [], FAST, note="")
+    for drawn in (over_time, groups):
+        assert "not known of any call" in {note.text for note in drawn.layout.annotations}
+
+
 def test_hours_are_taken_together_where_calls_are_few(calls):
     whole = hours_figure(calls, FAST, whose="", note="")
     own = hours_figure(calls[calls["agent_id"] == "A01"], FAST, whose="A01", note="")

@@ -63,7 +63,7 @@ class KpiEvidence:
         of = "all calls" if settings.fcr_of == "calls" else "first contacts"
         return {
             "calls": calls_note(calls),
-            "agents": f"{calls['agent_id'].nunique()} in {calls['team'].nunique()} teams",
+            "agents and teams": f"{calls['agent_id'].nunique()} and {calls['team'].nunique()}",
             "time zone": settings.time_zone,
             "emotions": f"{emotions['recording']:,} heard in recordings, {emotions['generated']:,} "
             f"generated, {emotions['none']:,} not known; {unsure:,} too unsure to count "

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from speech_emotion.calls.kpis import KpiSettings
@@ -16,6 +17,7 @@ from speech_emotion.reporting.kpis import (
     AXES,
     COLUMNS,
     COUNTS,
+    SMALL,
     finish,
     scope_colours,
     translucent,
@@ -42,12 +44,15 @@ def motion_figure(
         return finish(go.Figure(), "Agents over the months", f"FCR is not known yet; {note}")
     table = kpi_table(known, ["month", "agent"], settings)
     order = sorted(table["agent"].unique())
-    largest, angriest = table["n_calls"].max(), max(float(table["angry"].max()), 0.01)
+    largest, angriest = table["n_calls"].max(), max(table["angry"].fillna(0).max(), 0.01)
 
     def bubbles(month: pd.Timestamp) -> go.Scatter:
         rows = table[table["month"] == month].set_index("agent").reindex(order)
         few = ~(rows["n_calls"] >= settings.min_calls)
-        colours = rows["angry"].where(~few)
+        shares = rows["angry"].where(~few) / angriest
+        colours = [
+            SMALL if pd.isna(share) else sample_colorscale("YlOrRd", share)[0] for share in shares
+        ]
         return go.Scatter(
             x=rows["aht_s"],
             y=rows["fcr"],
@@ -59,18 +64,14 @@ def motion_figure(
                 "size": rows["n_calls"].fillna(0),
                 "sizemode": "area",
                 "sizeref": 2 * largest / 45**2,
-                # A missing number in a colour scale is drawn in grey.
                 "color": colours,
-                "colorscale": "YlOrRd",
-                "cmin": 0,
-                "cmax": angriest,
-                "colorbar": {"title": {"text": "angry calls"}, "tickformat": ".0%"},
                 "line": {
                     "color": "#222",
                     "width": [3 if agent in agents else 0.5 for agent in order],
                 },
             },
             customdata=rows[["n_calls", "angry"]],
+            showlegend=False,
             hovertemplate="%{text}: AHT %{x:.0f} s, FCR %{y:.1%}, angry %{customdata[1]:.1%}, "
             "n = %{customdata[0]:,}<extra></extra>",
         )
@@ -78,10 +79,14 @@ def motion_figure(
     months = sorted(table["month"].unique())
     names = [f"{month:%Y-%m}" for month in months]
     frames = [
-        go.Frame(data=[bubbles(month)], name=name)
+        go.Frame(data=[bubbles(month)], name=name, traces=[0])
         for month, name in zip(months, names, strict=True)
     ]
-    figure = go.Figure(data=[bubbles(months[0])], frames=frames)
+    # Missing shares have no place on a colour scale, so its bar belongs to an empty trace.
+    bar = {"title": {"text": "angry calls"}, "tickformat": ".0%"}
+    scale = {"colorscale": "YlOrRd", "cmin": 0, "cmax": angriest, "color": [0], "colorbar": bar}
+    empty = go.Scatter(x=[None], y=[None], mode="markers", marker=scale, showlegend=False)
+    figure = go.Figure(data=[bubbles(months[0]), empty], frames=frames)
     figure.add_vline(x=settings.target_aht_s, line_dash="dot")
     figure.add_hline(y=settings.target_fcr, line_dash="dot")
     certain = table[table["n_calls"] >= settings.min_calls]
@@ -95,7 +100,7 @@ def motion_figure(
         update(range=[low - margin, high + margin])
     figure.update_xaxes(title="AHT, s")
     figure.update_yaxes(title="FCR", tickformat=".0%")
-    subtitle = f"Size: calls. Dotted: targets. {note}"
+    subtitle = f"Size: calls; grey: fewer than {settings.min_calls}, or emotions not known; {note}"
     return finish(
         figure,
         "Agents over the months",

@@ -76,6 +76,12 @@ def finish(figure: go.Figure, title: str, subtitle: str, **layout: object) -> go
     return figure
 
 
+def unknown(figure: go.Figure, **place: int) -> None:
+    """Say in the middle of an empty panel why it is empty."""
+    middle = {"xref": "x domain", "yref": "y domain", "x": 0.5, "y": 0.5}
+    figure.add_annotation(text="not known of any call", showarrow=False, **middle, **place)
+
+
 def _tickformat(kpi: str) -> str:
     return ",.0f" if kpi == "aht" else ".0%"
 
@@ -199,6 +205,9 @@ def over_time_figure(
         margin = 0.08 * (ends[1] - ends[0]) or 0.1 * ends[1]
         low, high = max(0, ends[0] - margin), ends[1] + margin
         figure.update_yaxes(range=[low, high if kpi == "aht" else min(1, high)])
+    if not series[counted].any():
+        unknown(figure)
+        figure.update_yaxes(range=[0, 1])
     figure.update_yaxes(title=AXES[kpi], tickformat=_tickformat(kpi))
     figure.update_xaxes(hoverformat="%Y-%m-%d")
     subtitle = f"{note}; grey points rest on fewer than {settings.min_calls} calls"
@@ -248,6 +257,9 @@ def groups_figure(
             col=col,
         )
         figure.update_xaxes(tickformat=_tickformat(kpi), row=1, col=col)
+        if not rows[COUNTS[kpi]].any():
+            figure.update_xaxes(range=[0, 1], row=1, col=col)
+            unknown(figure, row=1, col=col)
         if kpi in targets:
             figure.add_vline(x=targets[kpi], line_dash="dot", row=1, col=col)
     figure.update_yaxes(type="category", title=by, col=1)
