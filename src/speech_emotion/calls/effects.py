@@ -62,7 +62,7 @@ def anger_effects(calls: pd.DataFrame, settings: KpiSettings) -> pd.DataFrame:
         One row an outcome: ``outcome``, ``n_angry``, ``n_other``, ``angry``, ``other`` (means or
         shares), ``difference``, ``ratio`` and the adjusted ones, ``effect`` (Cliff's delta for a time,
         Cohen's h for a share, named in ``effect_name``), each with a 95 % interval from a bootstrap
-        over customers; ``small``. All is missing where there is no call of either kind.
+        over customers; ``small``; ``synthetic``. All is missing where there is no call of either kind.
     """
     return pd.DataFrame([_effect(calls, name, settings) for name in OUTCOMES])
 
@@ -75,6 +75,7 @@ def _effect(calls: pd.DataFrame, outcome: str, settings: KpiSettings) -> dict[st
     names = [f"{name}{end}" for name in COLUMNS for end in ("", "_low", "_high")]
     row |= dict.fromkeys(["angry", "other", *names], np.nan)
     row["effect_name"] = "Cliff's delta" if outcome == "handle_s" else "Cohen's h"
+    row["synthetic"] = bool(calls["synthetic"].any())
     row["small"] = min(row["n_angry"], row["n_other"]) < settings.min_calls
     if not angry.any() or angry.all():
         return row

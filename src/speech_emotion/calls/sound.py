@@ -71,8 +71,9 @@ class KpiSound:
         samples: Shape ``(n_samples, 2)``, float32, never at full scale.
         sample_rate: In Hz.
         notes: One row a voice and period: ``voice``, ``period``, ``n_calls``, ``value``, ``low``,
-            ``high``, ``angry``, ``small``, ``start_s``, ``duration_s``, ``note`` (missing: silence),
-            ``name``, ``frequency_hz``, ``clipped``, ``level_db``, ``timbre``, ``velocity``, ``pan``.
+            ``high``, ``angry``, ``small``, ``synthetic``, ``start_s``, ``duration_s``, ``note`` (missing:
+            silence), ``name``, ``frequency_hz``, ``clipped``, ``level_db``, ``timbre``, ``velocity``,
+            ``pan``.
             The reference tone is the voice ``target``.
         legend: What is heard, and as what.
         kpi: ``aht`` or ``fcr``.
@@ -216,7 +217,8 @@ def _compose(
         }
     )
     notes = notes.assign(n_calls=heard[counted], small=heard[counted] < settings.min_calls)
-    notes = notes[["voice", "period", "n_calls", "value", "low", "high", "angry", "small"]]
+    kept = ["voice", "period", "n_calls", "value", "low", "high", "angry", "small", "synthetic"]
+    notes = notes[kept]
     periods = pd.Index(sorted(notes["period"].unique()))
     notes["start_s"] = periods.get_indexer(notes["period"]) * mapping.beat_s
     share = np.where(notes["small"], mapping.small_share, mapping.note_share)

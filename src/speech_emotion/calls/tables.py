@@ -46,6 +46,7 @@ LISTED: Final = (
     "came_back",
     "recording",
     "emotion_source",
+    "synthetic",
 )
 
 
@@ -88,7 +89,8 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
     Returns:
         One row a group: ``by``, ``n_calls``, ``n_customers``; ``aht_s``, and ``fcr``, ``angry`` and
         ``repeat`` with the number of calls each share rests on (``n_fcr``…); each with ``_low`` and
-        ``_high``; ``small``. The interval of a mean is missing where there is one customer only.
+        ``_high``; ``small``; ``synthetic``, whether any call is generated. The interval of a mean is
+        missing where there is one customer only.
     """
     code = calls.groupby(list(by), sort=True).ngroup() if by else pd.Series(0, index=calls.index)
     grouped = calls.groupby(code, sort=True)
@@ -105,6 +107,7 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
         table[name] = (hits / n).where(n > 0)
         table[f"{name}_low"], table[f"{name}_high"] = wilson_interval(hits, n)
     table["small"] = table["n_calls"] < settings.min_calls
+    table["synthetic"] = bool(calls["synthetic"].any())
     return table.reset_index(drop=True)
 
 
@@ -190,6 +193,7 @@ def kpi_series(
         counts = [name for name in table.columns if name.startswith("n_")]
         table[counts] = table[counts].fillna(0).astype(int)
         table["small"] = table["n_calls"] < settings.min_calls
+        table["synthetic"] = bool(calls["synthetic"].any())
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
