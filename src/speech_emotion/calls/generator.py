@@ -90,7 +90,7 @@ def _first_contacts(settings: GeneratedCentre, rng: np.random.Generator) -> pd.D
     dates = pd.Timestamp(settings.first_day) + pd.to_timedelta(days, unit="D")
     season = 1 + 0.15 * np.cos(2 * np.pi * (dates.day_of_year.to_numpy() - 15) / 365)
     busy = np.asarray(WEEKDAYS)[dates.day_of_week] * season * rng.lognormal(0, 0.12, settings.days)
-    size = max(1, round(settings.calls * 0.78))  # the others are repeated contacts
+    size = max(1, round(settings.calls * 0.84))  # the others are repeated contacts
     day = rng.choice(days, size=size, p=busy / busy.sum())
     n_customers = max(1, settings.calls // 4)
     habit = rng.gamma(0.8, size=n_customers)  # some call all the time
