@@ -1,3 +1,5 @@
+import os
+import shutil
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +32,58 @@ def write_sound(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = [os.environ.get("SPEECH_EMOTION_CHROMIUM"), *map(shutil.which, names)]
+    with playwright.sync_playwright() as started:
+        path = next((name for name in found if name), None)
+        if path is None and os.path.exists(started.chromium.executable_path):
+            path = started.chromium.executable_path
+        if path is None:
+            pytest.skip(
+                "no Chromium: install Debian's chromium, run `playwright install chromium`, or name "
+                "the program in SPEECH_EMOTION_CHROMIUM"
+            )
+        flags = [
+            "--no-sandbox",
+            "--autoplay-policy=no-user-gesture-required",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ]
+        flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = started.chromium.launch(executable_path=path, headless=True, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Open a page; whatever it complains of, or asks of a network, fails the test."""
+    complaints = []
+    context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            request.url.startswith(("file:", "data:")) or complaints.append(request.url)
+        ),
+    )
+
+    def open_page(path, expected=None):
+        page.goto(path.as_uri())
+        page.expected = expected
+        return page
+
+    yield open_page
+    context.close()
+    assert set(complaints) <= {page.expected}
 
 
 LABELS = ("angry", "happy", "neutral", "sad")

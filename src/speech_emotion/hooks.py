@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import time
 import warnings
@@ -16,11 +17,28 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from speech_emotion.calls.centre import count_emotions
+from speech_emotion.calls.tables import SHARES
 from speech_emotion.models import CLEAN, COMBINATIONS, HELD_OUT
 
 __all__ = ["SummaryHooks", "TrackingHooks"]
 
 CANDIDATE_FIGURES = "_figures"
+PLACES = [
+    "rejected_audio",
+    "leaderboard",
+    "md_report",
+    "html_report",
+    "model_card",
+    "study_page",
+    "rejected_recordings",
+    "calls_page",
+    "rejected_calls",
+    "call_kpis_page",
+    "sonification_sound",
+    "sonification_midi",
+    "sonification_page",
+]
 METRICS = ["accuracy", "uar", "uar_low", "uar_high", "macro_f1", "fit_seconds", "predict_ms"]
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
@@ -107,13 +125,18 @@ class TrackingHooks:
             _describe_utterances(self._run_id, table)
         elif dataset_name == "leaderboard":
             _log_leaderboard(self._run_id, table)
+        elif dataset_name == "calls":
+            _describe_calls(self._run_id, table)
+        elif dataset_name == "call_kpis_table":
+            _log_kpis(self._run_id, table)
         elif len(table):
             family = dataset_name.removesuffix(CANDIDATE_FIGURES)
             _log_candidate(self._run_id, family, self._catalog)
 
 
 def _is_tracked(dataset_name: str) -> bool:
-    return dataset_name in {"utterances", "leaderboard"} or dataset_name.endswith(CANDIDATE_FIGURES)
+    named = {"utterances", "leaderboard", "calls", "call_kpis_table"}
+    return dataset_name in named or dataset_name.endswith(CANDIDATE_FIGURES)
 
 
 def _describe_utterances(run_id: str, utterances: pd.DataFrame) -> None:
@@ -130,6 +153,34 @@ def _describe_utterances(run_id: str, utterances: pd.DataFrame) -> None:
         described = from_pandas(utterances, name="utterances", targets="label")
     context = InputTag("mlflow.data.context", "training")
     client.log_inputs(run_id, [DatasetInput(described._to_mlflow_entity(), [context])])
+
+
+def _describe_calls(run_id: str, calls: pd.DataFrame) -> None:
+    """Say whether calls are generated, and of how many the emotion was heard."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    client.set_tag(run_id, "synthetic", str(bool(calls["synthetic"].any())))
+    for source, count in count_emotions(calls).items():
+        client.set_tag(run_id, f"emotions_{source}", str(count))
+
+
+def _log_kpis(run_id: str, breakdown: pd.DataFrame) -> None:
+    """Write the key figures of the centre, the teams and the agents, with their intervals."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    names = ["n_calls"]
+    names += [f"{name}{end}" for name in ("aht_s", *SHARES) for end in ("", "_low", "_high")]
+    metrics = [
+        # MLflow refuses names with other characters.
+        Metric(re.sub(r"[^\w\-. /]", "_", f"{row['scope']}.{name}"), float(row[name]), now, 0)
+        for _, row in breakdown[breakdown["by"] == "all"].iterrows()
+        for name in names
+        if pd.notna(row[name])
+    ]
+    mlflow.MlflowClient().log_batch(run_id, metrics)
 
 
 def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
@@ -234,10 +285,10 @@ class SummaryHooks:
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
             logger.info("UAR by protocol and model:\n%s", _brief(catalog["leaderboard"].load()))
-        documents = ("md_report", "html_report", "model_card", "study_page", "calls_page")
-        for name in ("rejected_audio", "leaderboard", *documents):
+        for name in PLACES:
             if name in made:
-                place = getattr(catalog.get(name), "_filepath", None)
+                dataset = catalog.get(name)
+                place = getattr(dataset, "_filepath", getattr(dataset, "_path", None))
                 logger.info("%s: %s", name.replace("_", " ").capitalize(), place)
         env = f" --env {run_params['env']}" if run_params.get("env") else ""
         logger.info("Compare runs: kedro mlflow ui%s · See the map: kedro viz run%s", env, env)

@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from speech_emotion.pipelines import (
     augmentation,
+    call_kpis,
     call_report,
     download,
     feature_engineering,
@@ -13,6 +14,7 @@ from speech_emotion.pipelines import (
     recipes,
     registration,
     reporting,
+    sonification,
 )
 
 
@@ -33,4 +35,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "download": download.create_pipeline(),
         "feature_study": feature_study.create_pipeline(),
         "call_report": call_report.create_pipeline(),
+        "call_kpis": call_kpis.create_pipeline(),
+        "sonification": sonification.create_pipeline(),
     }

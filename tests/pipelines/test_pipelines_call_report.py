@@ -1,4 +1,3 @@
-import os
 import shutil
 
 import pandas as pd
@@ -66,51 +65,6 @@ def test_the_page_is_tracked_and_needs_nothing_from_elsewhere(report):
 
 
 # What a browser makes of the page.
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = [os.environ.get("CHROMIUM"), *map(shutil.which, names)]
-    with playwright.sync_playwright() as started:
-        path = next((name for name in found if name), None)
-        if path is None and os.path.exists(started.chromium.executable_path):
-            path = started.chromium.executable_path
-        if path is None:
-            pytest.skip(
-                "no Chromium: install Debian's chromium or run `playwright install chromium`"
-            )
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-        flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        browser = started.chromium.launch(executable_path=path, headless=True, args=flags)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium):
-    """Open a page; whatever it complains of, or asks of a network, fails the test."""
-    complaints = []
-    context = chromium.new_context(viewport={"width": 1400, "height": 900})
-    page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            request.url.startswith(("file:", "data:")) or complaints.append(request.url)
-        ),
-    )
-
-    def open_page(path, expected=None):
-        page.goto(path.as_uri())
-        page.expected = expected
-        return page
-
-    yield open_page
-    context.close()
-    assert set(complaints) <= {page.expected}
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ def test_every_stage_has_its_name():
         "__default__",
         "augmentation",
         "call_report",
+        "call_kpis",
         "download",
         "feature_engineering",
         "feature_study",
@@ -42,6 +43,7 @@ def test_every_stage_has_its_name():
         "recipes",
         "registration",
         "reporting",
+        "sonification",
     }
     assert set(pipelines) == set(register_pipelines())
 

@@ -1,9 +1,11 @@
-"""Kedro datasets for what no library stores: corpora, sound, arrays, estimators, registrations."""
+"""Kedro datasets for what no library stores: corpora, sound, arrays, estimators, registrations, MIDI."""
 
 from speech_emotion.datasets.array import ArrayDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
 from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.estimator import EstimatorDataset
+from speech_emotion.datasets.midi import MidiDataset
+from speech_emotion.datasets.optional import OptionalDataset
 from speech_emotion.datasets.predictor import PredictorDataset
 from speech_emotion.datasets.registry import Registration, RegistryDataset
 from speech_emotion.datasets.shards import ShardsDataset
@@ -13,6 +15,8 @@ __all__ = [
     "AudioDataset",
     "CorporaDataset",
     "EstimatorDataset",
+    "MidiDataset",
+    "OptionalDataset",
     "PredictorDataset",
     "Registration",
     "RegistryDataset",

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
-__all__ = ["synthetic_note"]
+from speech_emotion.reporting.kpis import kpi_figure
+
+__all__ = ["kpi_figure", "synthetic_note"]
 
 
 def synthetic_note(utterances: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speech_emotion.reporting.document import template
+from speech_emotion.reporting.rendering import template
 from speech_emotion.reporting.timelines import (
     PROBABILITY,
     CallReportSettings,

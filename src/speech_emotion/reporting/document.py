@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import soundfile
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
 from speech_emotion.models import CLEAN, CROSS_VALIDATION, HELD_OUT, cross_validated_choice
+from speech_emotion.reporting.rendering import PLOT_OPTIONS, template, wav_base64
 
-__all__ = ["Evidence", "html_report", "markdown_report", "model_card", "template"]
+__all__ = ["Evidence", "html_report", "markdown_report", "model_card"]
 
 
 @dataclass(frozen=True)
@@ -136,10 +134,8 @@ def html_report(
         pictures: Pictures by section name.
         sounds: Samples and rate by name, to be heard from the page.
     """
-    # No button of the page may send data away.
-    options = {"responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
     drawn = {
-        name: figure.to_html(full_html=False, include_plotlyjs=False, config=options)
+        name: figure.to_html(full_html=False, include_plotlyjs=False, config=PLOT_OPTIONS)
         for name, figure in figures.items()
     }
     return template("report.html.j2").render(
@@ -147,7 +143,7 @@ def html_report(
         plotly=get_plotlyjs(),
         figures=drawn,
         pictures={name: _png(picture) for name, picture in pictures.items()},
-        sounds={name: _wav(*sound) for name, sound in sounds.items()},
+        sounds={name: wav_base64(*sound) for name, sound in sounds.items()},
     )
 
 
@@ -161,29 +157,7 @@ def markdown_report(evidence: Evidence, by_corpus: pd.DataFrame) -> str:
     return template("report.md.j2").render(evidence=evidence, by_corpus=by_corpus)
 
 
-def template(name: str) -> Any:
-    """Return a template of this package, with the filters of the documents."""
-    environment = Environment(
-        loader=FunctionLoader(
-            lambda file: files("speech_emotion.reporting").joinpath("templates", file).read_text()
-        ),
-        autoescape=name.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda value: "–" if pd.isna(value) else f"{value:.1%}"
-    environment.filters["decimal"] = lambda value: "–" if pd.isna(value) else f"{value:.2f}"
-    return environment.get_template(name)
-
-
 def _png(picture: Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _wav(samples: np.ndarray, sample_rate: int) -> str:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(samples, -1, 1), sample_rate, format="WAV", subtype="PCM_16")
     return base64.b64encode(buffer.getvalue()).decode()

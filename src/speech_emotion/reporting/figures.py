@@ -54,7 +54,7 @@ PROTOCOL_COLOURS: Final = {
 }
 
 
-def _finish(figure: go.Figure, title: str, subtitle: str, **layout: object) -> go.Figure:
+def finish_figure(figure: go.Figure, title: str, subtitle: str, **layout: object) -> go.Figure:
     figure.update_layout(
         template="plotly_white",
         title={"text": title, "subtitle": {"text": subtitle}},
@@ -65,7 +65,7 @@ def _finish(figure: go.Figure, title: str, subtitle: str, **layout: object) -> g
     return figure
 
 
-def _counted(utterances: int, speakers: int, note: str) -> str:
+def counted_note(utterances: int, speakers: int, note: str) -> str:
     return f"n = {utterances} utterances of {speakers} speakers{note}"
 
 
@@ -113,10 +113,10 @@ def leaderboard_figure(leaderboard: pd.DataFrame, *, labels: int, note: str = ""
     held_out = clean[clean["evaluation"] == HELD_OUT]
     counts = (clean if held_out.empty else held_out).iloc[0]
     subtitle = "Speakers leak under random, and under no other protocol. cold: "
-    subtitle += _counted(int(counts["n_utterances"]), int(counts["n_speakers"]), note)
+    subtitle += counted_note(int(counts["n_utterances"]), int(counts["n_speakers"]), note)
     figure.update_layout(scattermode="group", scattergap=0.3)
     figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
-    return _finish(figure, "Models by unweighted average recall", subtitle)
+    return finish_figure(figure, "Models by unweighted average recall", subtitle)
 
 
 def detection_figure(
@@ -149,7 +149,7 @@ def detection_figure(
     figure.update_yaxes(title="recall", tickformat=".0%", range=[0, 1.02], row=1, col=1)
     figure.update_yaxes(title="precision", tickformat=".0%", range=[0, 1.02], row=1, col=2)
     clean = predictions[predictions["condition"] == CLEAN]
-    return _finish(figure, title, _counted(len(clean), clean["speaker"].nunique(), note))
+    return finish_figure(figure, title, counted_note(len(clean), clean["speaker"].nunique(), note))
 
 
 def reliability_figure(predictions: pd.DataFrame, *, title: str, note: str = "") -> go.Figure:
@@ -181,7 +181,7 @@ def reliability_figure(predictions: pd.DataFrame, *, title: str, note: str = "")
     figure.update_xaxes(title="confidence", tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title="accuracy", tickformat=".0%", range=[0, 1])
     clean = predictions[predictions["condition"] == CLEAN]
-    return _finish(figure, title, _counted(len(clean), clean["speaker"].nunique(), note))
+    return finish_figure(figure, title, counted_note(len(clean), clean["speaker"].nunique(), note))
 
 
 def confusion_figure(
@@ -215,8 +215,8 @@ def confusion_figure(
     )
     figure.update_yaxes(autorange="reversed", title="true label")
     figure.update_xaxes(title="predicted label")
-    counted = _counted(len(predictions), predictions["speaker"].nunique(), note)
-    return _finish(figure, title, counted, height=620, width=760)
+    counted = counted_note(len(predictions), predictions["speaker"].nunique(), note)
+    return finish_figure(figure, title, counted, height=620, width=760)
 
 
 def emotions_figure(utterances: pd.DataFrame, *, note: str = "") -> go.Figure:
@@ -229,8 +229,8 @@ def emotions_figure(utterances: pd.DataFrame, *, note: str = "") -> go.Figure:
         ]
     )
     figure.update_yaxes(title="utterances")
-    counted = _counted(len(utterances), utterances["speaker"].nunique(), note)
-    return _finish(figure, "Utterances by label and corpus", counted, barmode="stack")
+    counted = counted_note(len(utterances), utterances["speaker"].nunique(), note)
+    return finish_figure(figure, "Utterances by label and corpus", counted, barmode="stack")
 
 
 def breakdown_figure(breakdown: pd.DataFrame, *, title: str, note: str = "") -> go.Figure:
@@ -253,8 +253,8 @@ def breakdown_figure(breakdown: pd.DataFrame, *, title: str, note: str = "") -> 
         )
     figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
     counts = breakdown[breakdown["by"] == breakdown["by"].iloc[0]]
-    counted = _counted(int(counts["n_utterances"].sum()), int(counts["n_speakers"].sum()), note)
-    return _finish(figure, title, counted)
+    counted = counted_note(int(counts["n_utterances"].sum()), int(counts["n_speakers"].sum()), note)
+    return finish_figure(figure, title, counted)
 
 
 def learning_curves_figure(curves: pd.DataFrame, *, trained_on: str) -> go.Figure:
@@ -278,7 +278,7 @@ def learning_curves_figure(curves: pd.DataFrame, *, trained_on: str) -> go.Figur
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="cross-entropy", rangemode="tozero")
     subtitle = f"The unseen fold is watched, not learnt; {trained_on}"
-    return _finish(figure, "Learning curves of the network", subtitle)
+    return finish_figure(figure, "Learning curves of the network", subtitle)
 
 
 def pca_figure(variance: pd.DataFrame, *, trained_on: str) -> go.Figure:
@@ -294,7 +294,7 @@ def pca_figure(variance: pd.DataFrame, *, trained_on: str) -> go.Figure:
     figure.update_xaxes(title="principal component of the MFCC statistics")
     figure.update_yaxes(title="explained variance", range=[0, 1.02], tickformat=".0%")
     subtitle = f"{len(variance)} components; {trained_on}"
-    return _finish(figure, "PCA of the MFCCs", subtitle)
+    return finish_figure(figure, "PCA of the MFCCs", subtitle)
 
 
 def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
@@ -331,7 +331,7 @@ def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
     figure.update_xaxes(title="trial")
     figure.update_yaxes(title="mean UAR over folds", tickformat=".0%")
     subtitle = f"× was pruned; {CROSS_VALIDATION}, {trained_on}"
-    return _finish(figure, "Hyperparameter search", subtitle)
+    return finish_figure(figure, "Hyperparameter search", subtitle)
 
 
 def recipes_figure(table: pd.DataFrame) -> go.Figure:
@@ -365,4 +365,4 @@ def recipes_figure(table: pd.DataFrame) -> go.Figure:
     subtitle = (
         "random: speakers leak into the test, as in the original; cold: the same recipe without"
     )
-    return _finish(figure, "What was claimed, and what it is", subtitle)
+    return finish_figure(figure, "What was claimed, and what it is", subtitle)

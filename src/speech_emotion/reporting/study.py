@@ -13,8 +13,8 @@ from plotly.subplots import make_subplots
 
 from speech_emotion.models import CLEAN
 from speech_emotion.models.arms import ADDED, ALL, ALONE, RECORDINGS, WITHOUT
-from speech_emotion.reporting.document import _template
-from speech_emotion.reporting.figures import COLOURS, _counted, _finish
+from speech_emotion.reporting.figures import COLOURS, counted_note, finish_figure
+from speech_emotion.reporting.rendering import template
 
 __all__ = [
     "ablation_figure",
@@ -91,7 +91,7 @@ def _subtitle(table: pd.DataFrame, note: str, *, models: bool = True) -> str:
     row = table.iloc[0]
     named = f"{', '.join(table['model'].unique())}, " if models else ""
     own = f"{named}{row['protocol']}, cross-validation, {INTERVAL}, "
-    return own + _counted(int(row["n_utterances"]), int(row["n_speakers"]), note)
+    return own + counted_note(int(row["n_utterances"]), int(row["n_speakers"]), note)
 
 
 def _dots(
@@ -144,7 +144,7 @@ def _dots(
 
 def _finished(figure: go.Figure, title: str, subtitle: str, lines: int) -> go.Figure:
     figure.update_layout(scattermode="group", scattergap=0.4)
-    return _finish(figure, title, subtitle, height=210 + ROW_HEIGHT * max(lines, 4))
+    return finish_figure(figure, title, subtitle, height=210 + ROW_HEIGHT * max(lines, 4))
 
 
 def ablation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
@@ -267,7 +267,7 @@ def seeds_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     figure.update_xaxes(title="UAR, one mark a seed", tickformat=".1~%")
     row = table.iloc[0]
     subtitle = f"{row['protocol']}, cross-validation, "
-    subtitle += _counted(int(row["n_utterances"]), int(row["n_speakers"]), note)
+    subtitle += counted_note(int(row["n_utterances"]), int(row["n_speakers"]), note)
     return _finished(figure, "Spread over seeds", subtitle, named.nunique())
 
 
@@ -318,7 +318,7 @@ def study_markdown(tables: Mapping[str, pd.DataFrame], *, note: str = "") -> str
         tables: Tables by the names of the sections.
         note: Said at the top.
     """
-    return _template("study.md.j2").render(sections=_sections(tables), note=note)
+    return template("study.md.j2").render(sections=_sections(tables), note=note)
 
 
 def study_page(
@@ -337,7 +337,7 @@ def study_page(
         name: figure.to_html(full_html=False, include_plotlyjs=False, config=options)
         for name, figure in figures.items()
     }
-    return _template("study.html.j2").render(
+    return template("study.html.j2").render(
         sections=_sections(tables), figures=drawn, plotly=get_plotlyjs(), note=note
     )
 

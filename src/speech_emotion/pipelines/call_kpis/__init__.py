@@ -1,0 +1,5 @@
+"""The pipeline of a call centre's key figures."""
+
+from speech_emotion.pipelines.call_kpis.pipeline import create_pipeline, gathering
+
+__all__ = ["create_pipeline", "gathering"]

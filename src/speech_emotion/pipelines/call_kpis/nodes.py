@@ -1,0 +1,164 @@
+"""Nodes of a call centre's key figures."""
+
+from __future__ import annotations
+
+import logging
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from speech_emotion.calls.centre import (
+    ExportSettings,
+    count_emotions,
+    join_emotions,
+    no_rejected_calls,
+    read_export,
+)
+from speech_emotion.calls.effects import anger_effects
+from speech_emotion.calls.generator import GeneratedCentre, attach_recordings, generate_calls
+from speech_emotion.calls.kpis import (
+    CallSelection,
+    KpiSettings,
+    add_kpi_columns,
+    choose_grain,
+    select_period,
+)
+from speech_emotion.calls.tables import angry_calls, kpi_breakdown, kpi_series
+from speech_emotion.reporting import kpi_patterns, kpis
+from speech_emotion.reporting.kpi_pages import KpiEvidence, kpi_page
+
+logger = logging.getLogger(__name__)
+
+
+def gather_calls(
+    export: pd.DataFrame | None,
+    heard: pd.DataFrame | None,
+    reading: ExportSettings,
+    generated: GeneratedCentre,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the export, or generate a year where none is given, and join what was heard in the calls.
+
+    Args:
+        export: The export as text; ``None`` for a generated year.
+        heard: Scored recordings; ``None`` if none was scored.
+        reading: How the export is read.
+        generated: Size and seed of the generated year.
+
+    Returns:
+        The calls, and the rows of the export that were left out.
+    """
+    if export is None:
+        calls, rejected = attach_recordings(generate_calls(generated), heard), no_rejected_calls()
+    else:
+        calls, rejected = read_export(export, reading)
+    calls = join_emotions(calls, heard)
+    emotions = count_emotions(calls)
+    if heard is not None and emotions["recording"] < heard["call"].nunique():
+        logger.warning(
+            "%d recordings were scored, but only %d calls name one of them in their column recording",
+            heard["call"].nunique(),
+            emotions["recording"],
+        )
+    logger.info(
+        "%d calls%s, %d rows rejected; emotions: %d heard in recordings, %d generated, %d not known",
+        len(calls),
+        " (GENERATED)" if export is None else "",
+        len(rejected),
+        *emotions.values(),
+    )
+    return calls, rejected
+
+
+def select_calls(
+    calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
+) -> pd.DataFrame:
+    """Select the calls of the period, of all agents, with what key figures are made of."""
+    return select_period(add_kpi_columns(calls, settings), selection)
+
+
+def measure_kpis(
+    calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Compute key figures by everything, over time, what goes with anger, and list angry calls."""
+    return (
+        kpi_breakdown(calls, selection.agents, settings),
+        kpi_series(calls, selection.agents, choose_grain(calls, selection), settings),
+        anger_effects(calls, settings),
+        angry_calls(calls, selection.agents, settings),
+    )
+
+
+def draw_over_time(
+    series: pd.DataFrame, calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
+) -> tuple[go.Figure, go.Figure, go.Figure]:
+    """Draw AHT, FCR and angry share over time, of the agents against team and centre."""
+    grain, note = choose_grain(calls, selection), kpis.calls_note(calls)
+    aht, fcr, angry = (
+        kpis.over_time_figure(series, kpi, grain, settings, note=note)
+        for kpi in ("aht", "fcr", "angry")
+    )
+    return aht, fcr, angry
+
+
+def draw_patterns(
+    calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
+) -> tuple[go.Figure, go.Figure, go.Figure]:
+    """Draw agents over the months, how long calls take, and hours by weekday."""
+    agents, note = selection.agents, kpis.calls_note(calls)
+    own = calls[calls["agent_id"].isin(agents)] if agents else calls
+    return (
+        kpi_patterns.motion_figure(calls, agents, settings, note=note),
+        kpi_patterns.handle_time_figure(calls, agents, note=note),
+        kpi_patterns.hours_figure(
+            own, settings, whose=" and ".join(agents) or "the centre", note=kpis.calls_note(own)
+        ),
+    )
+
+
+def draw_comparisons(
+    breakdown: pd.DataFrame,
+    effects: pd.DataFrame,
+    calls: pd.DataFrame,
+    settings: KpiSettings,
+    selection: CallSelection,
+) -> tuple[go.Figure, go.Figure, go.Figure]:
+    """Draw agents and topics beside each other, and what goes with anger."""
+    agents, note = selection.agents, kpis.calls_note(calls)
+    return (
+        kpis.groups_figure(breakdown, "agent", agents, settings, note=note),
+        kpis.groups_figure(breakdown, "topic", agents, settings, note=note),
+        kpis.effects_figure(effects, note=f"{note}; {kpis.emotions_note(calls)}"),
+    )
+
+
+def write_kpi_page(
+    calls: pd.DataFrame,
+    rejected: pd.DataFrame,
+    breakdown: pd.DataFrame,
+    effects: pd.DataFrame,
+    settings: KpiSettings,
+    selection: CallSelection,
+    **figures: go.Figure,
+) -> str:
+    """Write the HTML report.
+
+    Args:
+        calls: Selected calls.
+        rejected: Rows of the export that were left out.
+        breakdown: Key figures by everything.
+        effects: What goes with anger.
+        settings: How all was computed.
+        selection: Agents and period.
+        figures: Plotly figures, by the names of their sections.
+    """
+    evidence = KpiEvidence(
+        calls=calls,
+        rejected=rejected,
+        breakdown=breakdown,
+        effects=effects,
+        # Not as stored: a CSV file does not tell agent 007 from agent 7.
+        angry_calls=angry_calls(calls, selection.agents, settings),
+        agents=selection.agents,
+        settings=settings,
+    )
+    return kpi_page(evidence, figures)

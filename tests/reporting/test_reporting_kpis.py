@@ -1,0 +1,307 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from speech_emotion.calls import (
+    CallSelection,
+    GeneratedCentre,
+    KpiSettings,
+    NoCalls,
+    add_kpi_columns,
+    anger_effects,
+    generate_calls,
+    kpi_breakdown,
+    kpi_series,
+    kpi_sound,
+    select_period,
+)
+from speech_emotion.calls.centre import no_rejected_calls
+from speech_emotion.calls.tables import angry_calls
+from speech_emotion.reporting import kpi_figure
+from speech_emotion.reporting.kpi_pages import KpiEvidence, kpi_page, sound_page
+from speech_emotion.reporting.kpi_patterns import handle_time_figure, hours_figure, motion_figure
+from speech_emotion.reporting.kpis import (
+    calls_note,
+    effects_figure,
+    emotions_note,
+    groups_figure,
+    over_time_figure,
+)
+
+FAST = KpiSettings(resamples=100)
+
+
+@pytest.fixture(scope="module")
+def year():
+    return generate_calls(GeneratedCentre(calls=6000, days=100, agents=4, teams=2))
+
+
+@pytest.fixture(scope="module")
+def calls(year):
+    return select_period(add_kpi_columns(year, FAST), CallSelection())
+
+
+def said(figure):
+    return f"{figure.layout.title.text} {figure.layout.title.subtitle.text}"
+
+
+def test_an_agent_is_drawn_against_team_and_centre(year):
+    figure = kpi_figure(
+        year, agent_id="A02", start="2026-02-02", end="2026-03-29", grain="week", settings=FAST
+    )
+    lines = {trace.name: trace for trace in figure.data if trace.showlegend is None and trace.name}
+    assert set(lines) == {"centre", "team south", "A02"}
+    assert len(lines["A02"].x) == 8
+    assert "2026-02-02 to 2026-03-29 (GENERATED calls)" in said(figure)
+    assert figure.layout.shapes[0].y0 == FAST.target_aht_s
+    own = year[year["agent_id"] == "A02"]
+    local = own["start"].dt.tz_convert("Europe/London").dt.strftime("%Y-%m-%d")
+    week = own[(local >= "2026-02-02") & (local < "2026-02-09")]
+    expected = (week["talk_s"] + week["hold_s"] + week["after_call_s"]).mean()
+    assert lines["A02"].y[0] == pytest.approx(expected)
+    assert f"n = {len(week)}" not in said(figure)
+    assert lines["A02"].customdata[0][0] == len(week)
+
+
+def test_bands_hold_their_line(calls):
+    series = kpi_series(calls, ["A01"], "month", FAST)
+    figure = over_time_figure(series, "fcr", "month", FAST, note="")
+    for low, high, line in zip(*[figure.data[place::4] for place in range(3)], strict=True):
+        known = ~np.isnan(np.asarray(line.y, float))
+        assert (np.asarray(low.y)[known] <= np.asarray(line.y)[known]).all()
+        assert (np.asarray(line.y)[known] <= np.asarray(high.y)[known]).all()
+
+
+def test_figures_of_few_calls_are_grey(calls):
+    most = FAST.model_copy(update={"min_calls": 10_000})
+    series = kpi_series(calls, ["A01"], "month", FAST)
+    for settings, grey in ((most, True), (FAST, False)):
+        figure = over_time_figure(series, "aht", "month", settings, note="")
+        few = [trace for trace in figure.data if str(trace.name).endswith("few calls")]
+        assert all(np.isfinite(np.asarray(trace.y, float)).any() == grey for trace in few)
+        groups = groups_figure(kpi_breakdown(calls, [], FAST), "agent", [], settings, note="")
+        assert (set(groups.data[0].marker.color) == {"#bbbbbb"}) is grey
+    hours = hours_figure(calls, most, whose="the centre", note="")
+    assert np.isfinite(np.asarray(hours.data[0].z, float)).any()  # counts are always shown
+    assert np.isnan(np.asarray(hours.data[1].z, float)).all()
+
+
+def test_agents_move_over_months(calls):
+    figure = motion_figure(calls, ["A03"], FAST, note="")
+    months = sorted(calls.dropna(subset="fcr")["month"].unique())
+    assert [frame.name for frame in figure.frames] == [f"{month:%Y-%m}" for month in months]
+    for frame, month in zip(figure.frames, months, strict=True):
+        bubbles = frame.data[0]
+        assert list(bubbles.ids) == ["A01", "A02", "A03", "A04"]
+        own = calls[(calls["month"] == month) & (calls["agent_id"] == "A02")].dropna(subset="fcr")
+        if len(own):
+            assert bubbles.x[1] == pytest.approx(own["handle_s"].mean())
+            assert bubbles.y[1] == pytest.approx(own["fcr"].mean())
+            assert bubbles.marker.size[1] == len(own)
+        assert bubbles.marker.line.width[2] > bubbles.marker.line.width[1]
+    assert len(figure.layout.sliders[0].steps) == len(months)
+
+
+def test_emotions_that_are_not_known_leave_agents_grey_and_panels_say_so(calls):
+    silent = calls.assign(angry=np.nan, flag="")
+    figure = motion_figure(silent, [], FAST, note="")
+    assert set(figure.data[0].marker.color) == {"#bbbbbb"}
+    assert set(motion_figure(calls, [], FAST, note="").frames[1].data[0].marker.color) != {
+        "#bbbbbb"
+    }
+    over_time = over_time_figure(
+        kpi_series(silent, [], "month", FAST), "angry", "month", FAST, note=""
+    )
+    groups = groups_figure(kpi_breakdown(silent, [], FAST), "agent", [], FAST, note="")
+    for drawn in (over_time, groups):
+        assert "not known of any call" in {note.text for note in drawn.layout.annotations}
+
+
+def test_hours_are_taken_together_where_calls_are_few(calls):
+    whole = hours_figure(calls, FAST, whose="", note="")
+    own = hours_figure(calls[calls["agent_id"] == "A01"], FAST, whose="A01", note="")
+    assert len(own.data[0].x) < len(whole.data[0].x)
+    assert np.nansum(np.asarray(own.data[0].z, float)) == (calls["agent_id"] == "A01").sum()
+
+
+def test_shares_of_handle_times_add_up(calls):
+    figure = handle_time_figure(calls, ["A01"], note="")
+    assert [trace.name.split(",")[0] for trace in figure.data] == [
+        "centre",
+        "A01",
+        "angry",
+        "not angry",
+    ]
+    for trace in figure.data:
+        assert np.sum(trace.y[:-1]) == pytest.approx(1, abs=0.02)
+
+
+def test_effects_are_drawn_as_they_are_and_adjusted(calls):
+    effects = anger_effects(calls, FAST)
+    figure = effects_figure(effects, note=emotions_note(calls))
+    assert list(figure.data[0].x) == effects["ratio"].tolist()
+    assert list(figure.data[1].x) == effects["adjusted_ratio"].tolist()
+    assert f"{len(calls):,} generated" in said(figure)
+
+
+@pytest.fixture(scope="module")
+def evidence(calls):
+    def make(**changes):
+        table = calls.assign(**changes)
+        return KpiEvidence(
+            calls=table,
+            rejected=pd.DataFrame(
+                [[7, "<script>x", "A1", "k", "", "talk_s -1 is negative"]],
+                columns=no_rejected_calls().columns,
+            ),
+            breakdown=kpi_breakdown(table, ["A01"], FAST),
+            effects=anger_effects(table, FAST),
+            angry_calls=angry_calls(table, ["A01"], FAST),
+            agents=["A01"],
+            settings=FAST,
+        )
+
+    return make
+
+
+class Links(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.outside = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name in {"src", "href"} and value and not value.startswith("data:"):
+                self.outside.append(value)
+
+
+def page_of(evidence, calls):
+    note = calls_note(calls)
+    figure = handle_time_figure(calls, [], note=note)
+    names = [
+        "aht_over_time",
+        "fcr_over_time",
+        "angry_over_time",
+        "agents_over_months",
+        "handle_time",
+        "call_hours",
+        "kpis_by_agent",
+        "kpis_by_topic",
+        "anger_effects",
+    ]
+    return kpi_page(evidence, dict.fromkeys(names, figure))
+
+
+def test_the_report_needs_nothing_else_and_escapes_text(evidence, calls):
+    page = page_of(evidence(), calls)
+    assert Links(page).outside == []
+    assert page.count("plotly.js v") == 1
+    assert "<script>x" not in page
+    assert "talk_s -1 is negative" in page
+    assert "1 rows of the export" in page
+    assert "0 heard in recordings" in page
+    assert "Angry calls last longer" in page
+
+
+def test_generated_calls_are_marked_and_others_are_not(evidence, calls):
+    assert "GENERATED CALLS" in page_of(evidence(), calls)
+    page = page_of(
+        evidence(synthetic=False, emotion_source="recording"), calls.assign(synthetic=False)
+    )
+    assert "GENERATED" not in page
+    assert f"{len(calls):,} heard in recordings, 0 generated" in page
+
+
+def test_the_report_says_how_many_calls_do_not_count_for_resolution(evidence, calls):
+    undecided = int(calls["fcr"].isna().sum())
+    assert undecided > 0
+    assert f"not counted are {undecided:,} calls" in evidence().facts()["FCR"]
+
+
+def test_without_emotions_nothing_is_said_of_anger(evidence):
+    answers = evidence(angry=np.nan, flag="").answers()
+    assert all("not known" in answer for answer in answers)
+
+
+@pytest.fixture(scope="module")
+def sound(year):
+    return kpi_sound(
+        year, agent_id="A01;A02", start="2026-02-02", end="2026-03-15", grain="week", settings=FAST
+    )
+
+
+def test_the_sound_page_holds_sound_chart_and_legend(sound):
+    page = sound_page(sound)
+    assert Links(page).outside == []
+    assert "data:audio/wav;base64," in page
+    assert page.count("<title>A0") == sound.notes["voice"].str.startswith("A").sum() == 12
+    for name, text in sound.legend.items():
+        assert f"<th>{name}</th><td>{text.replace('&', '&amp;')}" in page
+    assert "GENERATED CALLS" in page
+
+
+@pytest.mark.browser
+def test_the_cursor_moves_with_the_audio_clock(sound, visit, tmp_path):
+    (tmp_path / "sound.html").write_text(sound_page(sound), encoding="utf-8")
+    state = """() => { draw(); return {
+        time: sound.currentTime, x: Number(cursor.getAttribute("x1")),
+        past: Number(reveal.getAttribute("width")), now: now.textContent} }"""
+    moved = "Number(document.getElementById('cursor').getAttribute('x1')) > {}"
+    page = visit(tmp_path / "sound.html")
+    page.wait_for_function("sound.readyState === 4")
+    assert page.evaluate("sound.duration") == pytest.approx(sound.seconds, abs=0.01)
+    left, width = 80, 900
+
+    def where(seconds):
+        return pytest.approx(left + width * seconds / sound.seconds, abs=0.01)
+
+    assert page.evaluate("Number(cursor.getAttribute('x1'))") == left
+    page.evaluate("() => sound.play()")
+    page.wait_for_function(moved.format(left + width * 0.3 / sound.seconds))
+    first = page.evaluate(state)
+    page.wait_for_function(moved.format(first["x"] + 20))  # moved by the page, not by the test
+    second = page.evaluate(state)
+    assert second["time"] > first["time"] > 0
+    for moment in (first, second):
+        assert moment["x"] == where(moment["time"])
+        assert moment["past"] == moment["x"]
+    page.evaluate("() => { sound.pause(); sound.currentTime = 1.25 }")
+    page.wait_for_function("!sound.seeking")
+    page.wait_for_function("now.textContent === '2026-02-16'")  # the third beat of 0.5 s
+    assert page.evaluate("Number(cursor.getAttribute('x1'))") == where(1.25)
+    page.evaluate("() => { sound.currentTime = sound.duration - 0.1; sound.play() }")
+    page.wait_for_function("sound.ended")
+    page.wait_for_function(moved.format(left + width - 1))
+
+
+def test_an_empty_period_is_no_figure(year):
+    with pytest.raises(NoCalls, match="No call from 2030-01-01"):
+        kpi_figure(year, start="2030-01-01", end="2030-02-01", settings=FAST)
+
+
+def test_one_call_only_is_drawn_and_reported(year):
+    calls = select_period(add_kpi_columns(year.iloc[[0]], FAST), CallSelection())
+    note, agents = calls_note(calls), list(calls["agent_id"])
+    series, breakdown = kpi_series(calls, agents, "day", FAST), kpi_breakdown(calls, agents, FAST)
+    effects = anger_effects(calls, FAST)
+    drawn = [
+        *(over_time_figure(series, kpi, "day", FAST, note=note) for kpi in ("aht", "fcr", "angry")),
+        motion_figure(calls, agents, FAST, note=note),
+        handle_time_figure(calls, agents, note=note),
+        hours_figure(calls, FAST, whose="", note=note),
+        groups_figure(breakdown, "agent", agents, FAST, note=note),
+        groups_figure(breakdown, "topic", agents, FAST, note=note),
+        effects_figure(effects, note=note),
+    ]
+    assert "FCR is not known" in said(drawn[3])
+    assert all("n = 1 calls" in said(figure) for figure in drawn)
+    listed = angry_calls(calls, agents, FAST)
+    rejected = no_rejected_calls()
+    facts = KpiEvidence(calls, rejected, breakdown, effects, listed, agents, FAST)
+    page = page_of(facts, calls)
+    assert "nan" not in re.sub("<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "not counted are 1 calls" in page
