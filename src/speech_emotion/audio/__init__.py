@@ -21,7 +21,7 @@ from speech_emotion.audio.features import (
     sequence_shape,
 )
 from speech_emotion.audio.frames import frame_features, trim_silence
-from speech_emotion.audio.io import SILENCE, AudioError, load_audio, read_samples
+from speech_emotion.audio.io import SILENCE, AudioError, check_file, load_audio, read_samples
 
 __all__ = [
     "DEFAULT_FEATURE_SET",
@@ -35,6 +35,7 @@ __all__ = [
     "UnknownFeatureSet",
     "UnknownTransform",
     "augment",
+    "check_file",
     "extract",
     "extract_batch",
     "extract_features",

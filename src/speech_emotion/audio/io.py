@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
-__all__ = ["SILENCE", "AudioError", "check_rate", "load_audio", "read_samples"]
+__all__ = ["SILENCE", "AudioError", "check_file", "check_rate", "load_audio", "read_samples"]
 
 SILENCE = 1e-4
 """Peak amplitude below which a recording is silent: 16-bit sound has steps of 3e-5."""
@@ -81,7 +81,7 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
             that are not numbers.
     """
     if isinstance(path, str | os.PathLike):
-        _check_file(Path(path))
+        check_file(Path(path))
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
@@ -93,7 +93,12 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
     return samples, int(rate)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Refuse what is no recording at first sight.
+
+    Raises:
+        AudioError: If the file is missing, empty or a Git-LFS pointer.
+    """
     if not path.is_file():
         raise AudioError(path, "no such file; check the path and that links lead somewhere")
     if path.stat().st_size == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,16 @@ from sklearn.base import BaseEstimator
 from speech_emotion.audio import AudioError, FeatureSettings, extract, load_audio
 from speech_emotion.models.calibration import with_temperature
 from speech_emotion.models.combining import Combiner
+from speech_emotion.models.detection import Threshold
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
+from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer
 
-__all__ = ["EmotionPredictor", "Member"]
+__all__ = ["EmotionPredictor", "Listener", "Member"]
 
 CARD = "predictor.json"
+RUNNING = "running"
+SPEAKER = "speaker"
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,13 @@ class Member:
     Attributes:
         family: Name of its family, which says what it reads.
         estimator: The fitted estimator; its classes are positions in the predictor's labels.
+        normalizer: What measures its features from the speaker; ``None`` if they are taken as they
+            are.
     """
 
     family: str
     estimator: BaseEstimator
+    normalizer: SpeakerNormalizer | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,10 @@ class EmotionPredictor:
         members: The estimators, in the order of the combiner's members.
         combiner: How their probabilities become one.
         temperature: What the result is calibrated by.
+        threshold: From which probability on speech is flagged; ``None`` in models that were stored
+            without one.
+        running: The same model trained on features that are measured from their speaker, for
+            channels in which one speaker is heard for long; ``None`` if there is none.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +64,8 @@ class EmotionPredictor:
     members: tuple[Member, ...]
     combiner: Combiner
     temperature: float = 1.0
+    threshold: Threshold | None = None
+    running: EmotionPredictor | None = None
 
     @property
     def name(self) -> str:
@@ -59,17 +73,26 @@ class EmotionPredictor:
         return self.combiner.name
 
     def predict_proba(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
-        """Return probabilities, shape ``(n, n_labels)``.
+        """Return probabilities of utterances whose speakers are not known, ``(n, n_labels)``.
 
         Args:
             statistics: Named features, one row an utterance.
             sequences: Frames, shape ``(n, n_frames, n_channels)``.
         """
-        stacked = np.zeros((len(statistics), len(self.members), len(self.labels)))
-        for position, member in enumerate(self.members):
-            reads = family_named(member.family).inputs
-            inputs = statistics if reads == "statistics" else sequences
-            stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
+        return self._combined(
+            [self._inputs(member, statistics, sequences) for member in self.members]
+        )
+
+    def _inputs(
+        self, member: Member, statistics: pd.DataFrame, sequences: np.ndarray
+    ) -> pd.DataFrame | np.ndarray:
+        reads = family_named(member.family).inputs
+        return statistics if reads == "statistics" else sequences
+
+    def _combined(self, inputs: Sequence[pd.DataFrame | np.ndarray]) -> np.ndarray:
+        stacked = np.zeros((len(inputs[0]), len(self.members), len(self.labels)))
+        for position, (member, own) in enumerate(zip(self.members, inputs, strict=True)):
+            stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(own)
         return with_temperature(self.combiner(stacked), self.temperature)
 
     def predict_files(self, paths: list[str]) -> pd.DataFrame:
@@ -111,12 +134,18 @@ class EmotionPredictor:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for member in self.members:
-            save_estimator(member.estimator, partial / member.family)
+            stored = member.estimator
+            if member.normalizer is not None:
+                stored = MeasuredEstimator(stored, member.normalizer)
+            save_estimator(stored, partial / member.family)
+        if self.running is not None:
+            self.running.save(partial / RUNNING)
         card = {
             "labels": self.labels,
             "combiner": self.combiner.facts(),
             "temperature": self.temperature,
             "features": self.features.model_dump(mode="json"),
+            "threshold": self.threshold and self.threshold.model_dump(mode="json"),
         }
         (partial / CARD).write_text(json.dumps(card, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
@@ -134,12 +163,55 @@ class EmotionPredictor:
             raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
         card = json.loads((folder / CARD).read_text())
         combiner = Combiner.of(card["combiner"])
+        threshold = card.get("threshold")  # older cards have none
         return cls(
             labels=tuple(card["labels"]),
             features=FeatureSettings.model_validate(card["features"]),
             members=tuple(
-                Member(family, load_estimator(folder / family)) for family in combiner.members
+                _member(family, load_estimator(folder / family)) for family in combiner.members
             ),
             combiner=combiner,
             temperature=card["temperature"],
+            threshold=Threshold.model_validate(threshold) if threshold else None,
+            running=cls.load(folder / RUNNING) if (folder / RUNNING).exists() else None,
         )
+
+
+class Listener:
+    """Hear one speaker: utterances one after the other, each measured from those up to itself.
+
+    What is measured depends on the order of the utterances alone, so a live speaker is judged as a
+    recorded one.
+
+    Args:
+        predictor: A model; one without normalizers takes utterances as they are.
+        prior: Utterances of an average speaker that the statistics start from.
+    """
+
+    def __init__(self, predictor: EmotionPredictor, *, prior: float = 2.0):
+        self._predictor = predictor
+        self._normalizers = [
+            member.normalizer and member.normalizer.without_speakers(prior=prior)
+            for member in predictor.members
+        ]
+
+    def __call__(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
+        """Return probabilities of the speaker's next utterances, ``(n, n_labels)``."""
+        inputs = []
+        for member, normalizer in zip(self._predictor.members, self._normalizers, strict=True):
+            own = self._predictor._inputs(member, statistics, sequences)
+            if normalizer is not None:
+                values = normalizer.follow(own, speaker=SPEAKER)
+                own = (
+                    pd.DataFrame(values, index=own.index, columns=own.columns)
+                    if isinstance(own, pd.DataFrame)
+                    else values
+                )
+            inputs.append(own)
+        return self._predictor._combined(inputs)
+
+
+def _member(family: str, stored: BaseEstimator | MeasuredEstimator) -> Member:
+    if isinstance(stored, MeasuredEstimator):
+        return Member(family, stored.estimator, stored.normalizer)
+    return Member(family, stored)
