@@ -22,6 +22,19 @@ __all__ = ["SummaryHooks", "TrackingHooks"]
 
 CANDIDATE_FIGURES = "_figures"
 METRICS = ["accuracy", "uar", "uar_low", "uar_high", "macro_f1", "fit_seconds", "predict_ms"]
+SHOWN = (
+    "rejected_audio",
+    "leaderboard",
+    "md_report",
+    "html_report",
+    "model_card",
+    "call_emotions",
+    "call_summary",
+    "call_passages",
+    "rejected_recordings",
+    "call_evaluation_table",
+    "call_evaluation_figure",
+)
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
 logger = logging.getLogger(__name__)
@@ -234,7 +247,12 @@ class SummaryHooks:
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
             logger.info("UAR by protocol and model:\n%s", _brief(catalog["leaderboard"].load()))
-        for name in ("rejected_audio", "leaderboard", "md_report", "html_report", "model_card"):
+        if "call_summary" in made:
+            flags = catalog["call_summary"].load()["flag"].value_counts()
+            counted = ", ".join(f"{count} {flag}" for flag, count in flags.items())
+            rejected = len(catalog["rejected_recordings"].load())
+            logger.info("Calls: %s; %d rejected", counted or "none", rejected)
+        for name in SHOWN:
             if name in made:
                 place = getattr(catalog.get(name), "_filepath", None)
                 logger.info("%s: %s", name.replace("_", " ").capitalize(), place)

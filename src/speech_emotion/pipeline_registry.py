@@ -4,6 +4,8 @@ from kedro.pipeline import Pipeline
 
 from speech_emotion.pipelines import (
     augmentation,
+    call_evaluation,
+    call_scoring,
     download,
     feature_engineering,
     ingestion,
@@ -29,4 +31,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         **stages,
         "recipes": recipes.create_pipeline(),
         "download": download.create_pipeline(),
+        "call_scoring": call_scoring.create_pipeline(),
+        "call_evaluation": call_evaluation.create_pipeline(),
     }

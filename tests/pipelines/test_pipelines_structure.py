@@ -33,6 +33,8 @@ def test_every_stage_has_its_name():
     assert set(register_pipelines()) == {
         "__default__",
         "augmentation",
+        "call_evaluation",
+        "call_scoring",
         "download",
         "feature_engineering",
         "ingestion",

@@ -153,4 +153,3 @@ def _check_wav(path: Path) -> None:
                 return
             else:
                 file.seek(length + length % 2, 1)
-

@@ -106,7 +106,13 @@ def score_recording(
                 path=str(path),
             )
     except AudioError as error:
-        facts = {"call": name, "path": str(path), "channel": -1, "party": "", "reason": error.reason}
+        facts = {
+            "call": name,
+            "path": str(path),
+            "channel": -1,
+            "party": "",
+            "reason": error.reason,
+        }
         table = pd.DataFrame([facts]).reindex(columns=FACTS)
         return ScoredCall(_window_table([], predictor.labels), table)
 

@@ -28,8 +28,8 @@ class WindowSettings(_Settings):
         pause_s: A pause so long ends a window; shorter ones are closed up.
     """
 
-    speech_s: float = Field(4.0, ge=2.0, le=10.0)
-    step_s: float = Field(2.0, ge=0.5)
+    speech_s: float = Field(5.0, ge=2.0, le=10.0)
+    step_s: float = Field(2.5, ge=0.5)
     shortest_s: float = Field(1.0, ge=0.3)
     pause_s: float = Field(2.0, ge=0.5)
 
@@ -58,7 +58,7 @@ class DomainSettings(_Settings):
     lowest_snr_db: float = 6.0
     most_clipped: float = Field(0.005, gt=0, le=1)
     most_tonal: float = Field(0.45, gt=0, le=1)
-    least_speech_s: float = Field(4.0, ge=0)
+    least_speech_s: float = Field(5.0, ge=0)
     most_outside: float = Field(0.5, gt=0, le=1)
 
 
@@ -105,7 +105,7 @@ class CallSettings(_Settings):
     customer_channel: int = Field(0, ge=0)
     score_agent: bool = False
     normalization: Literal["running", "none"] = "running"
-    prior: float = Field(2.0, gt=0)
+    prior: float = Field(5.0, gt=0)
     shortest_call_s: float = Field(5.0, ge=0)
     batch: int = Field(256, ge=1)
     n_jobs: int = -1

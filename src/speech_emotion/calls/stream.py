@@ -190,9 +190,7 @@ class ChannelStream:
             reason = outside(window, self._settings.domain)
             if not reason:
                 try:
-                    row, sequence = extract(
-                        window.samples, features.sample_rate, settings=features
-                    )
+                    row, sequence = extract(window.samples, features.sample_rate, settings=features)
                     statistics.append(row)
                     sequences.append(sequence)
                 except AudioError as error:

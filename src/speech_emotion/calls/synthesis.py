@@ -191,7 +191,9 @@ class _Script:
             turns_left -= 1
             if turns_left <= 0 and starts and self.time >= starts[0]:
                 starts.pop(0)
-                turns_left = int(self.generator.integers(*self.settings.passage_turns, endpoint=True))
+                turns_left = int(
+                    self.generator.integers(*self.settings.passage_turns, endpoint=True)
+                )
             if not self._turn(1, angry=False):
                 break
         return self.channels, tuple(self.spoken), self._spans()

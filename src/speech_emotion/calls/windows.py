@@ -61,9 +61,7 @@ class SpeechWindows:
         frame_s: Exact length of a frame in seconds.
     """
 
-    def __init__(
-        self, settings: WindowSettings, sample_rate: int, *, frame_s: float = FRAME_S
-    ):
+    def __init__(self, settings: WindowSettings, sample_rate: int, *, frame_s: float = FRAME_S):
         self.sample_rate, self.frame_s = sample_rate, frame_s
         self._size = round(settings.speech_s / FRAME_S)
         self._step = round(settings.step_s / FRAME_S)

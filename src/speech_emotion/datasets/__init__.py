@@ -4,7 +4,9 @@ from speech_emotion.datasets.array import ArrayDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
 from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.estimator import EstimatorDataset
+from speech_emotion.datasets.model import ModelDataset
 from speech_emotion.datasets.predictor import PredictorDataset
+from speech_emotion.datasets.recordings import RecordingsDataset
 from speech_emotion.datasets.registry import Registration, RegistryDataset
 from speech_emotion.datasets.shards import ShardsDataset
 
@@ -13,7 +15,9 @@ __all__ = [
     "AudioDataset",
     "CorporaDataset",
     "EstimatorDataset",
+    "ModelDataset",
     "PredictorDataset",
+    "RecordingsDataset",
     "Registration",
     "RegistryDataset",
     "ShardsDataset",

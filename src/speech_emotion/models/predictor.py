@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ class EmotionPredictor:
             without one.
         running: The same model trained on features that are measured from their speaker, for
             channels in which one speaker is heard for long; ``None`` if there is none.
+        digest: Digest of the files it was read from; empty if it was never stored.
     """
 
     labels: tuple[str, ...]
@@ -66,6 +68,7 @@ class EmotionPredictor:
     temperature: float = 1.0
     threshold: Threshold | None = None
     running: EmotionPredictor | None = None
+    digest: str = ""
 
     @property
     def name(self) -> str:
@@ -79,8 +82,12 @@ class EmotionPredictor:
             statistics: Named features, one row an utterance.
             sequences: Frames, shape ``(n, n_frames, n_channels)``.
         """
+        inputs = [self._inputs(member, statistics, sequences) for member in self.members]
         return self._combined(
-            [self._inputs(member, statistics, sequences) for member in self.members]
+            [
+                own if member.normalizer is None else _like(own, member.normalizer.transform(own))
+                for member, own in zip(self.members, inputs, strict=True)
+            ]
         )
 
     def _inputs(
@@ -174,6 +181,7 @@ class EmotionPredictor:
             temperature=card["temperature"],
             threshold=Threshold.model_validate(threshold) if threshold else None,
             running=cls.load(folder / RUNNING) if (folder / RUNNING).exists() else None,
+            digest=_digest(folder),
         )
 
 
@@ -188,7 +196,7 @@ class Listener:
         prior: Utterances of an average speaker that the statistics start from.
     """
 
-    def __init__(self, predictor: EmotionPredictor, *, prior: float = 2.0):
+    def __init__(self, predictor: EmotionPredictor, *, prior: float = 5.0):
         self._predictor = predictor
         self._normalizers = [
             member.normalizer and member.normalizer.without_speakers(prior=prior)
@@ -201,14 +209,23 @@ class Listener:
         for member, normalizer in zip(self._predictor.members, self._normalizers, strict=True):
             own = self._predictor._inputs(member, statistics, sequences)
             if normalizer is not None:
-                values = normalizer.follow(own, speaker=SPEAKER)
-                own = (
-                    pd.DataFrame(values, index=own.index, columns=own.columns)
-                    if isinstance(own, pd.DataFrame)
-                    else values
-                )
+                own = _like(own, normalizer.follow(own, speaker=SPEAKER))
             inputs.append(own)
         return self._predictor._combined(inputs)
+
+
+def _like(inputs: pd.DataFrame | np.ndarray, values: np.ndarray) -> pd.DataFrame | np.ndarray:
+    if isinstance(inputs, pd.DataFrame):
+        return pd.DataFrame(values, index=inputs.index, columns=inputs.columns)
+    return values
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _member(family: str, stored: BaseEstimator | MeasuredEstimator) -> Member:
