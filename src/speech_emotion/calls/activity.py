@@ -132,12 +132,12 @@ class ActivityDetector:
         self._decide(max(len(self._smoothed) - ahead, 0), ahead)
         count = max(len(self._speech) - before, 0)
         kept = np.empty(count, dtype=bool)
-        onset = np.lib.stride_tricks.sliding_window_view(
-            np.append(self._speech, np.zeros(BEFORE, dtype=bool)), BEFORE + 1
-        ).any(axis=1)
+        coming = np.append(self._speech, np.zeros(BEFORE + 1, dtype=bool))
+        onset = np.any(np.lib.stride_tricks.sliding_window_view(coming, BEFORE + 1), axis=1)
         for frame in range(count):
             self._since = 0 if self._speech[frame] else self._since + 1
-            kept[frame] = self._since <= AFTER or onset[frame]
+            kept[frame] = self._since <= AFTER
+        kept |= onset[:count]
         frames = Frames(
             self._speech[:count],
             kept,

@@ -56,7 +56,8 @@ def passages_of(windows: pd.DataFrame, threshold: float) -> pd.DataFrame:
     over = windows["score"].to_numpy() >= threshold
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flagged.astype(int), [0]])))
     rows = []
-    for first, stop in zip(edges[::2], edges[1::2], strict=True):
+    for raised, stop in zip(edges[::2], edges[1::2], strict=True):
+        first = raised
         while first > 0 and over[first - 1] and not flagged[first - 1]:
             first -= 1
         part = windows.iloc[first:stop]
