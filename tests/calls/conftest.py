@@ -23,7 +23,7 @@ def say(speaker, emotion, take, rate=RATE):
 
 @pytest.fixture(scope="session")
 def predictor():
-    """A logistic regression on what the voices of these tests say, and its version for running normalization."""
+    """A logistic regression on what the tests' voices say, and its running version."""
     settings = FeatureSettings(feature_set="moments_370")
     rows, speakers, labels = [], [], []
     for name in ("berta", "clara"):

@@ -51,8 +51,8 @@ class SynthesisSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    calls: int = Field(36, ge=1)
-    minutes: float = Field(6.0, ge=0.5)
+    calls: int = Field(18, ge=1)
+    minutes: float = Field(3.0, ge=0.5)
     angry_calls: float = Field(0.5, ge=0, le=1)
     most_passages: int = Field(2, ge=1)
     passage_turns: tuple[int, int] = (2, 4)
@@ -187,19 +187,19 @@ class _Script:
         """Write the dialogue: channels, utterances and angry passages."""
         starts = self._passage_starts() if angry else []
         turns_left = 0
-        while self._turn(0, angry=turns_left > 0):
-            turns_left -= 1
-            if turns_left <= 0 and starts and self.time >= starts[0]:
+        talking = True
+        while talking:
+            if turns_left == 0 and starts and self.time >= starts[0]:
                 starts.pop(0)
                 turns_left = int(
                     self.generator.integers(*self.settings.passage_turns, endpoint=True)
                 )
-            if not self._turn(1, angry=False):
-                break
+            talking = self._turn(0, angry=turns_left > 0) and self._turn(1, angry=False)
+            turns_left = max(turns_left - 1, 0)
         return self.channels, tuple(self.spoken), self._spans()
 
     def _passage_starts(self) -> list[float]:
-        """Seconds from which each passage may begin; the whole call may be angry from the start."""
+        """Seconds from which each passage begins with the customer's next turn."""
         count = int(self.generator.integers(1, self.settings.most_passages, endpoint=True))
         return sorted(self.generator.uniform(0, 0.75 * self.length / RATE, count).tolist())
 
