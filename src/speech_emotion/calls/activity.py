@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import scipy.fft
+import scipy.ndimage
 
 __all__ = ["BLOCK", "FRAME_S", "ActivityDetector", "Frames", "block_length", "frame_seconds"]
 
@@ -124,7 +125,7 @@ class ActivityDetector:
         padded = np.append(self._tail, power)
         if not len(self._tail):
             padded = np.append(np.full(SMOOTHING - 1, power[0]), power)
-        means = np.lib.stride_tricks.sliding_window_view(padded, SMOOTHING).mean(axis=1)
+        means = np.convolve(padded, np.full(SMOOTHING, 1 / SMOOTHING), "valid")
         self._tail = padded[-(SMOOTHING - 1) :]
         self._smoothed = np.append(self._smoothed, 10 * np.log10(np.maximum(means, 1e-12)))
 
@@ -132,12 +133,12 @@ class ActivityDetector:
         self._decide(max(len(self._smoothed) - ahead, 0), ahead)
         count = max(len(self._speech) - before, 0)
         kept = np.empty(count, dtype=bool)
-        coming = np.append(self._speech, np.zeros(BEFORE + 1, dtype=bool))
-        onset = np.any(np.lib.stride_tricks.sliding_window_view(coming, BEFORE + 1), axis=1)
-        for frame in range(count):
-            self._since = 0 if self._speech[frame] else self._since + 1
+        for frame, talking in enumerate(self._speech[:count].tolist()):
+            self._since = 0 if talking else self._since + 1
             kept[frame] = self._since <= AFTER
-        kept |= onset[:count]
+        if count:
+            coming = np.convolve(self._speech[::-1], np.ones(BEFORE + 1))[::-1][BEFORE:]
+            kept |= coming[:count] > 0
         frames = Frames(
             self._speech[:count],
             kept,
@@ -162,13 +163,13 @@ class ActivityDetector:
                 np.full(AHEAD - ahead, np.inf),
             ]
         )
-        floor = np.lib.stride_tricks.sliding_window_view(levels, MEMORY).min(axis=1)
+        lowest = scipy.ndimage.minimum_filter1d(levels, MEMORY)
+        floor = lowest[MEMORY // 2 : MEMORY // 2 + count]
         above = self._smoothed[:count] - floor - FLOOR_BIAS_DB
-        heard = self._smoothed[:count] > FAINTEST_DB
+        above[self._smoothed[:count] <= FAINTEST_DB] = -np.inf
         speech = np.empty(count, dtype=bool)
-        for frame in range(count):
-            limit = self.off_db if self._talking else self.on_db
-            self._talking = bool(heard[frame] and above[frame] > limit)
+        for frame, level in enumerate(above.tolist()):
+            self._talking = level > (self.off_db if self._talking else self.on_db)
             speech[frame] = self._talking
         self._speech = np.append(self._speech, speech)
         self._noise = np.append(self._noise, 10 ** ((floor + FLOOR_BIAS_DB) / 10))

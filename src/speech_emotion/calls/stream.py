@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ from speech_emotion.models.predictor import EmotionPredictor, Listener
 __all__ = ["UNKNOWN", "ChannelStream", "ScoredWindow", "judge_of", "threshold_of"]
 
 UNKNOWN: Final = "unknown"
+NOTHING: Final = np.empty(0, dtype=np.float32)
+Inputs: TypeAlias = tuple[pd.Series, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class ChannelStream:
         self._resampled = np.empty(0, dtype=np.float32)
         self._dropped = 0  # resampled samples before the first that is kept
         self._settled = 0  # frames that are settled
-        self._finished: list[Window] = []
+        self._finished: list[tuple[Window, str, Inputs | None]] = []
         self.speech = np.empty(0, dtype=bool)
 
     def push(self, samples: np.ndarray) -> list[ScoredWindow]:
@@ -159,7 +162,7 @@ class ChannelStream:
         first = self._hear(rest, last=True)
         frames = self._detector.close()
         self._cut(frames)
-        self._finished += self._windows.close()
+        self._describe(self._windows.close())
         self.speech = np.append(first, frames.speech)
         return self._judge()
 
@@ -176,33 +179,35 @@ class ChannelStream:
         seconds = edges * frame_seconds(self._rate)
         samples = np.round(seconds * self._model_rate).astype(int) - self._dropped
         pieces = [self._resampled[a:b] for a, b in itertools.pairwise(samples)]
-        for window in self._windows.push(frames, self._settled, pieces):
-            self._finished.append(window)
+        self._describe(self._windows.push(frames, self._settled, pieces))
         self._settled += len(frames.kept)
         self._resampled = self._resampled[samples[-1] :]
         self._dropped += int(samples[-1])
 
-    def _judge(self) -> list[ScoredWindow]:
-        windows, self._finished = self._finished, []
-        reasons, statistics, sequences = [], [], []
+    def _describe(self, windows: Iterable[Window]) -> None:
+        """Extract features at once: they are a hundredth of the samples."""
         features = self._predictor.features
         for window in windows:
-            reason = outside(window, self._settings.domain)
+            reason, inputs = outside(window, self._settings.domain), None
             if not reason:
                 try:
-                    row, sequence = extract(window.samples, features.sample_rate, settings=features)
-                    statistics.append(row)
-                    sequences.append(sequence)
+                    inputs = extract(window.samples, features.sample_rate, settings=features)
                 except AudioError as error:
                     reason = error.reason
-            reasons.append(reason)
-        probabilities = np.full((len(windows), len(self._predictor.labels)), np.nan)
-        if statistics:
-            judged = np.array([not reason for reason in reasons])
-            probabilities[judged] = self._listener(pd.DataFrame(statistics), np.stack(sequences))
+            self._finished.append((replace(window, samples=NOTHING), reason, inputs))
+
+    def _judge(self) -> list[ScoredWindow]:
+        finished, self._finished = self._finished, []
+        judged = [inputs for _, _, inputs in finished if inputs is not None]
+        probabilities = np.full((len(finished), len(self._predictor.labels)), np.nan)
+        if judged:
+            statistics = pd.DataFrame([row for row, _ in judged])
+            sequences = np.stack([sequence for _, sequence in judged])
+            known = [inputs is not None for _, _, inputs in finished]
+            probabilities[known] = self._listener(statistics, sequences)
         return [
             self._scored(window, reason, row)
-            for window, reason, row in zip(windows, reasons, probabilities, strict=True)
+            for (window, reason, _), row in zip(finished, probabilities, strict=True)
         ]
 
     def _scored(self, window: Window, reason: str, probabilities: np.ndarray) -> ScoredWindow:
