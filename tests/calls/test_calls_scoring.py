@@ -266,3 +266,14 @@ def test_flag_and_reason_of_a_call(predictor, dialogue, emotions, noise, options
     assert reason in summary["reason"].iloc[0]
     assert passages.empty
     assert np.isnan(summary["first_angry_s"].iloc[0])
+
+
+def test_no_scored_call_still_gives_tables(tmp_path, predictor, call):
+    path = write(tmp_path / "call.wav", call)
+    row = score_recording(path, predictor, CallSettings())
+    some, passages = summary_of(row, predictor)
+    nothing = type(row)(row.windows.iloc[:0], row.facts.iloc[:0])
+    none, no_passages = summary_of(nothing, predictor)
+    assert list(none) == list(some)
+    assert list(no_passages) == list(passages)
+    assert none.empty

@@ -71,9 +71,17 @@ def summarize(
                 "reason": reason,
             }
         )
-    table = pd.DataFrame(summaries)
+    table = pd.DataFrame(summaries, columns=_columns(labels, target))
     found = pd.concat(passages, ignore_index=True) if passages else pd.DataFrame(columns=PASSAGES)
     return table, found[PASSAGES]
+
+
+def _columns(labels: tuple[str, ...], target: str) -> list[str]:
+    return [
+        *("call", "path", "channel", "party", "minutes", "talk_share", "silence_share"),
+        *(f"share_{label}" for label in labels),
+        *(f"longest_{target}_s", f"first_{target}_s", "trend", "flag", "score", "reason"),
+    ]
 
 
 def _decide(
