@@ -46,6 +46,9 @@ def test_calls_are_what_their_truth_says(utterances):
         starts = np.array([utterance.start_s for utterance in call.utterances])
         assert (starts[1:] >= ends[:-1]).all()  # one speaks at a time
     assert sum(bool(call.passages) for call in calls) == 6
+    # Every customer is angry in one of the two calls.
+    angry = {call.speakers[0] for call in calls if call.passages}
+    assert len(angry) == 3
     assert [call.snr_db for call in calls[::2]] == [20, 20, 20, 10, 10, 10]
 
 

@@ -161,7 +161,7 @@ def synthesize_calls(
 
 def _is_angry(number: int, customers: int, share: float) -> bool:
     """Spread ``share`` evenly over the calls, and over every customer's calls."""
-    order = number + number // customers
+    order = number % customers + number // customers
     return int((order + 1) * share) > int(order * share)
 
 
