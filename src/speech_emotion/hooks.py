@@ -24,21 +24,26 @@ from speech_emotion.models import CLEAN, COMBINATIONS, HELD_OUT
 __all__ = ["SummaryHooks", "TrackingHooks"]
 
 CANDIDATE_FIGURES = "_figures"
-PLACES = [
+PLACES = (
     "rejected_audio",
     "leaderboard",
     "md_report",
     "html_report",
     "model_card",
     "study_page",
+    "call_emotions",
+    "call_summary",
+    "call_passages",
     "rejected_recordings",
     "calls_page",
+    "call_evaluation_table",
+    "call_evaluation_figure",
     "rejected_calls",
     "call_kpis_page",
     "sonification_sound",
     "sonification_midi",
     "sonification_page",
-]
+)
 METRICS = ["accuracy", "uar", "uar_low", "uar_high", "macro_f1", "fit_seconds", "predict_ms"]
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 
@@ -285,6 +290,11 @@ class SummaryHooks:
         made = pipeline.outputs() | pipeline.all_outputs()
         if "leaderboard" in made:
             logger.info("UAR by protocol and model:\n%s", _brief(catalog["leaderboard"].load()))
+        if "call_summary" in made:
+            flags = catalog["call_summary"].load()["flag"].value_counts()
+            counted = ", ".join(f"{count} {flag}" for flag, count in flags.items())
+            rejected = len(catalog["rejected_recordings"].load())
+            logger.info("Calls: %s; %d rejected", counted or "none", rejected)
         for name in PLACES:
             if name in made:
                 dataset = catalog.get(name)

@@ -4,8 +4,10 @@ from kedro.pipeline import Pipeline
 
 from speech_emotion.pipelines import (
     augmentation,
+    call_evaluation,
     call_kpis,
     call_report,
+    call_scoring,
     download,
     feature_engineering,
     feature_study,
@@ -37,4 +39,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "call_report": call_report.create_pipeline(),
         "call_kpis": call_kpis.create_pipeline(),
         "sonification": sonification.create_pipeline(),
+        # Scores nobody looks at serve nobody: the page belongs to them.
+        "call_scoring": call_scoring.create_pipeline() + call_report.create_pipeline(),
+        "call_evaluation": call_evaluation.create_pipeline(),
     }

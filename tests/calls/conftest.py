@@ -1,8 +1,88 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+import soxr
 
+from speech_emotion.audio import FeatureSettings, extract
 from speech_emotion.calls import CALLS
+from speech_emotion.corpora.voice import Speaker, speak
+from speech_emotion.models import Combiner, Threshold
+from speech_emotion.models.estimators import family_named
+from speech_emotion.models.predictor import EmotionPredictor, Member
+from speech_emotion.models.speakers import SpeakerNormalizer
+
+RATE = 16000
+FAMILY = "logistic_regression"
+EMOTIONS = ("angry", "neutral", "sad")
+
+
+def say(speaker, emotion, take, rate=RATE):
+    return speak(Speaker(speaker, "female"), emotion, f"sentence {take}", f"take {take}", rate)
+
+
+@pytest.fixture(scope="session")
+def predictor():
+    """A logistic regression on what the tests' voices say, and its running version."""
+    settings = FeatureSettings(feature_set="moments_370")
+    rows, speakers, labels = [], [], []
+    for name in ("berta", "clara"):
+        for emotion in EMOTIONS:
+            said = [say(name, emotion, take, 8000) for take in range(4)]
+            gap = np.zeros(3200)
+            for parts in itertools.permutations(said, 3):
+                line = np.concatenate([part for said in parts for part in (said, gap)])
+                line += 1e-3 * np.random.default_rng(0).standard_normal(len(line))
+                samples = soxr.resample(line, 8000, 22050).astype("f4")[: 5 * 22050]
+                rows.append(extract(samples, 22050, settings=settings)[0])
+                speakers.append(name)
+                labels.append(emotion)
+    table, speakers = pd.DataFrame(rows), np.array(speakers)
+    codes = pd.Index(EMOTIONS).get_indexer(pd.Index(labels))
+    normalizer = SpeakerNormalizer(own_scale=False)
+    normalizer.fit(table, speakers=speakers, known=np.array(labels) == "neutral")
+    values = normalizer.transform(table, speakers=speakers)
+    measured = pd.DataFrame(values, columns=table.columns)
+
+    def fit(inputs):
+        return (
+            family_named(FAMILY)
+            .build(seed=0, n_jobs=1)
+            .set_params(model__C=0.01)
+            .fit(inputs, codes)
+        )
+
+    threshold = Threshold(
+        target="angry", value=0.4, false_alarms=0.05, recall=0.9, n_utterances=24, n_speakers=2
+    )
+    shared = {"labels": EMOTIONS, "features": settings, "combiner": Combiner.single(FAMILY)}
+    running = EmotionPredictor(
+        members=(Member(FAMILY, fit(measured), normalizer.without_speakers()),),
+        threshold=threshold,
+        **shared,
+    )
+    return EmotionPredictor(
+        members=(Member(FAMILY, fit(table)),), threshold=threshold, running=running, **shared
+    )
+
+
+@pytest.fixture(scope="session")
+def dialogue():
+    """Build one channel: utterances of a speaker with pauses, faint noise below; and its spans."""
+
+    def make(emotions, *, speaker="clara", rate=RATE, pause_s=0.6, noise=1e-3, lead_s=1.0):
+        parts, spans, time = [np.zeros(round(lead_s * rate))], [], lead_s
+        for take, emotion in enumerate(emotions):
+            samples = say(speaker, emotion, take % 4, rate)
+            spans.append((time, time + len(samples) / rate, emotion))
+            parts += [samples, np.zeros(round(pause_s * rate))]
+            time += len(samples) / rate + pause_s
+        line = np.concatenate(parts)
+        line = line + noise * np.random.default_rng(0).standard_normal(len(line))
+        return line.astype(np.float32), spans
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from speech_emotion.models import (
     DetectionSettings,
     calibrate,
     calibration_error,
+    choose_threshold,
     detection_table,
     paired_table,
 )
@@ -29,6 +30,21 @@ def test_perfect_and_blind_detectors():
     assert blind["auc"] == 0.5
     assert blind["recall"] == 0
     assert all(map(np.isnan, detection_figures(truth[:5], np.zeros(5), SETTINGS).values()))
+
+
+def test_threshold_keeps_the_allowed_false_alarms():
+    generator = np.random.default_rng(0)
+    labels = np.repeat(["angry", "neutral"], [50, 200])
+    scores = generator.uniform(size=250) * np.where(labels == "angry", 1.0, 0.7)
+    table = pd.DataFrame(
+        {"label": labels, "p_angry": scores, "speaker": [f"s{i % 5}" for i in range(250)]}
+    )
+    threshold = choose_threshold(table, SETTINGS)
+    assert (scores[50:] >= threshold.value).mean() == pytest.approx(0.1)
+    assert threshold.recall == (scores[:50] >= threshold.value).mean()
+    assert (threshold.n_utterances, threshold.n_speakers) == (250, 5)
+    assert choose_threshold(table[table["label"] == "neutral"], SETTINGS) is None
+    assert choose_threshold(table.drop(columns="p_angry"), SETTINGS) is None
 
 
 def test_precision_is_that_of_the_assumed_prevalence():

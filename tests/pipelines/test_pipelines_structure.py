@@ -35,6 +35,8 @@ def test_every_stage_has_its_name():
         "augmentation",
         "call_report",
         "call_kpis",
+        "call_evaluation",
+        "call_scoring",
         "download",
         "feature_engineering",
         "feature_study",

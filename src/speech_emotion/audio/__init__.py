@@ -23,7 +23,7 @@ from speech_emotion.audio.features import (
     sequence_shape,
 )
 from speech_emotion.audio.frames import frame_features, trim_silence
-from speech_emotion.audio.io import SILENCE, AudioError, load_audio, read_samples
+from speech_emotion.audio.io import SILENCE, AudioError, check_file, load_audio, read_samples
 from speech_emotion.audio.kernels import KERNEL_PREFIX
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "UnknownFeatureSet",
     "UnknownTransform",
     "augment",
+    "check_file",
     "encode_sound",
     "extract",
     "extract_batch",

@@ -29,7 +29,7 @@ from speech_emotion.calls.mapping import (
     note_of_value,
     scale_notes,
 )
-from speech_emotion.calls.synthesis import (
+from speech_emotion.calls.notes import (
     ANGRY_TIMBRE,
     CALM_TIMBRE,
     SAMPLE_RATE,

@@ -10,11 +10,17 @@ from speech_emotion.models.combining import (
     cross_validated_uar,
 )
 from speech_emotion.models.conv1d import Conv1DClassifier
-from speech_emotion.models.detection import DetectionSettings, detection_table
+from speech_emotion.models.detection import (
+    DetectionSettings,
+    Threshold,
+    choose_threshold,
+    detection_table,
+)
 from speech_emotion.models.estimators import FAMILIES, Family, UnknownFamily, family_named
 from speech_emotion.models.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
+    ENROLLED,
     TELEPHONE,
     Evaluation,
     Examples,
@@ -49,6 +55,7 @@ __all__ = [
     "CLEAN",
     "COMBINATIONS",
     "CROSS_VALIDATION",
+    "ENROLLED",
     "FAMILIES",
     "HELD_OUT",
     "PROTOCOLS",
@@ -66,12 +73,14 @@ __all__ = [
     "SelectionSettings",
     "SplitError",
     "SplitSettings",
+    "Threshold",
     "UnknownFamily",
     "assign_splits",
     "breakdown_table",
     "calibrate",
     "calibration_error",
     "choose_members",
+    "choose_threshold",
     "class_table",
     "combine",
     "confusion",

@@ -7,7 +7,13 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-__all__ = ["DetectionSettings", "detection_figures", "detection_table"]
+__all__ = [
+    "DetectionSettings",
+    "Threshold",
+    "choose_threshold",
+    "detection_figures",
+    "detection_table",
+]
 
 
 class DetectionSettings(BaseModel):
@@ -24,6 +30,56 @@ class DetectionSettings(BaseModel):
     target: str = "angry"
     false_alarms: float = Field(0.05, gt=0, lt=1)
     prevalence: float = Field(0.05, gt=0, lt=1)
+
+
+class Threshold(BaseModel):
+    """From which probability on an utterance is flagged, and what that rests on.
+
+    Attributes:
+        target: Label that is looked for.
+        value: Probability of the target.
+        false_alarms: Share of other utterances that may reach it.
+        recall: Share of the target's utterances that reach it.
+        n_utterances: Utterances it was chosen on.
+        n_speakers: Their speakers, none of whom the judging model had learnt from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: str
+    value: float
+    false_alarms: float
+    recall: float
+    n_utterances: int
+    n_speakers: int
+
+
+def choose_threshold(validation: pd.DataFrame, settings: DetectionSettings) -> Threshold | None:
+    """Choose the threshold of highest recall within the allowed false alarms.
+
+    Args:
+        validation: ``speaker``, ``label`` and ``p_<target>`` of utterances of speakers that the
+            judging model had not learnt from.
+        settings: Target and allowed false alarms.
+
+    Returns:
+        The threshold, ``None`` where the target, or anything else, is missing.
+    """
+    column = f"p_{settings.target}"
+    if column not in validation:
+        return None
+    truth = (validation["label"] == settings.target).to_numpy()
+    figures = detection_figures(truth, validation[column].to_numpy(), settings)
+    if np.isnan(figures["threshold"]):
+        return None
+    return Threshold(
+        target=settings.target,
+        value=figures["threshold"],
+        false_alarms=settings.false_alarms,
+        recall=figures["recall"],
+        n_utterances=len(validation),
+        n_speakers=validation["speaker"].nunique(),
+    )
 
 
 def detection_figures(

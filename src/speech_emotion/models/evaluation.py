@@ -18,11 +18,12 @@ from speech_emotion.models.classifiers import SexThenEmotion
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
-from speech_emotion.models.speakers import SpeakerNormalizer
+from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer
 from speech_emotion.models.splits import HELD_OUT, TRAIN
 
 __all__ = [
     "CROSS_VALIDATION",
+    "ENROLLED",
     "Evaluation",
     "Examples",
     "Part",
@@ -36,6 +37,7 @@ CROSS_VALIDATION = "cross-validation"
 FINAL = -1
 TELEPHONE: Final = -1
 CLEAN: Final = "clean"
+ENROLLED: Final = "enrolled"
 CONDITIONS: Final = {CLEAN: 0, "telephone": TELEPHONE}
 """Variant of each condition that is tested."""
 CURVES = ["model", "protocol", "run", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
@@ -90,24 +92,34 @@ class Examples:
         inside = self.table["fold"] == fold
         return self._divide(_is_train(self.table) & ~inside, inside)
 
+    def normalizer(self) -> SpeakerNormalizer | None:
+        """Give what measures the final training examples; ``None`` if speakers are not measured."""
+        if not self.table["known"].any():
+            return None
+        normalizer = self._normalizer(self._part(_is_train(self.table) & self._learnt()))
+        return normalizer.without_speakers()
+
     def final(self) -> tuple[Part, dict[str, Part]]:
         """All training examples; what is tested of the held-out ones, by condition."""
         return self._divide(_is_train(self.table), self.table["split"] == HELD_OUT)
 
     def _divide(self, training: pd.Series, unseen: pd.Series) -> tuple[Part, dict[str, Part]]:
         variant = self.table["variant"]
-        last = np.inf if self.copies is None else self.copies
-        learnt = variant.between(0, last) | ((variant == TELEPHONE) & self.telephone)
         tests = {
             condition: self._part(unseen & self.table["tested"] & (variant == number))
             for condition, number in CONDITIONS.items()
         }
         tests = {condition: part for condition, part in tests.items() if len(part.codes)}
-        part = self._part(training & learnt)
+        part = self._part(training & self._learnt())
         if not self.table["known"].any():
             return part, tests
         strangers = self._part(unseen & self.table["known"] & variant.isin(CONDITIONS.values()))
         return self._measure(part, strangers, tests)
+
+    def _learnt(self) -> pd.Series:
+        variant = self.table["variant"]
+        last = np.inf if self.copies is None else self.copies
+        return variant.between(0, last) | ((variant == TELEPHONE) & self.telephone)
 
     def _measure(
         self, training: Part, strangers: Part, tests: dict[str, Part]
@@ -116,15 +128,19 @@ class Examples:
 
         A speaker's copies of one kind are taken for a speaker of their own.
         """
-        # A network scales its channels itself, and a few utterances say nothing of a spread.
-        well_known = self.protocol in {"adapted", "cross_corpus_adapted"}
-        own_scale = well_known and training.inputs.ndim == 2
-        normalizer = SpeakerNormalizer(own_scale=own_scale)
-        normalizer.fit(training.inputs, speakers=_voices(training), known=training.table["known"])
+        normalizer = self._normalizer(training)
         normalizer.partial_fit(strangers.inputs, speakers=_voices(strangers))
         return _measured(training, normalizer), {
             condition: _measured(part, normalizer) for condition, part in tests.items()
         }
+
+    def _normalizer(self, training: Part) -> SpeakerNormalizer:
+        # A network scales its channels itself, and a few utterances say nothing of a spread.
+        well_known = self.protocol in {"adapted", "cross_corpus_adapted"}
+        own_scale = well_known and training.inputs.ndim == 2
+        normalizer = SpeakerNormalizer(own_scale=own_scale)
+        known = training.table["known"]
+        return normalizer.fit(training.inputs, speakers=_voices(training), known=known)
 
     def _part(self, chosen: pd.Series) -> Part:
         positions = np.flatnonzero(chosen)
@@ -245,12 +261,15 @@ class Evaluation:
         learning_curves: ``model``, ``protocol``, ``run``, ``epoch`` and the network's losses and
             accuracies; empty for other models.
         estimator: The estimator trained on all training examples of the selecting protocol.
+        enrolled: The same of ``enrolled`` with what measures its features, for channels in which one
+            speaker is heard for long; ``None`` where the protocol was not evaluated.
     """
 
     predictions: pd.DataFrame
     timings: pd.DataFrame
     learning_curves: pd.DataFrame
     estimator: BaseEstimator
+    enrolled: MeasuredEstimator | None
 
 
 def evaluate(
@@ -274,7 +293,7 @@ def evaluate(
     estimators: dict[str, BaseEstimator] = {}
     for protocol, known in examples.items():
         names = {"model": candidate.family, "protocol": protocol}
-        needed = known.has_held_out or protocol == settings.protocol
+        needed = known.has_held_out or protocol in {settings.protocol, ENROLLED}
         for fold in [*known.folds, *([FINAL] if needed else [])]:
             final = fold == FINAL
             training, tests = known.final() if final else known.fold(fold)
@@ -298,7 +317,15 @@ def evaluate(
         pd.DataFrame(timings),
         pd.concat(curves, ignore_index=True),
         estimators[settings.protocol],
+        _enrolled(examples.get(ENROLLED), estimators.get(ENROLLED)),
     )
+
+
+def _enrolled(
+    examples: Examples | None, estimator: BaseEstimator | None
+) -> MeasuredEstimator | None:
+    normalizer = examples.normalizer() if examples is not None else None
+    return None if normalizer is None else MeasuredEstimator(estimator, normalizer)
 
 
 def _curves(names: dict[str, str], fold: int, estimator: BaseEstimator) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -15,12 +16,16 @@ from sklearn.base import BaseEstimator
 from speech_emotion.audio import AudioError, FeatureSettings, extract, load_audio, open_sound
 from speech_emotion.models.calibration import with_temperature
 from speech_emotion.models.combining import Combiner
+from speech_emotion.models.detection import Threshold
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
+from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer
 
-__all__ = ["EmotionPredictor", "Member"]
+__all__ = ["EmotionPredictor", "Listener", "Member"]
 
 CARD = "predictor.json"
+RUNNING = "running"
+SPEAKER = "speaker"
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,13 @@ class Member:
     Attributes:
         family: Name of its family, which says what it reads.
         estimator: The fitted estimator; its classes are positions in the predictor's labels.
+        normalizer: What measures its features from the speaker; ``None`` if they are taken as they
+            are.
     """
 
     family: str
     estimator: BaseEstimator
+    normalizer: SpeakerNormalizer | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,11 @@ class EmotionPredictor:
         members: The estimators, in the order of the combiner's members.
         combiner: How their probabilities become one.
         temperature: What the result is calibrated by.
+        threshold: From which probability on speech is flagged; ``None`` in models that were stored
+            without one.
+        running: The same model trained on features that are measured from their speaker, for
+            channels in which one speaker is heard for long; ``None`` if there is none.
+        digest: Digest of the files it was read from; empty if it was never stored.
     """
 
     labels: tuple[str, ...]
@@ -53,6 +66,9 @@ class EmotionPredictor:
     members: tuple[Member, ...]
     combiner: Combiner
     temperature: float = 1.0
+    threshold: Threshold | None = None
+    running: EmotionPredictor | None = None
+    digest: str = ""
 
     @property
     def name(self) -> str:
@@ -60,16 +76,29 @@ class EmotionPredictor:
         return self.combiner.name
 
     def predict_proba(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
-        """Return probabilities, shape ``(n, n_labels)``.
+        """Return probabilities of utterances whose speakers are not known, ``(n, n_labels)``.
 
         Args:
             statistics: Named features, one row an utterance.
             sequences: Frames, shape ``(n, n_frames, n_channels)``.
         """
-        stacked = np.zeros((len(statistics), len(self.members), len(self.labels)))
-        for position, member in enumerate(self.members):
-            inputs = family_named(member.family).select(statistics, sequences)
-            stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
+        inputs = [self._inputs(member, statistics, sequences) for member in self.members]
+        return self._combined(
+            [
+                own if member.normalizer is None else _like(own, member.normalizer.transform(own))
+                for member, own in zip(self.members, inputs, strict=True)
+            ]
+        )
+
+    def _inputs(
+        self, member: Member, statistics: pd.DataFrame, sequences: np.ndarray
+    ) -> pd.DataFrame | np.ndarray:
+        return family_named(member.family).select(statistics, sequences)
+
+    def _combined(self, inputs: Sequence[pd.DataFrame | np.ndarray]) -> np.ndarray:
+        stacked = np.zeros((len(inputs[0]), len(self.members), len(self.labels)))
+        for position, (member, own) in enumerate(zip(self.members, inputs, strict=True)):
+            stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(own)
         return with_temperature(self.combiner(stacked), self.temperature)
 
     def predict_files(
@@ -116,12 +145,18 @@ class EmotionPredictor:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for member in self.members:
-            save_estimator(member.estimator, partial / member.family)
+            stored = member.estimator
+            if member.normalizer is not None:
+                stored = MeasuredEstimator(stored, member.normalizer)
+            save_estimator(stored, partial / member.family)
+        if self.running is not None:
+            self.running.save(partial / RUNNING)
         card = {
             "labels": self.labels,
             "combiner": self.combiner.facts(),
             "temperature": self.temperature,
             "features": self.features.model_dump(mode="json"),
+            "threshold": self.threshold and self.threshold.model_dump(mode="json"),
         }
         (partial / CARD).write_text(json.dumps(card, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
@@ -139,12 +174,65 @@ class EmotionPredictor:
             raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
         card = json.loads((folder / CARD).read_text())
         combiner = Combiner.of(card["combiner"])
+        threshold = card.get("threshold")  # older cards have none
         return cls(
             labels=tuple(card["labels"]),
             features=FeatureSettings.model_validate(card["features"]),
             members=tuple(
-                Member(family, load_estimator(folder / family)) for family in combiner.members
+                _member(family, load_estimator(folder / family)) for family in combiner.members
             ),
             combiner=combiner,
             temperature=card["temperature"],
+            threshold=Threshold.model_validate(threshold) if threshold else None,
+            running=cls.load(folder / RUNNING) if (folder / RUNNING).exists() else None,
+            digest=_digest(folder),
         )
+
+
+class Listener:
+    """Hear one speaker: utterances one after the other, each measured from those up to itself.
+
+    What is measured depends on the order of the utterances alone, so a live speaker is judged as a
+    recorded one.
+
+    Args:
+        predictor: A model; one without normalizers takes utterances as they are.
+        prior: Utterances of an average speaker that the statistics start from.
+    """
+
+    def __init__(self, predictor: EmotionPredictor, *, prior: float = 5.0):
+        self._predictor = predictor
+        self._normalizers = [
+            member.normalizer and member.normalizer.without_speakers(prior=prior)
+            for member in predictor.members
+        ]
+
+    def __call__(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
+        """Return probabilities of the speaker's next utterances, ``(n, n_labels)``."""
+        inputs = []
+        for member, normalizer in zip(self._predictor.members, self._normalizers, strict=True):
+            own = self._predictor._inputs(member, statistics, sequences)
+            if normalizer is not None:
+                own = _like(own, normalizer.follow(own, speaker=SPEAKER))
+            inputs.append(own)
+        return self._predictor._combined(inputs)
+
+
+def _like(inputs: pd.DataFrame | np.ndarray, values: np.ndarray) -> pd.DataFrame | np.ndarray:
+    if isinstance(inputs, pd.DataFrame):
+        return pd.DataFrame(values, index=inputs.index, columns=inputs.columns)
+    return values
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _member(family: str, stored: BaseEstimator | MeasuredEstimator) -> Member:
+    if isinstance(stored, MeasuredEstimator):
+        return Member(family, stored.estimator, stored.normalizer)
+    return Member(family, stored)

@@ -11,13 +11,19 @@ from sklearn.dummy import DummyClassifier
 
 from speech_emotion.audio import FeatureSettings
 from speech_emotion.models import (
+    CLEAN,
     COMBINATIONS,
+    CROSS_VALIDATION,
+    ENROLLED,
     CandidateSettings,
     Combiner,
+    DetectionSettings,
     Examples,
     SelectionSettings,
+    Threshold,
     calibrate,
     choose_members,
+    choose_threshold,
     combine,
     cross_validated_uar,
     evaluate,
@@ -28,6 +34,7 @@ from speech_emotion.models import (
 from speech_emotion.models.evaluation import CURVES
 from speech_emotion.models.metrics import METRICS
 from speech_emotion.models.predictor import EmotionPredictor, Member
+from speech_emotion.models.speakers import MeasuredEstimator
 from speech_emotion.models.tuning import best_parameters, trial_table, tune
 
 KEYS = ["utterance_id", "variant"]
@@ -98,12 +105,18 @@ def evaluate_candidate(
     parameters: dict[str, Any],
     selection: SelectionSettings,
     candidate: CandidateSettings,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, BaseEstimator]:
+) -> tuple[
+    pd.DataFrame,
+    pd.DataFrame,
+    pd.DataFrame,
+    BaseEstimator,
+    BaseEstimator | MeasuredEstimator,
+]:
     """Predict folds and held-out utterances under every compared protocol."""
     if not candidate.enabled:
         # Kedro stores no "nothing": an estimator that was never trained stands for it.
         nothing = [pd.DataFrame(columns=names) for names in (PREDICTIONS, TIMINGS, CURVES)]
-        return (*nothing, DummyClassifier())
+        return (*nothing, DummyClassifier(), DummyClassifier())
     present = set(splits["protocol"])  # one corpus alone crosses nothing
     examples: dict[str, Examples] = {
         protocol: _examples(features, sequences, utterances, splits, candidate, protocol)
@@ -111,7 +124,13 @@ def evaluate_candidate(
         if protocol in present and protocol in (candidate.protocols or selection.compared)
     }
     result = evaluate(examples, candidate, parameters, selection)
-    return result.predictions, result.timings, result.learning_curves, result.estimator
+    return (
+        result.predictions,
+        result.timings,
+        result.learning_curves,
+        result.estimator,
+        result.enrolled or DummyClassifier(),
+    )
 
 
 def score_predictions(
@@ -149,13 +168,13 @@ def compare_candidates(
     singles = pd.concat(_of(candidates, "predictions"), ignore_index=True)
     leaderboard = pd.concat(_of(candidates, "figures"), ignore_index=True)
     predictions = singles
-    combiners: dict[str, Combiner] = {}
+    combiners: dict[tuple[str, str], Combiner] = {}
     for name in COMBINATIONS:
         members = choose_members(singles, name, protocol=selection.protocol, most=selection.voters)
         if not members:
             continue
         combined, learnt = combine(singles, name, members)
-        combiners[name] = learnt[selection.protocol]
+        combiners |= {(name, protocol): combiner for protocol, combiner in learnt.items()}
         predictions = pd.concat([predictions, combined], ignore_index=True)
         # A combination costs what its members cost together.
         timings = leaderboard[leaderboard["model"].isin(members)].drop_duplicates(
@@ -177,13 +196,22 @@ def compare_candidates(
     own = calibration[
         (calibration["model"] == champion) & (calibration["protocol"] == selection.protocol)
     ]
-    combiner = combiners.get(champion, Combiner.single(champion))
+    combiner = combiners.get((champion, selection.protocol), Combiner.single(champion))
     choice = {
         "champion": champion,
         "members": list(combiner.members),
         "combiner": combiner.facts(),
         "temperature": float(own["temperature"].iloc[0]),
+        "running": None,
     }
+    measured = calibration[
+        (calibration["model"] == champion) & (calibration["protocol"] == ENROLLED)
+    ]
+    if len(measured):
+        choice["running"] = {
+            "combiner": combiners.get((champion, ENROLLED), Combiner.single(champion)).facts(),
+            "temperature": float(measured["temperature"].iloc[0]),
+        }
     return predictions, leaderboard, calibration, choice
 
 
@@ -201,15 +229,57 @@ def _of(candidates: dict[str, pd.DataFrame], kind: str) -> list[pd.DataFrame]:
 
 def assemble_champion(
     choice: dict[str, Any],
+    predictions: pd.DataFrame,
     utterances: pd.DataFrame,
     features: FeatureSettings,
-    **estimators: BaseEstimator,
+    selection: SelectionSettings,
+    flagging: DetectionSettings,
+    **estimators: BaseEstimator | MeasuredEstimator,
 ) -> EmotionPredictor:
-    """Put the chosen estimators together with the way their inputs are extracted."""
+    """Put the chosen estimators together with the way their inputs are extracted.
+
+    Where the members were trained on speaker-measured features, too, the model carries that version
+    for channels in which one speaker is heard for long.
+
+    Args:
+        choice: What :func:`compare_candidates` chose.
+        predictions: Calibrated predictions of all models.
+        utterances: All utterances.
+        features: How inputs are extracted.
+        selection: Selecting protocol.
+        flagging: What is to be flagged, and at how many false alarms.
+        estimators: ``FAMILY`` and ``FAMILY_enrolled`` of every family.
+    """
+    labels = tuple(sorted(utterances["label"].unique()))
+    own = predictions[
+        (predictions["model"] == choice["champion"])
+        & (predictions["evaluation"] == CROSS_VALIDATION)
+        & (predictions["condition"] == CLEAN)
+    ].merge(utterances[["utterance_id", "speaker"]], on="utterance_id")
+
+    def threshold(protocol: str) -> Threshold | None:
+        return choose_threshold(own[own["protocol"] == protocol], flagging)
+
+    running = None
+    if choice.get("running"):
+        measured = {family: estimators[f"{family}_enrolled"] for family in choice["members"]}
+        running = EmotionPredictor(
+            labels=labels,
+            features=features,
+            members=tuple(
+                Member(family, known.estimator, known.normalizer)
+                for family, known in measured.items()
+            ),
+            combiner=Combiner.of(choice["running"]["combiner"]),
+            temperature=choice["running"]["temperature"],
+            threshold=threshold(ENROLLED),
+        )
     return EmotionPredictor(
-        labels=tuple(sorted(utterances["label"].unique())),
+        labels=labels,
         features=features,
         members=tuple(Member(family, estimators[family]) for family in choice["members"]),
         combiner=Combiner.of(choice["combiner"]),
         temperature=choice["temperature"],
+        threshold=threshold(selection.protocol),
+        running=running,
     )

@@ -14,7 +14,7 @@ from speech_emotion.pipelines.model_selection.nodes import (
 DATA = ["features", "sequences", "utterances", "splits"]
 SETTINGS = ["params:selection", "params:candidate"]
 # What others read of a candidate is called FAMILY_result, the rest stays FAMILY.result.
-RESULTS = ("trials", "predictions", "learning_curves", "estimator", "figures")
+RESULTS = ("trials", "predictions", "learning_curves", "estimator", "enrolled_estimator", "figures")
 
 
 def create_pipeline() -> Pipeline:
@@ -42,8 +42,16 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 assemble_champion,
-                {"choice": "choice", "utterances": "utterances", "features": "params:features"}
-                | {family: f"{family}_estimator" for family in FAMILIES},
+                {
+                    "choice": "choice",
+                    "predictions": "predictions",
+                    "utterances": "utterances",
+                    "features": "params:features",
+                    "selection": "params:selection",
+                    "flagging": "params:flagging",
+                }
+                | {family: f"{family}_estimator" for family in FAMILIES}
+                | {f"{family}_enrolled": f"{family}_enrolled_estimator" for family in FAMILIES},
                 "champion",
                 name="assemble_champion",
             ),
@@ -60,7 +68,7 @@ def _candidate_nodes() -> list[Node]:
         Node(
             evaluate_candidate,
             [*DATA, "hyperparameters", *SETTINGS],
-            ["predictions", "timings", "learning_curves", "estimator"],
+            ["predictions", "timings", "learning_curves", "estimator", "enrolled_estimator"],
             name="evaluate",
         ),
         Node(

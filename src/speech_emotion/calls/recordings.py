@@ -1,0 +1,155 @@
+"""Recordings of calls: find them, check them, read them block by block."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import soundfile
+
+from speech_emotion.audio import AudioError, check_file
+
+__all__ = ["SUFFIXES", "Recording", "find_recordings", "open_recording"]
+
+SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus")
+RATES: Final = (8000, 192000)
+BLOCK_S: Final = 10.0
+STREAMED: Final = (0, 0x7FFFFFFF, 0xFFFFFFFF)
+"""Sizes that a program writes into a WAV header when it does not know them yet."""
+CHANGED: Final = "changed while it was read; score it again when it is complete"
+WAV: Final = "WAV"
+UNCOUNTED: Final = ("MP3", "MPEG")
+"""Formats whose length is an estimate until all of it is decoded."""
+
+
+def find_recordings(folder: Path) -> list[Path]:
+    """Recordings below ``folder``, by the names of :data:`SUFFIXES`, in the order of their paths.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no recording in it.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: set --params recordings_dir=PATH")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no recording ({', '.join(SUFFIXES)})")
+    return found
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An open recording.
+
+    Attributes:
+        path: Its path.
+        sample_rate: Rate in Hz.
+        channels: Number of channels.
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    _file: soundfile.SoundFile
+    _state: tuple[int, int]
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Read float32 blocks ``(n_samples, n_channels)`` of ten seconds.
+
+        Raises:
+            AudioError: If the file breaks off, cannot be decoded, holds values that are no numbers,
+                or changes while it is read.
+        """
+        count = 0
+        try:
+            for block in self._file.blocks(
+                round(BLOCK_S * self.sample_rate), dtype="float32", always_2d=True
+            ):
+                if not np.isfinite(block).all():
+                    raise AudioError(self.path, "holds samples that are no numbers; convert it")
+                count += len(block)
+                yield block
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            said = f"cannot be decoded after {count / self.sample_rate:.1f} s ({error})"
+            raise AudioError(self.path, self._changed() or said) from error
+        if changed := self._changed():
+            raise AudioError(self.path, changed)
+        promised = self._file.frames
+        if self._file.format not in UNCOUNTED and count < promised:
+            raise AudioError(self.path, _truncated(promised, count, self.sample_rate))
+        if count == 0:
+            raise AudioError(self.path, "holds no samples; replace it by an intact copy")
+
+    def _changed(self) -> str:
+        try:
+            return "" if _state(self.path) == self._state else CHANGED
+        except OSError:
+            return CHANGED
+
+
+@contextmanager
+def open_recording(path: Path) -> Iterator[Recording]:
+    """Open a recording of any length.
+
+    Raises:
+        AudioError: If it is missing, empty, unreadable, breaks off or has a rate that no telephone
+            and no recorder has.
+    """
+    check_file(path)
+    state = _state(path)
+    try:
+        file = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
+    with file:
+        if file.format == WAV:
+            _check_wav(path)
+        if not RATES[0] <= file.samplerate <= RATES[1]:
+            said = f"its header says {file.samplerate} Hz; {RATES[0]} to {RATES[1]} can be"
+            raise AudioError(path, f"{said}: correct the header")
+        yield Recording(path, file.samplerate, file.channels, file, state)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _truncated(promised: float, held: float, rate: float) -> str:
+    return (
+        f"breaks off: {promised / rate:.1f} s by its header, {held / rate:.1f} s in the file; "
+        "copy it again"
+    )
+
+
+def _check_wav(path: Path) -> None:
+    """Compare a WAV header with the file: libsndfile reads on where they disagree."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(12)[:4] != b"RIFF":
+            return  # RF64 and RIFX hold their sizes elsewhere
+        align = rate = 0
+        while len(head := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", head)
+            if name == b"fmt ":
+                _, _, rate, per_second, align = struct.unpack("<HHIIH", file.read(14))
+                if align and per_second != rate * align:
+                    said = f"its header says {rate} Hz and {per_second} bytes a second"
+                    raise AudioError(path, f"{said}, which cannot both be; correct the header")
+                file.seek(length - 14, 1)
+            elif name == b"data":
+                held = size - file.tell()
+                if length in STREAMED:
+                    length = held
+                if held < length:
+                    raise AudioError(path, _truncated(length / align, held / align, rate))
+                if length % align:
+                    said = f"its {length} bytes of sound are no whole number of samples a channel"
+                    raise AudioError(path, f"{said}: the channels have unequal lengths")
+                return
+            else:
+                file.seek(length + length % 2, 1)

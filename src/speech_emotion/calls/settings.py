@@ -1,0 +1,114 @@
+"""What a user may set about calls, checked before any work."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "CallSettings",
+    "DomainSettings",
+    "FlagSettings",
+    "WindowSettings",
+]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WindowSettings(_Settings):
+    """How speech is cut into windows that are judged like utterances.
+
+    Attributes:
+        speech_s: Seconds of speech a window.
+        step_s: Seconds of further speech until the next window.
+        shortest_s: Speech that is judged on its own where a pause ends it.
+        pause_s: A pause so long ends a window; shorter ones are closed up.
+    """
+
+    speech_s: float = Field(5.0, ge=2.0, le=10.0)
+    step_s: float = Field(2.5, ge=0.5)
+    shortest_s: float = Field(1.0, ge=0.3)
+    pause_s: float = Field(2.0, ge=0.5)
+
+    @model_validator(mode="after")
+    def _overlapping(self) -> WindowSettings:
+        for name in ("step_s", "shortest_s"):
+            if getattr(self, name) > self.speech_s:
+                raise ValueError(
+                    f"{name} {getattr(self, name)} is above speech_s {self.speech_s}: some speech "
+                    "would never be judged"
+                )
+        return self
+
+
+class DomainSettings(_Settings):
+    """Sound that is judged; what lies outside is sent to a person.
+
+    Attributes:
+        lowest_snr_db: Speech less than this above the noise is not judged.
+        most_clipped: Share of samples at full scale from which a window is not judged.
+        most_tonal: Share of steady tones from which a window is music or a signal tone.
+        least_speech_s: A channel with less speech in the whole call is not judged.
+        most_outside: Share of windows outside the domain from which a call is sent to a person.
+    """
+
+    lowest_snr_db: float = 6.0
+    most_clipped: float = Field(0.005, gt=0, le=1)
+    most_tonal: float = Field(0.45, gt=0, le=1)
+    least_speech_s: float = Field(5.0, ge=0)
+    most_outside: float = Field(0.5, gt=0, le=1)
+
+
+class FlagSettings(_Settings):
+    """From probabilities to flags.
+
+    Attributes:
+        target: Label that is looked for.
+        threshold: Smoothed probability from which speech is flagged; ``None`` takes the one that is
+            stored with the model.
+        smoothing: Windows that a score is the mean of.
+        consecutive: Neighbouring windows over the threshold that raise a flag.
+        release: The flag falls where the score is below this share of the threshold.
+    """
+
+    target: str = "angry"
+    threshold: float | None = Field(None, gt=0, lt=1)
+    smoothing: int = Field(3, ge=1)
+    consecutive: int = Field(2, ge=1)
+    release: float = Field(0.7, gt=0, le=1)
+
+
+class CallSettings(_Settings):
+    """How calls are scored.
+
+    Attributes:
+        customer_channel: Channel of the customer, from 0; the only channel of a mono recording is
+            taken for one party.
+        score_agent: Also score all other channels. An employee's emotions at work may not be
+            inferred in the European Union (Regulation (EU) 2024/1689, Article 5(1)(f)), but for
+            medical or safety reasons; whoever sets this answers for its legality where the agent
+            works, and for telling the agent.
+        normalization: ``running`` measures a channel's windows from those that were heard so far,
+            where the model carries a version that was trained so; ``none`` takes them as they are.
+        prior: Windows of an average speaker that running statistics start from.
+        shortest_call_s: Shorter recordings are rejected.
+        batch: Windows that are judged at once.
+        n_jobs: Recordings that are scored at the same time; -1 for one a core.
+        windows: How speech is cut.
+        domain: What is judged.
+        flags: How flags are raised.
+    """
+
+    customer_channel: int = Field(0, ge=0)
+    score_agent: bool = False
+    normalization: Literal["running", "none"] = "running"
+    prior: float = Field(5.0, gt=0)
+    shortest_call_s: float = Field(5.0, ge=0)
+    batch: int = Field(256, ge=1)
+    n_jobs: int = -1
+    windows: WindowSettings = WindowSettings()
+    domain: DomainSettings = DomainSettings()
+    flags: FlagSettings = FlagSettings()

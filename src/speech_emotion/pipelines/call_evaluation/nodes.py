@@ -1,0 +1,44 @@
+"""Nodes of the evaluation on calls."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from speech_emotion.calls import CallSettings, SynthesisSettings, synthesize_calls
+from speech_emotion.calls.evaluation import evaluate_calls, figures_of_calls
+from speech_emotion.models import HELD_OUT, SelectionSettings
+from speech_emotion.models.predictor import EmotionPredictor
+from speech_emotion.reporting import synthetic_note
+from speech_emotion.reporting.call_figures import call_evaluation_figure
+
+
+def flag_test_calls(
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    predictor: EmotionPredictor,
+    settings: CallSettings,
+    synthesis: SynthesisSettings,
+    selection: SelectionSettings,
+) -> pd.DataFrame:
+    """Build calls from held-out speakers' utterances and flag them, with and without normalization."""
+    split = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == HELD_OUT)]
+    held_out = utterances[utterances["utterance_id"].isin(split["utterance_id"])]
+    kinds = ["running", "none"] if predictor.running is not None else ["none"]
+    variants = {kind: settings.model_copy(update={"normalization": kind}) for kind in kinds}
+    calls = synthesize_calls(held_out, synthesis, target=settings.flags.target)
+    return evaluate_calls(calls, predictor, variants)
+
+
+def measure_flags(
+    flagged: pd.DataFrame,
+    utterances: pd.DataFrame,
+    settings: CallSettings,
+    selection: SelectionSettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Measure passages, calls, false alarms and delays; both say if the corpus is synthetic."""
+    table = figures_of_calls(flagged, resamples=selection.bootstrap, seed=selection.seed)
+    figure = call_evaluation_figure(
+        table, target=settings.flags.target, note=synthetic_note(utterances)
+    )
+    return table.assign(synthetic=bool(utterances["synthetic"].any())), figure

@@ -1,0 +1,137 @@
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def run_kedro():
+    bootstrap_project(PROJECT)
+
+    def run(data_dir, pipeline, **params):
+        runtime = {"data_dir": str(data_dir), **params}
+        with KedroSession.create(PROJECT, env="test", runtime_params=runtime) as session:
+            return session.run(pipeline_names=[pipeline])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, predictor):
+    folder = tmp_path_factory.mktemp("model") / "predictor"
+    predictor.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory, dialogue):
+    folder = tmp_path_factory.mktemp("recordings")
+    angry, _ = dialogue(["neutral"] * 6 + ["angry"] * 10, rate=8000)
+    calm, _ = dialogue(["neutral"] * 8, rate=8000)
+    quiet = 1e-3 * np.random.default_rng(0).standard_normal(len(angry))
+    (folder / "monday").mkdir()
+    soundfile.write(folder / "monday/angry.wav", np.stack([angry, quiet], axis=1), 8000)
+    soundfile.write(folder / "calm.flac", calm, 8000)
+    (folder / "letter.wav").write_text("Dear Sirs")
+    return folder
+
+
+@pytest.mark.slow
+def test_folder_of_calls_is_scored_and_resumed(tmp_path, run_kedro, model, recordings, caplog):
+    options = {"recordings_dir": str(recordings), "model_uri": str(model), "calls": {"n_jobs": 1}}
+    with caplog.at_level(logging.INFO):
+        run_kedro(tmp_path, "call_scoring", **options)
+    output = tmp_path / "07_model_output"
+    summary = pd.read_csv(output / "call_summary.csv").set_index("call")
+    assert summary["flag"].to_dict() == {"monday/angry.wav": "angry", "calm.flac": "calm"}
+    assert summary["party"].to_dict() == {"monday/angry.wav": "customer", "calm.flac": "mono"}
+    passages = pd.read_csv(output / "call_passages.csv")
+    assert set(passages["call"]) == {"monday/angry.wav"}
+    emotions = pd.read_parquet(output / "call_emotions.parquet")
+    assert set(emotions["call"]) == set(summary.index)
+    rejected = pd.read_csv(output / "rejected_recordings.csv")
+    assert rejected["call"].tolist() == ["letter.wav"]
+    assert "1 angry" in caplog.text
+    assert "1 rejected" in caplog.text
+    assert "mono recordings" in caplog.text
+
+    shards = sorted((output / "calls/window").iterdir())
+    assert len(shards) == 3
+    before = {shard.name: shard.stat().st_mtime_ns for shard in shards}
+    # A recording whose result is lost, as after an interruption, and one that changed are done again.
+    lost = next(shard for shard in shards if len(pd.read_parquet(shard)) == 0)
+    lost.unlink()
+    os.utime(recordings / "calm.flac", ns=(1, 1))
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        run_kedro(tmp_path, "call_scoring", **options)
+    assert "1 of 3 recordings were scored before" in caplog.text
+    after = {shard.name: shard.stat().st_mtime_ns for shard in (output / "calls/window").iterdir()}
+    assert len(after) == 4
+    kept = set(before) - {lost.name}
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    pd.testing.assert_frame_equal(emotions, pd.read_parquet(output / "call_emotions.parquet"))
+    # Other settings are other results.
+    run_kedro(tmp_path, "call_scoring", **options | {"calls": {"n_jobs": 1, "prior": 1.0}})
+    assert len(list((output / "calls/window").iterdir())) == 7
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "recordings_dir=PATH"),
+        ({"recordings_dir": "/nowhere"}, "recordings_dir=PATH"),
+        ({"recordings_dir": "RECORDINGS", "model_uri": "models:/none@champion"}, "model_uri=URI"),
+        ({"recordings_dir": "RECORDINGS", "model_uri": "RECORDINGS"}, "holds no predictor"),
+        ({"calls": {"windows": {"step_s": 9.0}}}, "would never be judged"),
+    ],
+)
+def test_wrong_parameters_stop_the_run_with_a_remedy(
+    tmp_path, run_kedro, recordings, params, message
+):
+    given = {
+        key: str(recordings) if value == "RECORDINGS" else value for key, value in params.items()
+    }
+    with pytest.raises(Exception, match=message):
+        run_kedro(tmp_path, "call_scoring", **given)
+
+
+@pytest.mark.slow
+def test_flags_are_measured_on_the_sample_corpus(tmp_path, run_kedro, model):
+    run_kedro(tmp_path, "ingestion")
+    test_calls = {"calls": 4, "minutes": 0.5, "snr_db": [20.0]}
+    run_kedro(tmp_path, "call_evaluation", model_uri=str(model), test_calls=test_calls)
+    table = pd.read_csv(tmp_path / "08_reporting/call_evaluation.csv")
+    assert table["synthetic"].all()
+    assert set(table["normalization"]) == {"running", "none"}
+    assert set(table["condition"]) == {"clean", "telephone"}
+    assert (table["n_calls"] == 4).all()
+    assert "SYNTHETIC" in (tmp_path / "08_reporting/call_evaluation.json").read_text()
+
+
+def test_demo_prints_windows_and_refuses_what_is_no_call(recordings, model):
+    command = [sys.executable, "-m", "speech_emotion.calls", "--model", str(model), "--speed", "0"]
+
+    def run(*arguments):
+        return subprocess.run(
+            [*command, *map(str, arguments)], capture_output=True, text=True, check=False
+        )
+
+    done = run(recordings / "monday/angry.wav")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) > 3
+    assert "FLAG" in lines[-1]
+    assert "FLAG" not in lines[0]
+    assert "unreadable" in run(recordings / "letter.wav").stderr
+    assert "numbered from 0" in run(recordings / "calm.flac", "--channel", 1).stderr
