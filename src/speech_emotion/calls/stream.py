@@ -80,7 +80,7 @@ def threshold_of(predictor: EmotionPredictor, settings: CallSettings) -> float:
     if stored is None or stored.target != flags.target:
         raise ValueError(
             f"No threshold for {flags.target!r} is stored with the model: set calls.flags.threshold "
-            "(0.5 says: more likely than not), or train the model again with flagging.target set"
+            "(0.5 says: more likely than not), or train the model again with detection.target set"
         )
     return stored.value
 

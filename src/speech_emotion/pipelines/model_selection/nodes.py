@@ -233,7 +233,7 @@ def assemble_champion(
     utterances: pd.DataFrame,
     features: FeatureSettings,
     selection: SelectionSettings,
-    flagging: DetectionSettings,
+    detection: DetectionSettings,
     **estimators: BaseEstimator | MeasuredEstimator,
 ) -> EmotionPredictor:
     """Put the chosen estimators together with the way their inputs are extracted.
@@ -247,7 +247,7 @@ def assemble_champion(
         utterances: All utterances.
         features: How inputs are extracted.
         selection: Selecting protocol.
-        flagging: What is to be flagged, and at how many false alarms.
+        detection: What is to be flagged, and at how many false alarms.
         estimators: ``FAMILY`` and ``FAMILY_enrolled`` of every family.
     """
     labels = tuple(sorted(utterances["label"].unique()))
@@ -258,7 +258,7 @@ def assemble_champion(
     ].merge(utterances[["utterance_id", "speaker"]], on="utterance_id")
 
     def threshold(protocol: str) -> Threshold | None:
-        return choose_threshold(own[own["protocol"] == protocol], flagging)
+        return choose_threshold(own[own["protocol"] == protocol], detection)
 
     running = None
     if choice.get("running"):

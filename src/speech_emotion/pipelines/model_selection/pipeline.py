@@ -48,7 +48,7 @@ def create_pipeline() -> Pipeline:
                     "utterances": "utterances",
                     "features": "params:features",
                     "selection": "params:selection",
-                    "flagging": "params:flagging",
+                    "detection": "params:detection",
                 }
                 | {family: f"{family}_estimator" for family in FAMILIES}
                 | {f"{family}_enrolled": f"{family}_enrolled_estimator" for family in FAMILIES},
