@@ -1,5 +1,6 @@
 import os
 import shutil
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,23 @@ import pytest
 import soundfile
 
 RATE = 22050
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def run_kedro():
+    """Run a pipeline in a session of its own, with its data under ``data_dir``."""
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    bootstrap_project(PROJECT)
+
+    def run(data_dir, *, env="test", params=None, **options):
+        runtime_params = {"data_dir": str(data_dir), **(params or {})}
+        with KedroSession.create(PROJECT, env=env, runtime_params=runtime_params) as session:
+            return session.run(**options)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,28 +2,19 @@ import logging
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
-
-PROJECT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def run_kedro():
-    bootstrap_project(PROJECT)
-
-    def run(data_dir, pipeline, **params):
-        runtime = {"data_dir": str(data_dir), **params}
-        with KedroSession.create(PROJECT, env="test", runtime_params=runtime) as session:
-            return session.run(pipeline_names=[pipeline])
-
-    return run
+@pytest.fixture
+def run(run_kedro):
+    """Run a pipeline with data below a folder."""
+    return lambda data_dir, pipeline, **params: run_kedro(
+        data_dir, params=params, pipeline_names=[pipeline]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,23 +38,26 @@ def recordings(tmp_path_factory, dialogue):
 
 
 @pytest.mark.slow
-def test_folder_of_calls_is_scored_and_resumed(tmp_path, run_kedro, model, recordings, caplog):
+def test_folder_of_calls_is_scored_and_resumed(tmp_path, run, model, recordings, caplog):
     options = {"recordings_dir": str(recordings), "model_uri": str(model), "calls": {"n_jobs": 1}}
     with caplog.at_level(logging.INFO):
-        run_kedro(tmp_path, "call_scoring", **options)
+        run(tmp_path, "call_scoring", **options)
     output = tmp_path / "07_model_output"
-    summary = pd.read_csv(output / "call_summary.csv").set_index("call")
+    summary = pd.read_parquet(output / "calls/summary.parquet").set_index("call")
     assert summary["flag"].to_dict() == {"monday/angry.wav": "angry", "calm.flac": "calm"}
     assert summary["party"].to_dict() == {"monday/angry.wav": "customer", "calm.flac": "mono"}
-    passages = pd.read_csv(output / "call_passages.csv")
+    passages = pd.read_parquet(output / "calls/passages.parquet")
     assert set(passages["call"]) == {"monday/angry.wav"}
-    emotions = pd.read_parquet(output / "call_emotions.parquet")
+    emotions = pd.read_parquet(output / "calls/emotions.parquet")
     assert set(emotions["call"]) == set(summary.index)
-    rejected = pd.read_csv(output / "rejected_recordings.csv")
+    rejected = pd.read_csv(output / "calls/rejected.csv")
     assert rejected["call"].tolist() == ["letter.wav"]
     assert "1 angry" in caplog.text
     assert "1 rejected" in caplog.text
     assert "mono recordings" in caplog.text
+    page = tmp_path / "08_reporting/calls/calls.html"
+    assert "monday/angry.wav" in page.read_text()
+    assert len(list(page.parent.glob("passages/**/*.wav"))) == len(passages)
 
     shards = sorted((output / "calls/window").iterdir())
     assert len(shards) == 3
@@ -74,15 +68,15 @@ def test_folder_of_calls_is_scored_and_resumed(tmp_path, run_kedro, model, recor
     os.utime(recordings / "calm.flac", ns=(1, 1))
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        run_kedro(tmp_path, "call_scoring", **options)
+        run(tmp_path, "call_scoring", **options)
     assert "1 of 3 recordings were scored before" in caplog.text
     after = {shard.name: shard.stat().st_mtime_ns for shard in (output / "calls/window").iterdir()}
     assert len(after) == 4
     kept = set(before) - {lost.name}
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
-    pd.testing.assert_frame_equal(emotions, pd.read_parquet(output / "call_emotions.parquet"))
+    pd.testing.assert_frame_equal(emotions, pd.read_parquet(output / "calls/emotions.parquet"))
     # Other settings are other results.
-    run_kedro(tmp_path, "call_scoring", **options | {"calls": {"n_jobs": 1, "prior": 1.0}})
+    run(tmp_path, "call_scoring", **options | {"calls": {"n_jobs": 1, "prior": 1.0}})
     assert len(list((output / "calls/window").iterdir())) == 7
 
 
@@ -96,21 +90,19 @@ def test_folder_of_calls_is_scored_and_resumed(tmp_path, run_kedro, model, recor
         ({"calls": {"windows": {"step_s": 9.0}}}, "would never be judged"),
     ],
 )
-def test_wrong_parameters_stop_the_run_with_a_remedy(
-    tmp_path, run_kedro, recordings, params, message
-):
+def test_wrong_parameters_stop_the_run_with_a_remedy(tmp_path, run, recordings, params, message):
     given = {
         key: str(recordings) if value == "RECORDINGS" else value for key, value in params.items()
     }
     with pytest.raises(Exception, match=message):
-        run_kedro(tmp_path, "call_scoring", **given)
+        run(tmp_path, "call_scoring", **given)
 
 
 @pytest.mark.slow
-def test_flags_are_measured_on_the_sample_corpus(tmp_path, run_kedro, model):
-    run_kedro(tmp_path, "ingestion")
+def test_flags_are_measured_on_the_sample_corpus(tmp_path, run, model):
+    run(tmp_path, "ingestion")
     test_calls = {"calls": 4, "minutes": 0.5, "snr_db": [20.0]}
-    run_kedro(tmp_path, "call_evaluation", model_uri=str(model), test_calls=test_calls)
+    run(tmp_path, "call_evaluation", model_uri=str(model), test_calls=test_calls)
     table = pd.read_csv(tmp_path / "08_reporting/call_evaluation.csv")
     assert table["synthetic"].all()
     assert set(table["normalization"]) == {"running", "none"}

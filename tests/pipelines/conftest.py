@@ -1,24 +1,5 @@
-from pathlib import Path
-
 import mlflow
 import pytest
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
-
-PROJECT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def run_kedro():
-    """Run a pipeline in a session of its own, with its data under ``data_dir``."""
-    bootstrap_project(PROJECT)
-
-    def run(data_dir, *, env="test", params=None, **options):
-        runtime_params = {"data_dir": str(data_dir), **(params or {})}
-        with KedroSession.create(PROJECT, env=env, runtime_params=runtime_params) as session:
-            return session.run(**options)
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def test_everything_is_written(generated):
     for name in FIGURES:
         figure = json.loads((reporting / f"{name}.json").read_text())
         assert "GENERATED" in json.dumps(figure["layout"]["title"], ensure_ascii=False), name
-    page = (reporting / "call_kpis.html").read_text()
+    page = (reporting / "call_kpis/call_kpis.html").read_text()
     assert "GENERATED CALLS" in page
     assert "Key figures of A02" in page
     for name in ("call_kpis", "call_series", "anger_effects", "angry_calls", "sonification_notes"):
@@ -68,7 +68,7 @@ def test_sound_and_midi_agree(generated):
     assert (
         "Left and right: A01 left, A02 right" in (reporting / "sonification_legend.txt").read_text()
     )
-    assert "FCR by week: A01 and A02" in (reporting / "sonification.html").read_text()
+    assert "FCR by week: A01 and A02" in (reporting / "sonification/sonification.html").read_text()
 
 
 def test_runs_are_tracked_with_parameters_figures_and_artifacts(generated):
@@ -118,7 +118,7 @@ def test_an_export_is_read_and_joined_with_scored_recordings(tmp_path, run_kedro
         {"call": ["0.wav", "1.wav"], "party": "customer", "flag": ["angry", "calm"]}
     )
     heard = heard.assign(score=0.9, share_angry=0.5, first_angry_s=3.0)
-    summary = tmp_path / "data" / "07_model_output" / "call_summary.parquet"
+    summary = tmp_path / "data" / "07_model_output" / "calls" / "summary.parquet"
     summary.parent.mkdir(parents=True)
     heard.to_parquet(summary)
     run_kedro(
@@ -131,7 +131,7 @@ def test_an_export_is_read_and_joined_with_scored_recordings(tmp_path, run_kedro
     assert set(calls["agent_id"]) == {"07", "08"}
     rejected = pd.read_csv(tmp_path / "data/02_intermediate/rejected_calls.csv")
     assert rejected[["line", "reason"]].to_numpy().tolist() == [[5, "talk_s -1 is negative"]]
-    page = (tmp_path / "data/08_reporting/call_kpis.html").read_text()
+    page = (tmp_path / "data/08_reporting/call_kpis/call_kpis.html").read_text()
     assert "GENERATED" not in page
     assert "2 heard in recordings, 0 generated, 57 not known" in page
     assert "talk_s -1 is negative" in page

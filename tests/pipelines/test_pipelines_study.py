@@ -41,8 +41,8 @@ def test_study_runs_on_what_a_run_has_stored(project, run_kedro):
     assert tables["augmentation"]["training"].iloc[0] == "recordings only"
     assert set(tables["telephone"]["telephone_copies"]) == {"with", "without"}
     assert set(tables["spread"]["seed_of"]) == {"folds", "model"}
-    assert "SYNTHETIC" in (folder / "study.md").read_text()
-    assert "SYNTHETIC SAMPLE CORPUS" in (folder / "study.html").read_text()
+    assert "SYNTHETIC" in (folder / "study/study.md").read_text()
+    assert "SYNTHETIC SAMPLE CORPUS" in (folder / "study/study.html").read_text()
     for name in ("ablation", "importance", "mfcc", "augmentation", "telephone", "seeds"):
         figure = json.loads((folder / f"study_{name}.json").read_text())
         assert "SYNTHETIC" in figure["layout"]["title"]["subtitle"]["text"]
