@@ -111,6 +111,28 @@ class TestShards:
         )
         assert fresh.load()["a"]()["x"].tolist() == [1]
 
+    def test_what_an_interruption_leaves_is_no_shard(self, tmp_path):
+        path = str(tmp_path / "shards")
+        shards = ShardsDataset(
+            path=path, dataset="pandas.ParquetDataset", filename_suffix=".parquet"
+        )
+
+        class Interrupted(Exception):
+            pass
+
+        class Table(pd.DataFrame):
+            def to_parquet(self, path, **options):
+                path.write(b"PAR1 half of it")
+                raise Interrupted
+
+        with pytest.raises(DatasetError):
+            shards.save({"a": Table({"x": [1]})})
+        assert (tmp_path / "shards/a.partial.parquet").stat().st_size
+        assert shards.load() == {}
+        shards.save({"a": pd.DataFrame({"x": [2]})})
+        assert shards.load()["a"]()["x"].tolist() == [2]
+        assert not (tmp_path / "shards/a.partial.parquet").exists()
+
 
 class TestEstimator:
     def test_round_trip_replaces_the_former(self, tmp_path):

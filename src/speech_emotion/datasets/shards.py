@@ -1,4 +1,4 @@
-"""Partitions that need not be there yet."""
+"""Partitions that need not be there yet, and are never there by half."""
 
 from __future__ import annotations
 
@@ -10,19 +10,30 @@ from kedro_datasets.partitions import PartitionedDataset
 
 __all__ = ["ShardsDataset"]
 
+PARTIAL = ".partial"
+
 
 class ShardsDataset(PartitionedDataset):
-    """A partitioned dataset that loads as empty where nothing was stored.
+    """A partitioned dataset for a store that is filled piece by piece.
 
-    The parent takes an empty folder for an error, which it is not for a store that is filled
-    piece by piece.
+    An empty store loads as such, which the parent takes for an error. A partition is written under
+    another name first: what an interrupted run leaves behind is not taken for a partition.
     """
 
     def load(self) -> dict[str, Callable[[], Any]]:
         """Return a loader for each partition that is there."""
         try:
-            return super().load()
+            partitions = super().load()
         except DatasetError:
             if self._list_partitions():
                 raise
             return {}
+        return {name: load for name, load in partitions.items() if not name.endswith(PARTIAL)}
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Store partitions, each of which appears when it is complete."""
+        for name, content in data.items():
+            super().save({name + PARTIAL: content})
+            written, final = map(self._partition_to_path, (name + PARTIAL, name))
+            self._filesystem.mv(written, final)
+            self._invalidate_caches()

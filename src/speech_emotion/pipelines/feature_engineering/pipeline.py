@@ -8,14 +8,14 @@ from speech_emotion.pipelines.feature_engineering.nodes import collect_features,
 def create_pipeline() -> Pipeline:
     """Extract statistics and frame sequences of recordings and their variants.
 
-    Shards that were extracted before with the same content and settings are taken as they are.
+    Sounds that were extracted before with the same settings are not extracted again.
     """
     shared = ["utterances", "augmentation_plan", "params:features"]
     return Pipeline(
         [
             Node(
                 extract_shards,
-                [*shared, "feature_shards_on_disk"],
+                [*shared, "feature_keys"],
                 "feature_shards",
                 name="extract_features",
             ),

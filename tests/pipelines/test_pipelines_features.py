@@ -1,0 +1,106 @@
+import pandas as pd
+import pytest
+
+from speech_emotion.audio import FeatureSettings
+from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards
+
+SETTINGS = FeatureSettings(feature_set="means_36", n_mfcc=20)
+
+
+@pytest.fixture
+def utterances(tone, write_sound):
+    """Make utterances: tones of their own; the last one is no sound."""
+
+    def make(count):
+        rows = []
+        for number in range(count):
+            path = write_sound(f"{number}.wav", tone(200 + 10 * number, seconds=0.3))
+            rows.append((f"c:{number:03d}", str(path), f"hash {number}"))
+        path = write_sound("broken.wav", tone(seconds=0.3))
+        path.write_text("no sound")
+        return pd.DataFrame(
+            [*rows, ("c:999", str(path), "hash of broken")],
+            columns=["utterance_id", "path", "content_hash"],
+        )
+
+    return make
+
+
+def plan_of(utterances, seed=1):
+    plan = utterances[["utterance_id"]].assign(
+        protocol="cold", variant=1, transform="gain", value=-6.0, seed=seed
+    )
+    return pd.concat([plan, plan.assign(protocol="random")], ignore_index=True)
+
+
+def extract(utterances, plan, store, settings=SETTINGS):
+    """Extract what is missing in the store, add it, and return what was extracted."""
+    shards = {name: lambda table=table: table[["key"]] for name, table in store.items()}
+    made = {}
+    for portion in extract_shards(utterances, plan, settings, shards):
+        made |= portion
+    store |= made
+    return pd.concat(made.values()) if made else pd.DataFrame()
+
+
+def collect(utterances, plan, store, settings=SETTINGS):
+    shards = {name: lambda table=table: table for name, table in store.items()}
+    return collect_features(utterances, plan, settings, shards)
+
+
+def test_only_what_is_new_is_extracted(utterances):
+    few, more, store = utterances(3), utterances(5), {}
+    assert len(extract(few, plan_of(few), store)) == 2 * 4
+    assert extract(few, plan_of(few), store).empty
+    added = extract(more, plan_of(more), store)
+    assert set(added["utterance_id"]) == {"c:003", "c:004"}
+    assert len(added) == 2 * 2
+    # Together they are what one run would have given.
+    at_once = {}
+    extract(more, plan_of(more), at_once)
+    for piecewise, whole in zip(
+        collect(more, plan_of(more), store), collect(more, plan_of(more), at_once), strict=True
+    ):
+        if isinstance(whole, pd.DataFrame):
+            pd.testing.assert_frame_equal(piecewise, whole)
+        else:
+            assert (piecewise == whole).all()
+
+
+def test_a_renamed_utterance_is_known_by_its_content(utterances):
+    few, store = utterances(3), {}
+    extract(few, plan_of(few), store)
+    renamed = few.assign(utterance_id="d:" + few["utterance_id"])
+    assert extract(renamed, plan_of(renamed), store).empty
+    features, _, _ = collect(renamed, plan_of(renamed), store)
+    assert features["utterance_id"].str.startswith("d:c:").all()
+
+
+def test_a_changed_parameter_extracts_what_depends_on_it(utterances):
+    few, store = utterances(3), {}
+    extract(few, plan_of(few), store)
+    other_seed = extract(few, plan_of(few, seed=2), store)
+    assert set(other_seed["variant"]) == {1}
+    others = FeatureSettings(feature_set="means_184", n_mfcc=20)
+    assert len(extract(few, plan_of(few), store, others)) == 2 * 4
+    features, _, _ = collect(few, plan_of(few), store)
+    assert features.shape == (2 * 3, 2 + 36)
+
+
+def test_unusable_sounds_are_listed_and_missing_ones_refused(utterances):
+    few, store = utterances(2), {}
+    extract(few, plan_of(few), store)
+    features, sequences, rejected = collect(few, plan_of(few), store)
+    assert features[["utterance_id", "variant"]].to_numpy().tolist() == [
+        ["c:000", 0],
+        ["c:000", 1],
+        ["c:001", 0],
+        ["c:001", 1],
+    ]
+    assert len(sequences) == 4
+    assert features.notna().all(axis=None)
+    assert rejected["path"].str.endswith("broken.wav").all()
+    assert rejected["reason"].str.contains("unreadable").all()
+    more = utterances(3)
+    with pytest.raises(ValueError, match=r"2 recordings or variants, .*2.wav among them"):
+        collect(more, plan_of(more), store)
