@@ -25,8 +25,8 @@ def test_every_column_of_every_set_is_in_exactly_one_group(feature_set, n_mfcc):
         assert sum(bool(re.match(f"(?:{p})(?:_|$)", name)) for p in GROUPS.values()) == 1, name
 
 
-def test_functionals_have_every_group():
-    assert list(feature_groups(feature_names("functionals_610"))) == list(GROUPS)
+def test_contours_have_every_group():
+    assert list(feature_groups(feature_names("contours_3490"))) == list(GROUPS)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-__all__ = ["GROUPS", "OTHER", "feature_groups", "mfcc_moments", "mfcc_number"]
+__all__ = ["GROUPS", "KERNELS", "OTHER", "feature_groups", "mfcc_moments", "mfcc_number"]
 
+KERNELS: Final = "convolution kernels"
 GROUPS: Final[dict[str, str]] = {
     "level": "rms",
     "pitch": "pitch",
@@ -24,6 +25,7 @@ GROUPS: Final[dict[str, str]] = {
     "modulation": "modulation",
     "chroma": "chroma",
     "timing": "duration|speech|peak_rate",
+    KERNELS: "kernel",
 }
 """Beginning of the names of each group's columns, up to an underscore or the end; no two overlap."""
 OTHER: Final = "other"

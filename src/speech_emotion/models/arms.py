@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from speech_emotion.audio.groups import KERNELS
 from speech_emotion.models.evaluation import TELEPHONE
 from speech_emotion.models.metrics import figures_of_merit
 from speech_emotion.models.settings import CandidateSettings, SplitSettings
@@ -20,7 +21,6 @@ __all__ = [
     "ADDED",
     "ALL",
     "ALONE",
-    "KERNELS",
     "RECORDINGS",
     "WITHOUT",
     "augmentation_arms",
@@ -36,7 +36,6 @@ ALL: Final = "all features"
 WITHOUT: Final = "without"
 ALONE: Final = "alone"
 ADDED: Final = "added"
-KERNELS: Final = "convolution kernels"
 RECORDINGS: Final = "recordings only"
 
 logger = logging.getLogger(__name__)
