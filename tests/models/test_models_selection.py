@@ -308,3 +308,8 @@ def test_foreign_types_are_not_loaded(tmp_path):
         load_estimator(tmp_path)
     with pytest.raises(FileNotFoundError, match="holds no estimator"):
         load_estimator(tmp_path / "nowhere")
+
+
+def test_protocols_are_named_in_one_string_where_lists_cannot_be_written():
+    settings = SelectionSettings(compared="cold; enrolled", storage="")
+    assert settings.compared == ["cold", "enrolled"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
     import optuna
@@ -150,6 +150,8 @@ class SelectionSettings(_Settings):
     Attributes:
         protocol: Protocol that tunes and selects; ``cold`` never shares a speaker.
         compared: Protocols that are reported, the selecting one among them.
+        prior: Utterances of an average speaker that the statistics of each speaker start from, where
+            a protocol knows any; more of them trust a few utterances less.
         seed: Seed of samplers and estimators.
         n_jobs: Threads an estimator may use; -1 for all cores.
         voters: Largest number of families in the soft vote and in the stack; below 2 there is none.
@@ -161,11 +163,18 @@ class SelectionSettings(_Settings):
     compared: list[Protocol] = Field(
         default=["cold", "enrolled", "adapted", "cross_corpus", "cross_corpus_adapted", "random"]
     )
+    prior: float = Field(0.5, ge=0)
     seed: int = 0
     n_jobs: int = -1
     voters: int = Field(4, ge=0)
     bootstrap: int = Field(1000, ge=100)
     storage: str
+
+    @field_validator("compared", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """``kedro run --params`` cannot write lists."""
+        return [part.strip() for part in value.split(";")] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _protocol_is_compared(self) -> SelectionSettings:

@@ -68,6 +68,7 @@ def _examples(
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     candidate: CandidateSettings,
+    selection: SelectionSettings,
     protocol: str,
 ) -> Examples:
     return make_examples(
@@ -78,6 +79,7 @@ def _examples(
         protocol=protocol,
         copies=candidate.copies,
         telephone=candidate.telephone,
+        prior=selection.prior,
     )
 
 
@@ -92,7 +94,9 @@ def tune_candidate(
     """Search hyperparameters on the folds of the selecting protocol."""
     if not candidate.enabled:
         return pd.DataFrame(columns=TRIALS), {}
-    examples = _examples(features, sequences, utterances, splits, candidate, selection.protocol)
+    examples = _examples(
+        features, sequences, utterances, splits, candidate, selection, selection.protocol
+    )
     study = tune(examples, candidate, selection)
     return trial_table(study, candidate.family), candidate.fixed | best_parameters(study)
 
@@ -119,7 +123,7 @@ def evaluate_candidate(
         return (*nothing, DummyClassifier(), DummyClassifier())
     present = set(splits["protocol"])  # one corpus alone crosses nothing
     examples: dict[str, Examples] = {
-        protocol: _examples(features, sequences, utterances, splits, candidate, protocol)
+        protocol: _examples(features, sequences, utterances, splits, candidate, selection, protocol)
         for protocol in selection.compared
         if protocol in present and protocol in (candidate.protocols or selection.compared)
     }
