@@ -12,7 +12,8 @@ from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 from sklearn.linear_model import LogisticRegression
 
 from speech_emotion.models.evaluation import CLEAN, CROSS_VALIDATION
@@ -55,9 +56,10 @@ class Combiner:
 
     def __call__(self, stacked: np.ndarray) -> np.ndarray:
         """Combine probabilities ``(n, n_members, n_labels)`` into ``(n, n_labels)``."""
+        logs = _logs(stacked)
         if self.name != STACKING:
-            return np.einsum("nml,m->nl", stacked, self.weights)
-        return softmax(_logits(stacked) @ self.weights.T + self.offsets, axis=1)
+            return softmax(np.einsum("nml,m->nl", logs, self.weights), axis=1)
+        return softmax(logs.reshape(len(logs), -1) @ self.weights.T + self.offsets, axis=1)
 
     def facts(self) -> dict[str, Any]:
         """Everything in plain types."""
@@ -84,21 +86,30 @@ class Combiner:
         return cls(family, (family,), np.ones(1), np.empty(0))
 
 
-def _logits(stacked: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(stacked, SMALLEST)).reshape(len(stacked), -1)
+def _logs(stacked: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(stacked, SMALLEST))
 
 
 def _fit_vote(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
-    """Weights of highest likelihood, by expectation maximisation of mixture proportions.
+    """Weighted geometric mean of probabilities, with the weights of highest likelihood.
 
-    A. P. Dempster et al., *Maximum likelihood from incomplete data*, JRSS B 39, 1977, §4.3.
+    C. Genest and J. V. Zidek, *Combining probability distributions: a critique and an annotated
+    bibliography*, Statistical Science 1, 1986: the logarithmic opinion pool. Members that are too sure of
+    themselves get small weights, which an arithmetic mean cannot do.
     """
-    truth = np.maximum(stacked[np.arange(len(codes)), :, codes], SMALLEST)
-    weights = np.full(len(members), 1 / len(members))
-    for _ in range(200):
-        shares = truth * weights
-        weights = (shares / shares.sum(axis=1, keepdims=True)).mean(axis=0)
-    return Combiner(VOTING, tuple(members), weights, np.empty(0))
+    logs = _logs(stacked)
+    true_logs = logs[np.arange(len(codes)), :, codes].mean(axis=0)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        pooled = np.einsum("nml,m->nl", logs, weights)
+        expected = np.einsum("nml,nl->m", logs, softmax(pooled, axis=1)) / len(codes)
+        value = logsumexp(pooled, axis=1).mean() - true_logs @ weights
+        return value, expected - true_logs
+
+    found = minimize(
+        loss, np.full(len(members), 1 / len(members)), jac=True, bounds=[(0, None)] * len(members)
+    )
+    return Combiner(VOTING, tuple(members), found.x, np.empty(0))
 
 
 def _fit_stack(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
@@ -107,7 +118,7 @@ def _fit_stack(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -
     D. H. Wolpert, *Stacked generalization*, Neural Networks 5, 1992.
     """
     model = LogisticRegression(C=0.01, max_iter=500, class_weight="balanced")
-    model.fit(_logits(stacked), codes)
+    model.fit(_logs(stacked).reshape(len(stacked), -1), codes)
     weights = np.zeros((stacked.shape[2], stacked.shape[1] * stacked.shape[2]))
     offsets = np.full(stacked.shape[2], -50.0)  # a label that is not there is not predicted
     coefficients, intercepts = model.coef_, model.intercept_
