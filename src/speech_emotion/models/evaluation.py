@@ -68,7 +68,7 @@ class Examples:
         labels: Labels in the order of the codes.
         copies: Augmented copies of an utterance that are trained on; ``None`` for all there are.
         telephone: Whether telephone copies are trained on.
-        prior: Utterances of an average speaker that a known speaker's statistics start from.
+        enrolment_prior: Utterances of an average speaker that statistics start from under ``enrolled``.
     """
 
     protocol: str
@@ -77,7 +77,7 @@ class Examples:
     labels: tuple[str, ...]
     copies: int | None = None
     telephone: bool = False
-    prior: float = 0.5
+    enrolment_prior: float = 0.5
 
     @property
     def folds(self) -> list[int]:
@@ -140,7 +140,9 @@ class Examples:
         # A network scales its channels itself, and a few utterances say nothing of a spread.
         well_known = self.protocol in {"adapted", "cross_corpus_adapted"}
         own_scale = well_known and training.inputs.ndim == 2
-        normalizer = SpeakerNormalizer(self.prior, own_scale=own_scale)
+        normalizer = SpeakerNormalizer(own_scale=own_scale)
+        if self.protocol == ENROLLED:
+            normalizer.prior = self.enrolment_prior
         known = training.table["known"]
         return normalizer.fit(training.inputs, speakers=_voices(training), known=known)
 
@@ -154,7 +156,7 @@ class Examples:
 
     def digest(self) -> str:
         """Digest of everything a study's result depends on: rows, folds, labels and inputs."""
-        facts = f"{self.protocol} {self.copies} {self.telephone} {self.prior}"
+        facts = f"{self.protocol} {self.copies} {self.telephone} {self.enrolment_prior}"
         digest = hashlib.sha256(facts.encode() + self.table.to_csv(index=False).encode())
         values = self.inputs.to_numpy() if isinstance(self.inputs, pd.DataFrame) else self.inputs
         for start in range(0, len(values), 1024):  # blocks: the array may be on disk
@@ -187,7 +189,7 @@ def make_examples(
     protocol: str,
     copies: int | None = None,
     telephone: bool = False,
-    prior: float = 0.5,
+    enrolment_prior: float = 0.5,
 ) -> Examples:
     """Join features with labels and one protocol's split.
 
@@ -199,7 +201,7 @@ def make_examples(
         protocol: Protocol to take.
         copies: Augmented copies of an utterance to train on; ``None`` for all there are.
         telephone: Train on telephone copies, too.
-        prior: Utterances of an average speaker that a known speaker's statistics start from.
+        enrolment_prior: Utterances of an average speaker that statistics start from under ``enrolled``.
     """
     split = splits[splits["protocol"] == protocol].drop(columns="protocol")
     described = utterances[["utterance_id", "speaker", "sex", "label"]]
@@ -214,7 +216,7 @@ def make_examples(
             "utterances; run the feature_engineering pipeline again"
         )
     labels = tuple(sorted(utterances["label"].unique()))
-    return Examples(protocol, table, inputs, labels, copies, telephone, prior)
+    return Examples(protocol, table, inputs, labels, copies, telephone, enrolment_prior)
 
 
 def fit_estimator(

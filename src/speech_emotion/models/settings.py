@@ -150,8 +150,8 @@ class SelectionSettings(_Settings):
     Attributes:
         protocol: Protocol that tunes and selects; ``cold`` never shares a speaker.
         compared: Protocols that are reported, the selecting one among them.
-        prior: Utterances of an average speaker that the statistics of each speaker start from, where
-            a protocol knows any; more of them trust a few utterances less.
+        enrolment_prior: Utterances of an average speaker that the statistics of a speaker start from
+            under ``enrolled``; more of them trust a few utterances less.
         seed: Seed of samplers and estimators.
         n_jobs: Threads an estimator may use; -1 for all cores.
         voters: Largest number of families in the soft vote and in the stack; below 2 there is none.
@@ -163,7 +163,7 @@ class SelectionSettings(_Settings):
     compared: list[Protocol] = Field(
         default=["cold", "enrolled", "adapted", "cross_corpus", "cross_corpus_adapted", "random"]
     )
-    prior: float = Field(0.5, ge=0)
+    enrolment_prior: float = Field(0.5, ge=0)
     seed: int = 0
     n_jobs: int = -1
     voters: int = Field(4, ge=0)

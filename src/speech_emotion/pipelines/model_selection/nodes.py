@@ -79,7 +79,7 @@ def _examples(
         protocol=protocol,
         copies=candidate.copies,
         telephone=candidate.telephone,
-        prior=selection.prior,
+        enrolment_prior=selection.enrolment_prior,
     )
 
 
