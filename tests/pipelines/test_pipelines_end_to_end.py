@@ -45,7 +45,7 @@ def test_features_are_complete_and_finite(project):
     variants = plan.drop_duplicates(["utterance_id", "variant"])
     assert len(features) == len(utterances) + len(variants)
     values = features.drop(columns=["utterance_id", "variant"])
-    assert values.shape[1] == 610
+    assert values.shape[1] == 3490
     assert values.notna().to_numpy().all()
 
 
