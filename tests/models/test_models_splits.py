@@ -36,7 +36,7 @@ def test_cold_never_shares_a_speaker(speakers, labels, repetitions, corpora, fol
     utterances = utterances_of(speakers, labels, repetitions, corpora)
     splits = assign_splits(utterances, SplitSettings(folds=folds, seed=seed))
     table = splits.merge(utterances, on="utterance_id")
-    assert len(splits) == (5 if utterances["corpus"].nunique() > 1 else 4) * len(utterances)
+    assert len(splits) == (6 if utterances["corpus"].nunique() > 1 else 4) * len(utterances)
     cold = table[table["protocol"] == "cold"]
     assert (cold.groupby("speaker")["fold"].nunique() == 1).all()
     assert (cold.groupby("speaker")["split"].nunique() == 1).all()
