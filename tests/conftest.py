@@ -12,6 +12,13 @@ RATE = 22050
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Let one worker run what needs the same costly fixture, and all of a file."""
+    for item in items:
+        group = "project" if "project" in item.fixturenames else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def run_kedro():
     """Run a pipeline in a session of its own, with its data under ``data_dir``."""

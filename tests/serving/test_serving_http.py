@@ -2,6 +2,7 @@ import base64
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,23 +21,31 @@ LABELS = ("angry", "neutral", "sad")
 pytestmark = [pytest.mark.slow, pytest.mark.serve]
 
 
+def free_port():
+    """Find a port below those that outgoing connections take while the server starts."""
+    for port in random.sample(range(20000, 30000), 100):
+        with socket.socket() as taken, contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("100 ports were tried, and all were taken")
+
+
 @contextlib.contextmanager
 def server(store, log, **environment):
     """Start ``mlflow models serve`` as an operator does; yield its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     command += ["-m", "models:/speech-emotion@champion", "-p", str(port), "-w", "1"]
     variables = {key: value for key, value in os.environ.items() if key != RECORDINGS}
     variables |= {"MLFLOW_TRACKING_URI": store} | environment
+    variables["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     with log.open("w") as out:
         # In a session of its own: the command starts the server as a child, and both must end.
         process = subprocess.Popen(
             command, env=variables, stdout=out, stderr=out, start_new_session=True
         )
         try:
-            for _ in range(600):
+            for _ in range(1500):
                 with contextlib.suppress(OSError):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
                     break

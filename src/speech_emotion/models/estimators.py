@@ -70,7 +70,7 @@ class Family:
         if not chosen.any():
             raise ValueError(
                 f"{self.name} reads {self.inputs}, and the feature set has none: set "
-                f"features.feature_set=contours_3490 or {self.name}.candidate.enabled=false"
+                f"features.feature_set=contours_3490, or leave {self.name} out of selection.families"
             )
         return features.loc[:, chosen]
 

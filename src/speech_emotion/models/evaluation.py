@@ -77,7 +77,7 @@ class Examples:
     labels: tuple[str, ...]
     copies: int | None = None
     telephone: bool = False
-    enrolment_prior: float = 0.5
+    enrolment_prior: float = 4.0
 
     @property
     def folds(self) -> list[int]:
@@ -189,7 +189,7 @@ def make_examples(
     protocol: str,
     copies: int | None = None,
     telephone: bool = False,
-    enrolment_prior: float = 0.5,
+    enrolment_prior: float = 4.0,
 ) -> Examples:
     """Join features with labels and one protocol's split.
 

@@ -95,7 +95,6 @@ class CandidateSettings(_Settings):
 
     Attributes:
         family: Name of the family, one of :data:`speech_emotion.models.FAMILIES`.
-        enabled: Whether the family takes part.
         trials: Optuna trials in all; a study that was interrupted counts those it has.
         minutes: Time after which no further trial starts; ``None`` for no limit.
         copies: Augmented copies of each utterance it is trained on; ``None`` for all there are.
@@ -106,7 +105,6 @@ class CandidateSettings(_Settings):
     """
 
     family: str
-    enabled: bool = True
     trials: int = Field(10, ge=1)
     minutes: float | None = Field(None, gt=0)
     copies: int | None = Field(None, ge=0)
@@ -144,10 +142,17 @@ def _check_range(family: str, name: str, search: FloatRange | IntRange) -> None:
         raise ValueError(f"{family}: {name} is on a log scale, so low {search.low} must be above 0")
 
 
+def _all_families() -> list[str]:
+    from speech_emotion.models.estimators import FAMILIES
+
+    return list(FAMILIES)
+
+
 class SelectionSettings(_Settings):
     """How candidates are tuned, compared and combined.
 
     Attributes:
+        families: Families that take part, of :data:`speech_emotion.models.FAMILIES`.
         protocol: Protocol that tunes and selects; ``cold`` never shares a speaker.
         compared: Protocols that are reported, the selecting one among them.
         enrolment_prior: Utterances of an average speaker that the statistics of a speaker start from
@@ -159,22 +164,32 @@ class SelectionSettings(_Settings):
         storage: File of the Optuna journal that keeps the studies between runs.
     """
 
+    families: list[str] = Field(default_factory=_all_families, min_length=1)
     protocol: Protocol = "cold"
     compared: list[Protocol] = Field(
         default=["cold", "enrolled", "adapted", "cross_corpus", "cross_corpus_adapted", "random"]
     )
-    enrolment_prior: float = Field(0.5, ge=0)
+    enrolment_prior: float = Field(4.0, ge=0)
     seed: int = 0
     n_jobs: int = -1
     voters: int = Field(4, ge=0)
     bootstrap: int = Field(1000, ge=100)
     storage: str
 
-    @field_validator("compared", mode="before")
+    @field_validator("families", "compared", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """``kedro run --params`` cannot write lists."""
         return [part.strip() for part in value.split(";")] if isinstance(value, str) else value
+
+    @field_validator("families")
+    @classmethod
+    def _families_are_known(cls, names: list[str]) -> list[str]:
+        from speech_emotion.models.estimators import family_named
+
+        for name in names:
+            family_named(name)
+        return names
 
     @model_validator(mode="after")
     def _protocol_is_compared(self) -> SelectionSettings:

@@ -92,7 +92,7 @@ def tune_candidate(
     candidate: CandidateSettings,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Search hyperparameters on the folds of the selecting protocol."""
-    if not candidate.enabled:
+    if candidate.family not in selection.families:
         return pd.DataFrame(columns=TRIALS), {}
     examples = _examples(
         features, sequences, utterances, splits, candidate, selection, selection.protocol
@@ -117,7 +117,7 @@ def evaluate_candidate(
     BaseEstimator | MeasuredEstimator,
 ]:
     """Predict folds and held-out utterances under every compared protocol."""
-    if not candidate.enabled:
+    if candidate.family not in selection.families:
         # Kedro stores no "nothing": an estimator that was never trained stands for it.
         nothing = [pd.DataFrame(columns=names) for names in (PREDICTIONS, TIMINGS, CURVES)]
         return (*nothing, DummyClassifier(), DummyClassifier())
@@ -220,15 +220,8 @@ def compare_candidates(
 
 
 def _of(candidates: dict[str, pd.DataFrame], kind: str) -> list[pd.DataFrame]:
-    """Tables of one kind, without the empty ones of disabled families."""
-    tables = [
-        table for name, table in candidates.items() if name.endswith(f"_{kind}") and len(table)
-    ]
-    if not tables:
-        raise ValueError(
-            "Every model family is disabled: enable one, FAMILY.candidate.enabled=true"
-        )
-    return tables
+    """Tables of one kind, without the empty ones of families that take no part."""
+    return [table for name, table in candidates.items() if name.endswith(f"_{kind}") and len(table)]
 
 
 def assemble_champion(
