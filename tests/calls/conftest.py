@@ -63,7 +63,11 @@ def predictor():
         **shared,
     )
     return EmotionPredictor(
-        members=(Member(FAMILY, fit(table)),), threshold=threshold, running=running, **shared
+        members=(Member(FAMILY, fit(table)),),
+        threshold=threshold,
+        running=running,
+        synthetic=True,
+        **shared,
     )
 
 

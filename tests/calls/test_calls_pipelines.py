@@ -57,6 +57,8 @@ def test_folder_of_calls_is_scored_and_resumed(tmp_path, run, model, recordings,
     assert "mono recordings" in caplog.text
     page = tmp_path / "08_reporting/calls/calls.html"
     assert "monday/angry.wav" in page.read_text()
+    assert "SYNTHETIC MODEL" in page.read_text()
+    assert "trained on the SYNTHETIC sample corpus" in caplog.text
     assert len(list(page.parent.glob("passages/**/*.wav"))) == len(passages)
 
     shards = sorted((output / "calls/window").iterdir())

@@ -318,10 +318,9 @@ def test_wrong_settings_are_refused_with_a_remedy(wrong, message):
 def test_kernels_are_studied_beside_the_other_features(features, utterances, splits):
     told = features.assign(kernel_voice_1_000_peak=features["rms_0"], kernel_voice_1_000_share=0.5)
     told = told.drop(columns="rms_0")
-    material = Material.of(told, utterances, splits, kernels=True)
+    material = Material.of(told, utterances, splits)
     assert material.kernels == ("kernel_voice_1_000_peak", "kernel_voice_1_000_share")
     assert not set(material.kernels) & set(material.names)
-    assert Material.of(told, utterances, splits).kernels == ()
     candidate = CandidateSettings(family="kernel_lda")
     reference = Arm(ALL, candidate, columns=material.names)
     arms = [reference, *kernel_arms(material.names, material.kernels, candidate)]

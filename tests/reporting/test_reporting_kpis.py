@@ -20,6 +20,7 @@ from speech_emotion.calls import (
 )
 from speech_emotion.calls.centre import no_rejected_calls
 from speech_emotion.calls.tables import angry_calls
+from speech_emotion.pipelines.call_kpis.pipeline import FIGURES
 from speech_emotion.reporting import kpi_figure
 from speech_emotion.reporting.kpi_pages import KpiEvidence, kpi_page, sound_page
 from speech_emotion.reporting.kpi_patterns import handle_time_figure, hours_figure, motion_figure
@@ -182,18 +183,7 @@ class Links(HTMLParser):
 def page_of(evidence, calls):
     note = calls_note(calls)
     figure = handle_time_figure(calls, [], note=note)
-    names = [
-        "aht_over_time",
-        "fcr_over_time",
-        "angry_over_time",
-        "agents_over_months",
-        "handle_time",
-        "call_hours",
-        "kpis_by_agent",
-        "kpis_by_topic",
-        "anger_effects",
-    ]
-    return kpi_page(evidence, dict.fromkeys(names, figure))
+    return kpi_page(evidence, dict.fromkeys(FIGURES, figure))
 
 
 def test_the_report_needs_nothing_else_and_escapes_text(evidence, calls):

@@ -15,8 +15,6 @@ from speech_emotion.audio.io import AudioError, load_audio
 
 __all__ = ["extract_batch"]
 
-RECORDING = "none"
-
 
 class _Task(NamedTuple):
     variant: int

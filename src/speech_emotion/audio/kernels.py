@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from speech_emotion.audio.functionals import N_MFCC
 from speech_emotion.audio.prosody import SPECTRAL_SHAPE
 
 __all__ = ["KERNEL_PREFIX", "kernel_names", "kernel_responses"]
@@ -30,7 +31,6 @@ BIAS: Final = 0.7
 """Standard deviation of the biases; responses to typical speech have one of about 1."""
 RESPONSES: Final = ("share", "size", "peak")
 SEED: Final = 0
-N_MFCC: Final = 20
 
 # Round numbers for the mean and spread of speech, which bring contours to one scale.
 SPECTRAL_SCALES: Final = {

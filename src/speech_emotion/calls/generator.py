@@ -20,7 +20,7 @@ from speech_emotion.calls.centre import CALLS, TimeZone
 __all__ = ["GeneratedCentre", "attach_recordings", "generate_calls"]
 
 DAY: Final = 86_400.0
-OPENS, CHANGES, CLOSES = 8 * 3600.0, 14 * 3600.0, 20 * 3600.0
+OPENS, CHANGES = 8 * 3600.0, 14 * 3600.0
 
 # Share of contacts, talk in seconds, share with hold, after-call work in seconds, difficulty (logit).
 TOPICS: Final = {

@@ -51,7 +51,7 @@ def summarize(
         passages.append(found.assign(call=row.call, path=row.path, channel=row.channel))
         lengths = found["end_s"] - found["start_s"]
         score = float(judged["score"].max()) if len(judged) else 0.0
-        flag, reason = _decide(own, judged, found, score, row, settings, threshold)
+        flag, reason = _decide(own, found, score, row, settings, threshold)
         counts = judged["emotion"].value_counts(normalize=True)
         third = max(len(judged) // 3, 1)
         summaries.append(
@@ -89,7 +89,6 @@ def _columns(labels: tuple[str, ...], target: str) -> list[str]:
 
 def _decide(
     own: pd.DataFrame,
-    judged: pd.DataFrame,
     passages: pd.DataFrame,
     score: float,
     facts: object,

@@ -34,7 +34,6 @@ class OptionalDataset(AbstractDataset[Any, Any]):
             must_exist: Whether a path that is given and holds nothing is an error.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._config = dataset
         self._must_exist = must_exist
         self._filepath = dataset.get("filepath")
         self._dataset = AbstractDataset.from_config("optional", dataset) if self._filepath else None

@@ -58,6 +58,8 @@ class EmotionPredictor:
             without one.
         running: The same model trained on features that are measured from their speaker, for
             channels in which one speaker is heard for long; ``None`` if there is none.
+        synthetic: Whether any of the speech it was trained on is synthetic: then what it says of real
+            speech means nothing.
         digest: Digest of the files it was read from; empty if it was never stored.
     """
 
@@ -68,6 +70,7 @@ class EmotionPredictor:
     temperature: float = 1.0
     threshold: Threshold | None = None
     running: EmotionPredictor | None = None
+    synthetic: bool = False
     digest: str = ""
 
     @property
@@ -157,6 +160,7 @@ class EmotionPredictor:
             "temperature": self.temperature,
             "features": self.features.model_dump(mode="json"),
             "threshold": self.threshold and self.threshold.model_dump(mode="json"),
+            "synthetic": self.synthetic,
         }
         (partial / CARD).write_text(json.dumps(card, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
@@ -174,7 +178,7 @@ class EmotionPredictor:
             raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
         card = json.loads((folder / CARD).read_text())
         combiner = Combiner.of(card["combiner"])
-        threshold = card.get("threshold")  # older cards have none
+        threshold = card.get("threshold")  # older cards have neither this nor `synthetic`
         return cls(
             labels=tuple(card["labels"]),
             features=FeatureSettings.model_validate(card["features"]),
@@ -185,6 +189,7 @@ class EmotionPredictor:
             temperature=card["temperature"],
             threshold=Threshold.model_validate(threshold) if threshold else None,
             running=cls.load(folder / RUNNING) if (folder / RUNNING).exists() else None,
+            synthetic=card.get("synthetic", False),
             digest=_digest(folder),
         )
 

@@ -142,7 +142,7 @@ class Material:
         values: Features, float32 of shape ``(n, n_features)``.
         names: Names of the features.
         kernels: Names of those that are responses of convolution kernels; few models read them.
-        utterances: ``utterance_id``, ``corpus``, ``speaker``, ``sex`` and ``label``.
+        utterances: Utterances of the training speakers.
         splits: Folds under ``cold``.
     """
 
@@ -159,21 +159,19 @@ class Material:
         features: pd.DataFrame,
         utterances: pd.DataFrame,
         splits: pd.DataFrame,
-        *,
-        kernels: bool = False,
     ) -> Material:
-        """Take the training speakers of ``cold``, and the kernels' responses if asked."""
+        """Take the training speakers of ``cold``."""
         folds = splits[(splits["protocol"] == PROTOCOL) & (splits["split"] == TRAIN)]
         rows = features[features["utterance_id"].isin(folds["utterance_id"])]
         own = utterances[utterances["utterance_id"].isin(folds["utterance_id"])]
-        responses = [name for name in features if name.startswith(KERNEL_PREFIX)] if kernels else []
+        responses = [name for name in features if name.startswith(KERNEL_PREFIX)]
         statistics = statistic_names(features)
         return cls(
             rows[KEYS].reset_index(drop=True),
             np.ascontiguousarray(rows[statistics + responses], dtype=np.float32),
             tuple(statistics),
             tuple(responses),
-            own[["utterance_id", "corpus", "speaker", "sex", "label"]].reset_index(drop=True),
+            own.reset_index(drop=True),
             folds.reset_index(drop=True),
         )
 

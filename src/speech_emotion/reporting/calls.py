@@ -84,6 +84,7 @@ def calls_page(
         target=target,
         rows=rows,
         counts=counts,
+        synthetic="synthetic_model" in summary and bool(summary["synthetic_model"].any()),
         ranks=order,
         calls=len({row["call"] for row in rows}),
         minutes=sum(row["minutes"] for row in {row["call"]: row for row in rows}.values()),

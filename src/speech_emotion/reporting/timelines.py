@@ -200,8 +200,9 @@ def timeline_picture(
         target: The label that is looked for.
     """
     figure = Figure(figsize=(12, 6.2), layout="constrained")
+    note = " (model of the SYNTHETIC sample corpus)" if row.get("synthetic_model") else ""
     figure.suptitle(
-        f"{row['call']}, channel {row['channel']} ({row['party']}): {row['flag']}\n{row['reason']}",
+        f"{row['call']}, channel {row['channel']} ({row['party']}): {row['flag']}{note}\n{row['reason']}",
         fontsize=10,
         wrap=True,
     )

@@ -59,6 +59,11 @@ def gather_calls(
             heard["call"].nunique(),
             emotions["recording"],
         )
+    if heard is not None and "synthetic_model" in heard and heard["synthetic_model"].any():
+        logger.warning(
+            "Recordings were scored by a model of the SYNTHETIC sample corpus: their emotions mean "
+            "nothing. Score them with one of real corpora (--env full)"
+        )
     logger.info(
         "%d calls%s, %d rows rejected; emotions: %d heard in recordings, %d generated, %d not known",
         len(calls),

@@ -1,4 +1,4 @@
-"""Nodes of the call report: waveforms, passages to hear, timelines and the page."""
+"""Nodes of the call report: waveforms, passages to hear, timelines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from speech_emotion.audio import read_excerpt
 from speech_emotion.datasets import Sound
-from speech_emotion.reporting.calls import calls_page
 from speech_emotion.reporting.timelines import (
     CallReportSettings,
     by_channel,
@@ -66,15 +65,3 @@ def draw_timelines(
         drawn = partial(timeline_picture, row, *parts, target=target_of(summary))
         pictures[channel_id(*own)] = drawn
     return pictures
-
-
-def write_page(
-    summary: pd.DataFrame,
-    windows: pd.DataFrame,
-    excerpts: pd.DataFrame,
-    envelopes: pd.DataFrame,
-    rejected: pd.DataFrame,
-    settings: CallReportSettings,
-) -> str:
-    """Write the page of the batch."""
-    return calls_page(summary, windows, excerpts, envelopes, rejected, settings)

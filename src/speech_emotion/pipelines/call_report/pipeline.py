@@ -6,8 +6,8 @@ from speech_emotion.pipelines.call_report.nodes import (
     cut_passages,
     draw_timelines,
     read_waveforms,
-    write_page,
 )
+from speech_emotion.reporting.calls import calls_page
 
 
 def create_pipeline() -> Pipeline:
@@ -39,7 +39,7 @@ def create_pipeline() -> Pipeline:
                 name="draw_timelines",
             ),
             Node(
-                write_page,
+                calls_page,
                 [
                     "call_summary",
                     "call_emotions",

@@ -40,6 +40,11 @@ def index_recordings(
     the model, the settings and the package's version.
     """
     threshold = threshold_of(predictor, settings)  # says what is missing before any work
+    if predictor.synthetic:
+        logger.warning(
+            "The model was trained on the SYNTHETIC sample corpus: what it says of these calls means "
+            "nothing. Train one on real corpora (--env full), or name one by model_uri"
+        )
     if settings.normalization == "running" and judge_of(predictor, settings) is predictor:
         logger.warning(
             "The model carries no version for running normalization: windows are judged as they are"
@@ -122,4 +127,5 @@ def collect_calls(
         labels=predictor.labels,
         threshold=threshold_of(predictor, settings),
     )
+    summary = summary.assign(synthetic_model=predictor.synthetic)
     return emotions, summary, passages, rejected.reset_index(drop=True)

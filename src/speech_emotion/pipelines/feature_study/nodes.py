@@ -41,30 +41,31 @@ def _compared(
     )
 
 
+def gather_material(
+    features: pd.DataFrame, utterances: pd.DataFrame, splits: pd.DataFrame
+) -> Material:
+    """Take the training speakers' features."""
+    return Material.of(features, utterances, splits)
+
+
 def study_groups(
-    features: pd.DataFrame,
-    utterances: pd.DataFrame,
-    splits: pd.DataFrame,
+    material: Material,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Leave each group of features out, use it alone, and add the responses of kernels."""
-    material = Material.of(features, utterances, splits, kernels=True)
     arms = group_arms(feature_groups(material.names), study.candidate(study.reference))
     arms += kernel_arms(material.names, material.kernels, study.candidate("kernel_lda"))
     table, _ = _compared(arms, material, "Groups of features", selection, study)
-    return table, drawing.ablation_figure(table, note=synthetic_note(utterances))
+    return table, drawing.ablation_figure(table, note=synthetic_note(material.utterances))
 
 
 def study_importance(
-    features: pd.DataFrame,
-    utterances: pd.DataFrame,
-    splits: pd.DataFrame,
+    material: Material,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
     """Shuffle groups of features, and single ones, among the tested utterances."""
-    material = Material.of(features, utterances, splits)
     groups = feature_groups(material.names)
     by_group, by_feature = (
         permutation_importance(
@@ -81,7 +82,7 @@ def study_importance(
     group_of = {name: group for group, columns in groups.items() for name in columns}
     by_feature.insert(1, "group", by_feature["block"].map(group_of))
     figure = drawing.importance_figure(
-        by_group, by_feature, top=study.top, note=synthetic_note(utterances)
+        by_group, by_feature, top=study.top, note=synthetic_note(material.utterances)
     )
     return by_group, by_feature, figure
 
@@ -108,47 +109,38 @@ def study_mfcc(
 
 
 def study_augmentation(
-    features: pd.DataFrame,
+    material: Material,
     plan: pd.DataFrame,
-    utterances: pd.DataFrame,
-    splits: pd.DataFrame,
     augmentation: AugmentationSettings,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train on recordings alone, and with each kind of copy."""
-    material = Material.of(features, utterances, splits)
     copies = [f"{copy.transform} {copy.value:g}" for copy in augmentation.copies]
     arms = augmentation_arms(material, plan, copies, study.candidate(study.reference))
     table, _ = _compared(arms, material, "Copies", selection, study)
-    return table, drawing.augmentation_figure(table, note=synthetic_note(utterances))
+    return table, drawing.augmentation_figure(table, note=synthetic_note(material.utterances))
 
 
 def study_telephone(
-    features: pd.DataFrame,
+    material: Material,
     plan: pd.DataFrame,
-    utterances: pd.DataFrame,
-    splits: pd.DataFrame,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train models with and without telephone copies."""
-    material = Material.of(features, utterances, splits)
     arms = telephone_arms(material, plan, study)
     table, _ = _compared(arms, material, "Telephone copies", selection, study)
-    return table, drawing.telephone_figure(table, note=synthetic_note(utterances))
+    return table, drawing.telephone_figure(table, note=synthetic_note(material.utterances))
 
 
 def study_seeds(
-    features: pd.DataFrame,
-    utterances: pd.DataFrame,
-    splits: pd.DataFrame,
+    material: Material,
     assignment: SplitSettings,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
     """Divide the training speakers into other folds, and start a model from other seeds."""
-    material = Material.of(features, utterances, splits)
     arms = seed_arms(material, assignment, study)
     table, predictions = _compared(arms, material, "Seeds", selection, study)
     spread = spread_table(
@@ -159,7 +151,7 @@ def study_seeds(
         resamples=selection.bootstrap,
         seed=selection.seed,
     )
-    return table, spread, drawing.seeds_figure(table, note=synthetic_note(utterances))
+    return table, spread, drawing.seeds_figure(table, note=synthetic_note(material.utterances))
 
 
 def write_study(

@@ -279,4 +279,5 @@ def assemble_champion(
         temperature=choice["temperature"],
         threshold=threshold(selection.protocol),
         running=running,
+        synthetic=bool(utterances["synthetic"].any()),
     )
