@@ -3,24 +3,53 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+# Workers side by side that each take all cores wait for one another; set before libraries start threads.
+os.environ.setdefault(
+    "OMP_NUM_THREADS",
+    str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))),
+)
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", os.environ["OMP_NUM_THREADS"])
+# A Dask worker may start slowly where others start at the same time.
+os.environ.setdefault("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "300s")
+
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from hypothesis import HealthCheck, settings
 
 RATE = 22050
 PROJECT = Path(__file__).resolve().parents[1]
+PATIENCE_MS = 300_000  # what waits for a browser waits on the slowest machine, too
+
+
+# Examples are the same in every run, and a busy machine fails none of them.
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items):
-    """Let one worker run what needs the same costly fixture, and all of a file."""
+    """Let one worker run what needs the same costly fixture, and all of a file; that fixture first."""
     for item in items:
         group = "project" if "project" in item.fixturenames else item.path.name
         item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: "project" not in item.fixturenames)
 
 
 @pytest.fixture(scope="session")
-def run_kedro():
+def empty_store(tmp_path_factory):
+    """A tracking store as MLflow creates it, which takes longer than copying it."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_kedro(empty_store):
     """Run a pipeline in a session of its own, with its data under ``data_dir``."""
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
@@ -28,6 +57,10 @@ def run_kedro():
     bootstrap_project(PROJECT)
 
     def run(data_dir, *, env="test", params=None, **options):
+        store = Path(data_dir) / "mlflow.db"
+        if not store.exists():
+            store.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(empty_store, store)
         runtime_params = {"data_dir": str(data_dir), **(params or {})}
         with KedroSession.create(PROJECT, env=env, runtime_params=runtime_params) as session:
             return session.run(**options)
@@ -81,7 +114,9 @@ def chromium():
             "--no-first-run",
         ]
         flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        browser = started.chromium.launch(executable_path=path, headless=True, args=flags)
+        browser = started.chromium.launch(
+            executable_path=path, headless=True, args=flags, timeout=PATIENCE_MS
+        )
         yield browser
         browser.close()
 
@@ -91,6 +126,7 @@ def visit(chromium):
     """Open a page; whatever it complains of, or asks of a network, fails the test."""
     complaints = []
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -88,10 +88,9 @@ class TrackingHooks:
         client = mlflow.MlflowClient()
         if commit := _commit(Path(run_params["project_path"])):
             client.set_tag(self._run_id, "git_commit", commit)
-        for name in sorted(pipeline.inputs()):
-            if name.startswith("params:"):
-                for key, value in _flat(catalog.load(name), name.removeprefix("params:")).items():
-                    client.log_param(self._run_id, key, str(value)[:500])
+        names = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
+        values = [_flat(catalog.load(name), name.removeprefix("params:")) for name in names]
+        _log_parameters(self._run_id, {key: leaf for flat in values for key, leaf in flat.items()})
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
@@ -195,8 +194,7 @@ def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
 
     client = mlflow.MlflowClient()
     child = _start_run(family, parent)
-    for key, value in catalog[f"{family}.hyperparameters"].load().items():
-        client.log_param(child, key, value)
+    _log_parameters(child, catalog[f"{family}.hyperparameters"].load())
     now = int(time.time() * 1000)
     metrics = _metrics(catalog[f"{family}_figures"].load())
     curves = catalog[f"{family}_learning_curves"].load()
@@ -235,6 +233,15 @@ def _log_leaderboard(parent: str, leaderboard: pd.DataFrame) -> None:
             child = _start_run(name, parent)
             client.log_batch(child, _metrics(combined))
             client.set_terminated(child)
+
+
+def _log_parameters(run_id: str, values: dict[str, Any]) -> None:
+    import mlflow
+    from mlflow.entities import Param
+
+    params = [Param(key, str(value)[:500]) for key, value in values.items()]
+    for start in range(0, len(params), 100):  # more are refused at once
+        mlflow.MlflowClient().log_batch(run_id, params=params[start : start + 100])
 
 
 def _metrics(figures: pd.DataFrame) -> list[Any]:

@@ -41,7 +41,7 @@ C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
 
 @pytest.fixture
 def selection(tmp_path):
-    return SelectionSettings(storage=str(tmp_path / "studies.journal"), n_jobs=2)
+    return SelectionSettings(storage=str(tmp_path / "studies.journal"), n_jobs=1)
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import shutil
+
 import mlflow
 import pytest
 
@@ -8,6 +10,14 @@ def project(tmp_path_factory, run_kedro):
     data_dir = tmp_path_factory.mktemp("data")
     run_kedro(data_dir)
     return data_dir
+
+
+@pytest.fixture
+def copied(project, tmp_path):
+    """A copy of that folder, to run again in."""
+    folder = tmp_path / "data"
+    shutil.copytree(project, folder, ignore=shutil.ignore_patterns("mlflow"))
+    return folder
 
 
 @pytest.fixture

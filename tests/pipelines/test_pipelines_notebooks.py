@@ -21,6 +21,7 @@ def test_notebook_runs(path, project, monkeypatch):
     monkeypatch.setenv("KEDRO_ENV", "test")
     monkeypatch.setenv("SPEECH_EMOTION_DATA_DIR", str(project))
     book = nbformat.read(path, as_version=4)
-    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    place = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(book, timeout=1200, startup_timeout=300, resources=place).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     assert any(output.output_type in {"execute_result", "display_data"} for output in outputs)

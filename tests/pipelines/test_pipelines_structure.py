@@ -22,9 +22,14 @@ def bootstrapped():
     bootstrap_project(PROJECT)
 
 
-@pytest.fixture(params=ENVIRONMENTS)
-def catalog(request, tmp_path):
-    parameters = {"data_dir": str(tmp_path)}
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module", params=ENVIRONMENTS)
+def catalog(request, data_dir):
+    parameters = {"data_dir": str(data_dir)}
     with KedroSession.create(PROJECT, env=request.param, runtime_params=parameters) as session:
         yield session.load_context().catalog
 
@@ -50,7 +55,7 @@ def test_every_stage_has_its_name():
     assert set(pipelines) == set(register_pipelines())
 
 
-def test_catalog_of_every_environment_resolves(catalog, tmp_path):
+def test_catalog_of_every_environment_resolves(catalog, data_dir):
     named = set().union(*(pipeline.datasets() for pipeline in register_pipelines().values()))
     in_memory = {"evidence"}
     for name in sorted(named - in_memory):
@@ -62,7 +67,7 @@ def test_catalog_of_every_environment_resolves(catalog, tmp_path):
         assert layer, f"{name} has no layer"
         path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
         if path is not None and name not in {"corpora", "environment_leaderboards"}:
-            assert str(path).startswith(str(tmp_path)), f"{name} is stored at {path}"
+            assert str(path).startswith(str(data_dir)), f"{name} is stored at {path}"
 
 
 def test_parameters_of_every_environment_are_typed(catalog):

@@ -45,7 +45,7 @@ def server(store, log, **environment):
             command, env=variables, stdout=out, stderr=out, start_new_session=True
         )
         try:
-            for _ in range(1500):
+            for _ in range(3000):
                 with contextlib.suppress(OSError):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
                     break
@@ -55,8 +55,13 @@ def server(store, log, **environment):
                 raise AssertionError(log.read_text())
             yield f"http://127.0.0.1:{port}"
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=30)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def ask(address, body):
@@ -65,7 +70,7 @@ def ask(address, body):
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{address}/invocations", data, headers)
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=300) as response:
             answer = json.load(response, parse_constant=pytest.fail)  # NaN is no JSON
             return response.status, answer["predictions"]
     except urllib.error.HTTPError as error:

@@ -56,13 +56,11 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         means = np.stack([values[codes == code].mean(axis=0) for code in range(len(self.classes_))])
         centre = means.mean(axis=0)
         deviations = values - means[codes]
-        covariance = deviations.T @ deviations / len(values)
-        average = np.trace(covariance) / len(covariance)
-        covariance *= 1 - self.shrinkage
+        average = np.square(deviations).sum() / deviations.size
+        weight = (1 - self.shrinkage) / len(values)
         # Features that never vary leave nothing to divide by.
-        covariance.flat[:: len(covariance) + 1] += max(self.shrinkage * average, SMALLEST)
-        factor = scipy.linalg.cho_factor(covariance, lower=True, overwrite_a=True)
-        self.coef_ = scipy.linalg.cho_solve(factor, (means - centre).T).T
+        ridge = max(self.shrinkage * average, SMALLEST)
+        self.coef_ = _solve(deviations, (means - centre).T, weight=weight, ridge=ridge).T
         self.intercept_ = -0.5 * np.einsum("cf,cf->c", self.coef_, means + centre)
         return self
 
@@ -76,6 +74,19 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         """Return the most probable label of each row."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
+
+
+def _solve(rows: np.ndarray, right: np.ndarray, *, weight: float, ridge: float) -> np.ndarray:
+    """Solve ``(weight · rowsᵀ rows + ridge · I) x = right`` for ``x`` of shape ``(n_features, k)``."""
+    wide = rows.shape[1] > len(rows)
+    # With fewer rows than features their products suffice (M. Woodbury, 1950).
+    products = rows @ rows.T if wide else rows.T @ rows
+    products *= weight
+    products.flat[:: len(products) + 1] += ridge
+    factor = scipy.linalg.cho_factor(products, lower=True, overwrite_a=True)
+    if not wide:
+        return scipy.linalg.cho_solve(factor, right)
+    return (right - weight * (rows.T @ scipy.linalg.cho_solve(factor, rows @ right))) / ridge
 
 
 class MarginSVC(SVC):

@@ -96,12 +96,15 @@ def figures_of_merit(
 
 
 def _by_speaker(predictions: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
-    return np.stack(
-        [
-            confusion(labels, rows["label"], rows["prediction"])
-            for _, rows in predictions.groupby("speaker", sort=True)
-        ]
+    """Count the predictions of each speaker, shape ``(n_speakers, n_labels, n_labels)``."""
+    order = pd.Index(labels)
+    speaker, speakers = pd.factorize(predictions["speaker"], sort=True)
+    counts = np.zeros((len(speakers), len(order), len(order)), dtype=np.int64)
+    truth, prediction = (
+        order.get_indexer(pd.Index(predictions[name])) for name in ("label", "prediction")
     )
+    np.add.at(counts, (speaker, truth, prediction), 1)
+    return counts
 
 
 def _draws(speakers: int, resamples: int, seed: int) -> np.ndarray:
