@@ -120,13 +120,12 @@ def kernel_responses(frames: dict[str, np.ndarray]) -> np.ndarray:
     contours = {"voice": voice.astype(np.float32), "mfcc": mfcc.astype(np.float32)}
     summaries = []
     for bank in _banks():
-        heard = _windows(contours[bank.group], bank.dilation) @ bank.weights + bank.biases
-        positive = np.maximum(heard, 0)
-        summaries += [
-            (heard > 0).mean(axis=0, dtype=np.float32),
-            np.sqrt(positive).mean(axis=0),
-            heard.max(axis=0),
-        ]
+        heard = _windows(contours[bank.group], bank.dilation) @ bank.weights
+        heard += bank.biases
+        share, peak = (heard > 0).mean(axis=0, dtype=np.float32), heard.max(axis=0)
+        np.maximum(heard, 0, out=heard)
+        np.sqrt(heard, out=heard)
+        summaries += [share, heard.mean(axis=0), peak]
     return np.concatenate(summaries)
 
 
