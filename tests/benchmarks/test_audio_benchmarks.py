@@ -1,17 +1,20 @@
-"""Speed of feature extraction, each figure beside its reference on the same 3.7 s clip.
+"""Speed of features and augmentation, each figure beside its reference on the same 3.7 s clip.
 
-``extra_info`` of each case in the group ``features`` holds its cost relative to the floor (decode,
-resample and one STFT), from alternating rounds, so that a busy machine slows both sides alike.
+The floor is what any feature set needs: decode, resample and one STFT. Cost of a set is that of samples
+in memory, and with decoding that of a file. Chroma is taken at concert pitch (``tuning=0``) here and in
+librosa; what librosa's default, an estimated tuning, costs stands beside it. One thread runs all.
 """
 
-import time
 from collections.abc import Callable
 
 import librosa
 import numpy as np
 import pytest
+import soundfile
+from threadpoolctl import threadpool_limits
 
 from speech_emotion.audio import (
+    FEATURE_SETS,
     TRANSFORMS,
     FeatureSettings,
     augment,
@@ -22,14 +25,21 @@ from speech_emotion.audio import (
 
 RATE = 22050
 SECONDS = 3.7
-ROUNDS = 30
+MOST = {"means_184": 1.5, "contours_3490": 3.0}
+"""Times the floor that a set may cost."""
+FASTER = {"means_184": 6.0}
+"""Times that a set must be faster than a librosa call a feature."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     """A 48 kHz file like those of RAVDESS: a voiced sound with pauses at both ends."""
-    import soundfile
-
     rate = 48000
     times = np.arange(round(SECONDS * rate)) / rate
     phase = 2 * np.pi * np.cumsum(180 + 40 * np.sin(2 * np.pi * 1.5 * times)) / rate
@@ -39,6 +49,11 @@ def recording(tmp_path_factory):
     path = tmp_path_factory.mktemp("sound") / "clip.wav"
     soundfile.write(path, samples, rate, subtype="PCM_16")
     return path
+
+
+@pytest.fixture(scope="module")
+def samples(recording):
+    return load_audio(recording, RATE)
 
 
 def separate_calls(samples: np.ndarray, tuning: float | None) -> np.ndarray:
@@ -55,48 +70,38 @@ def separate_calls(samples: np.ndarray, tuning: float | None) -> np.ndarray:
     return np.concatenate([values.mean(axis=1) for values in frames])
 
 
-def medians(*functions: Callable[[], object]) -> list[float]:
-    """Median seconds of each function; the functions take turns."""
-    taken = np.empty((ROUNDS, len(functions)))
-    for function in functions:
-        function()
-    for row in taken:
-        for column, function in enumerate(functions):
-            start = time.perf_counter()
-            function()
-            row[column] = time.perf_counter() - start
-    return np.median(taken, axis=0).tolist()
+def of_set(name: str) -> Callable[[np.ndarray], object]:
+    return lambda samples: extract_features(samples, RATE, name)
 
 
 CASES: dict[str, Callable[[np.ndarray], object]] = {
-    "stft": librosa.stft,
-    "means_184": lambda samples: extract_features(samples, RATE, "means_184"),
-    "moments_370": lambda samples: extract_features(samples, RATE, "moments_370"),
-    "functionals_610": lambda samples: extract_features(samples, RATE, "functionals_610"),
-    "statistics_and_sequence": lambda samples: extract(samples, RATE, settings=FeatureSettings()),
-    "separate_calls": lambda samples: separate_calls(samples, 0.0),
-    "separate_calls_default_tuning": lambda samples: separate_calls(samples, None),
+    **{name: of_set(name) for name in FEATURE_SETS},
+    "statistics and sequence": lambda samples: extract(samples, RATE, settings=FeatureSettings()),
+    "librosa, estimated tuning": lambda samples: separate_calls(samples, None),
 }
 
 
 @pytest.mark.benchmark(group="features")
 @pytest.mark.parametrize("name", CASES)
-def test_features(benchmark, recording, name):
-    samples = load_audio(recording, RATE)
+def test_features(benchmark, recording, samples, take_turns, ratios, name):
     benchmark(CASES[name], samples)
-    load, stft, means, case = medians(
+    load, stft, separate, case = take_turns(
         lambda: load_audio(recording, RATE),
         lambda: librosa.stft(samples),
-        lambda: CASES["means_184"](samples),
+        lambda: separate_calls(samples, 0.0),
         lambda: CASES[name](samples),
     )
-    ratios = {
-        "with load / (load + stft)": (load + case) / (load + stft),
-        "alone / (load + stft)": case / (load + stft),
-        "alone / means_184": case / means,
-    }
-    benchmark.extra_info.update({key: round(value, 2) for key, value in ratios.items()})
-    print(f"\n{name}: {benchmark.extra_info}")  # noqa: T201
+    most, floor = MOST.get(name), load + stft
+    ratios.add(name, "decode, resample, STFT", case / floor, at_most=most)
+    ratios.add(f"{name}, of a file", "decode, resample, STFT", (load + case) / floor, at_most=most)
+    ratios.add(
+        "librosa, a call a feature, tuning=0", name, separate / case, at_least=FASTER.get(name)
+    )
+
+
+def test_means_are_those_of_librosa(samples):
+    ours = extract_features(samples, RATE, "means_184").to_numpy()
+    np.testing.assert_allclose(ours, separate_calls(samples, 0.0), rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.benchmark(group="decode and resample")
@@ -114,13 +119,21 @@ VALUES = {
     "gain": 6.0,
     "telephone": 0.0,
 }
+LIBROSA: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "pitch_shift": lambda samples: librosa.effects.pitch_shift(samples, sr=RATE, n_steps=2.0),
+    "time_stretch": lambda samples: librosa.effects.time_stretch(samples, rate=1.2),
+}
 
 
 @pytest.mark.benchmark(group="augmentation")
 @pytest.mark.parametrize("transform", TRANSFORMS)
-def test_transforms(benchmark, recording, transform):
-    samples = load_audio(recording, RATE)
-    changed = benchmark(
-        augment, samples, RATE, transform=transform, value=VALUES[transform], seed=1
-    )
-    assert np.isfinite(changed).all()
+def test_transforms(benchmark, samples, take_turns, ratios, transform):
+    def change():
+        return augment(samples, RATE, transform=transform, value=VALUES[transform], seed=1)
+
+    assert np.isfinite(benchmark(change)).all()
+    case, copy = take_turns(change, samples.copy)
+    ratios.add(transform, "a copy of the samples", case / copy)
+    if transform in LIBROSA:
+        case, reference = take_turns(change, lambda: LIBROSA[transform](samples), rounds=5)
+        ratios.add(f"{transform} by librosa", f"{transform} by python-stretch", reference / case)

@@ -1,7 +1,13 @@
-"""Speech activity: ours against WebRTC's detector, on test calls whose utterances are known.
+"""Speed of scoring calls, and speech activity: ours against WebRTC's detector.
 
-Both decisions are widened alike. Cases are printed with hits (share of frames of utterances that are
-kept, inner pauses included) and false alarms (share of all other frames), by line and noise.
+Scoring is measured by the time of the processor with one thread, on a dialogue whose customer speaks
+about half of the time and on one channel that speaks without a pause, against extracting the features
+of the same windows once. SPEECH_EMOTION_CHAMPION names the folder of a stored model to score with; without
+it, a model of the same kind is trained on the sample corpus.
+
+Activity is measured on test calls whose utterances are known. Both decisions are widened alike. Cases are
+printed with hits (share of frames of utterances that are kept, inner pauses included) and false alarms
+(share of all other frames), by line and noise.
 """
 
 import os
@@ -10,13 +16,37 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soxr
 import yaml
+from threadpoolctl import threadpool_limits
 
-from speech_emotion.calls import ActivityDetector, SynthesisSettings, synthesize_calls
+import speech_emotion.calls.stream
+from speech_emotion.audio import AudioError, FeatureSettings, extract, load_audio
+from speech_emotion.calls import (
+    ActivityDetector,
+    CallSettings,
+    SynthesisSettings,
+    score_blocks,
+    synthesize_calls,
+)
 from speech_emotion.calls.activity import AFTER, BEFORE, block_length
+from speech_emotion.models import Combiner
+from speech_emotion.models.estimators import family_named
+from speech_emotion.models.predictor import EmotionPredictor, Member
 
 CONF = Path(__file__).parents[2] / "conf/base/parameters_corpora.yml"
-CALLS = SynthesisSettings(calls=12, minutes=2.0, snr_db=(30.0, 20.0, 10.0, 5.0))
+CALLS = SynthesisSettings(calls=4, minutes=2.0, snr_db=(30.0, 20.0, 10.0, 5.0))
+LINE = 8000
+MINUTES = 2.0
+FAMILIES = ("kernel_lda", "svm")
+TRAINED_ON = 120
+"""Utterances of the sample corpus that a model is trained on."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +60,90 @@ def utterances(tmp_path_factory):
         write_sample(folder, SampleSettings(), progress=False)
     settings = CorporaSettings.model_validate(yaml.safe_load(CONF.read_text())["corpora"])
     return ingest(Path(folder), settings, n_jobs=1, progress=False)[0]
+
+
+@pytest.fixture(scope="module")
+def predictor(utterances):
+    if folder := os.environ.get("SPEECH_EMOTION_CHAMPION"):
+        return EmotionPredictor.load(Path(folder))
+    settings, rows, said = FeatureSettings(), [], []
+    for row in utterances.sample(min(TRAINED_ON, len(utterances)), random_state=0).itertuples():
+        try:
+            samples = load_audio(row.path, settings.sample_rate)
+            rows.append(extract(samples, settings.sample_rate, settings=settings)[0])
+        except AudioError:
+            continue
+        said.append(row.label)
+    labels, codes = np.unique(said, return_inverse=True)
+    table = pd.DataFrame(rows)
+    members = []
+    for name in FAMILIES:
+        family = family_named(name)
+        estimator = family.build(seed=0, n_jobs=1).fit(family.select(table, None), codes)
+        members.append(Member(name, estimator))
+    combiner = Combiner("voting", FAMILIES, np.array([0.5, 0.5]), np.empty(0))
+    return EmotionPredictor(tuple(map(str, labels)), settings, tuple(members), combiner)
+
+
+def dialogue(utterances):
+    settings = SynthesisSettings(calls=1, minutes=MINUTES, conditions=("telephone",))
+    call = next(iter(synthesize_calls(utterances, settings)))
+    return soxr.resample(call.samples, call.sample_rate, LINE)
+
+
+def monologue(utterances):
+    """One channel of utterances in a row, over faint noise."""
+    size, parts = round(MINUTES * 60 * LINE), []
+    for row in utterances.sample(frac=1, random_state=0).itertuples():
+        if sum(map(len, parts)) >= size:
+            break
+        try:
+            samples = load_audio(row.path, LINE)
+        except AudioError:
+            continue
+        parts.append(0.05 * samples / samples.std())
+    repeated = np.resize(np.concatenate(parts), size)
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(size)
+    return (repeated + noise).astype(np.float32)[:, np.newaxis]
+
+
+TALKS = {"a dialogue": dialogue, "speech without a pause": monologue}
+
+
+@pytest.mark.benchmark(group="scoring")
+@pytest.mark.parametrize("name", TALKS)
+def test_scoring(benchmark, utterances, predictor, take_turns, ratios, monkeypatch, name):
+    samples = TALKS[name](utterances)
+    settings = CallSettings(flags={"threshold": 0.4})
+
+    def score():
+        blocks = (samples[at : at + 10 * LINE] for at in range(0, len(samples), 10 * LINE))
+        return score_blocks(blocks, LINE, samples.shape[1], predictor, settings, call=name)
+
+    windows = []
+
+    def noted(samples, *arguments, **options):
+        windows.append(samples)
+        return extract(samples, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(speech_emotion.calls.stream, "extract", noted)
+        scored = score()
+
+    def extraction():
+        for window in windows:
+            extract(window, predictor.features.sample_rate, settings=predictor.features)
+
+    benchmark.pedantic(score, rounds=1)
+    taken, floor = take_turns(score, extraction, rounds=3)
+    seconds = len(samples) / LINE
+    talk = scored.facts["talk_share"].iloc[0]
+    benchmark.extra_info |= {"talk_share": round(talk, 2), "windows": len(windows)}
+    case = f"scoring {name} ({talk:.0%} speech)"
+    ratios.add(case, "extraction of its windows", taken / floor, at_most=3)
+    ratios.add(f"{case}, its seconds", "a second of one core", seconds / taken, at_least=300)
+    ratios.add(f"{case}, core seconds", "an hour of it", 3600 * taken / seconds)
+    assert len(windows) > 10
 
 
 def energy(samples, rate):
@@ -58,7 +172,7 @@ DETECTORS = {"energy": energy} | {f"webrtc {mode}": webrtc(mode) for mode in (1,
 
 @pytest.mark.benchmark(group="activity")
 @pytest.mark.parametrize("name", DETECTORS)
-def test_activity(benchmark, utterances, name):
+def test_activity(benchmark, utterances, take_turns, ratios, name):
     detect, rows = DETECTORS[name], []
     for call in synthesize_calls(utterances, CALLS):
         samples = np.ascontiguousarray(call.samples[:, 0])
@@ -72,5 +186,13 @@ def test_activity(benchmark, utterances, name):
     table = pd.DataFrame(rows, columns=names).groupby(names[:2]).mean()
     print(f"\n{name}\n{table.round(3)}")  # noqa: T201
     benchmark.pedantic(detect, args=(samples, call.sample_rate), rounds=3)
-    benchmark.extra_info |= table.mean().round(3).to_dict()
+    merits = table.mean()
+    benchmark.extra_info |= merits.round(3).to_dict()
+    case, reference = take_turns(
+        lambda: detect(samples, call.sample_rate),
+        lambda: DETECTORS["webrtc 2"](samples, call.sample_rate),
+        rounds=3,
+    )
+    said = f"hits {merits['hits']:.3f}, false alarms {merits['false_alarms']:.3f}"
+    ratios.add(f"activity, {name}: {said}", "webrtc 2", case / reference)
     assert table["hits"].gt(table["false_alarms"]).all()

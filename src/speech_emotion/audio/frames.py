@@ -1,7 +1,9 @@
 """Features a frame, all from one spectrogram; each is defined by librosa's function of its name.
 
-Filter banks are computed once, everything is float32, and no loop runs over frames. Chroma is taken
-at concert pitch (``tuning=0``): estimating the tuning of a voice costs more than all the rest.
+Filter banks are computed once, everything is float32, and no loop runs over frames: they are taken in
+blocks whose spectra fit the processor's cache, so that memory is not asked for anew and a recording of
+any length needs no more of it than its features. Chroma is taken at concert pitch (``tuning=0``):
+estimating the tuning of a voice costs more than all the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 import scipy.fft
 
 from speech_emotion.audio.io import SILENCE, AudioError, check_rate
-from speech_emotion.audio.prosody import prosody_features
+from speech_emotion.audio.prosody import PROSODY, block_prosody, settle_prosody
 
 __all__ = ["FRAME_FEATURES", "HOP", "WINDOW", "check_samples", "frame_features", "trim_silence"]
 
@@ -22,7 +24,10 @@ WINDOW: Final = 2048
 """Samples a frame."""
 HOP: Final = 512
 """Samples from one frame to the next."""
+BLOCK: Final = 64
+"""Frames whose spectra are held at once."""
 N_MELS: Final = 128
+MEL_GROUPS: Final = 4
 N_CHROMA: Final = 12
 SHORTEST = 0.05
 """Seconds below which there is nothing to describe."""
@@ -90,9 +95,15 @@ def trim_silence(samples: np.ndarray, top_db: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _mel_bank(sample_rate: int) -> np.ndarray:
+def _mel_banks(sample_rate: int) -> tuple[tuple[slice, np.ndarray], ...]:
+    """Filters of mel bands in groups, each with the bins that it looks at: most of a bank is zeros."""
     bank = librosa.filters.mel(sr=sample_rate, n_fft=WINDOW, n_mels=N_MELS)
-    return np.ascontiguousarray(bank.T)
+    groups = []
+    for filters in np.split(bank, MEL_GROUPS):
+        used = np.flatnonzero(filters.any(axis=0))
+        bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
+        groups.append((bins, np.ascontiguousarray(filters[:, bins].T)))
+    return tuple(groups)
 
 
 @lru_cache(maxsize=8)
@@ -127,7 +138,8 @@ def _shape(magnitude: np.ndarray, frequencies: np.ndarray) -> dict[str, np.ndarr
     safe = np.maximum(total, np.finfo(np.float32).tiny)
     centroid = magnitude @ frequencies / safe
     deviation = frequencies - centroid[:, np.newaxis]
-    variance = np.einsum("ij,ij,ij->i", magnitude, deviation, deviation) / safe
+    deviation *= deviation
+    variance = np.einsum("ij,ij->i", magnitude, deviation) / safe
     running = np.cumsum(magnitude, axis=1)
     rolloff = frequencies[(running >= 0.85 * running[:, -1:]).argmax(axis=1)]
     return {"centroid": centroid, "bandwidth": np.sqrt(variance), "rolloff": rolloff}
@@ -150,26 +162,43 @@ def frame_features(
         dB of full scale, ``mel`` in power.
     """
     frames = _framed(samples, mode="constant")
-    spectrum = scipy.fft.rfft(frames * _hann(), axis=1)
-    power = spectrum.real**2 + spectrum.imag**2
-    mel = power @ _mel_bank(sample_rate)
-    mel_db = librosa.power_to_db(mel)
-    chroma = power @ _chroma_bank(sample_rate)
-    largest = chroma.max(axis=1, keepdims=True)
-    chroma /= np.where(largest > np.finfo(np.float32).tiny, largest, 1)
-    rms = _rms(frames)
-    single = {
-        "rms": rms,
-        "rms_db": librosa.amplitude_to_db(rms, amin=1e-5, top_db=None),
-        "zcr": _crossings(samples),
-        **_shape(np.sqrt(power), _frequencies(sample_rate)),
+    # Each block begins with the last frame of the one before: flux is measured from it.
+    blocks = [
+        (_spectral(frames[max(start - 1, 0) : start + BLOCK], sample_rate, prosody), min(start, 1))
+        for start in range(0, len(frames), BLOCK)
+    ]
+    features = {
+        name: np.concatenate([block[name][first:] for block, first in blocks])
+        for name in blocks[0][0]
     }
-    features = single | {
-        "chroma": chroma,
+    mel_db = librosa.power_to_db(features["mel"])
+    features |= {
+        "rms_db": librosa.amplitude_to_db(features["rms"], amin=1e-5, top_db=None),
+        "zcr": _crossings(samples),
         "mfcc": scipy.fft.dct(mel_db, type=2, norm="ortho", axis=1)[:, :n_mfcc],
-        "mel": mel,
         "mel_db": mel_db,
     }
+    names: tuple[str, ...] = FRAME_FEATURES
     if prosody:
-        features |= prosody_features(power, single["rms_db"], sample_rate)
-    return {name: values.reshape(len(values), -1) for name, values in features.items()}
+        features |= settle_prosody(features)
+        names += PROSODY
+    return {name: features[name].reshape(len(features[name]), -1) for name in names}
+
+
+def _spectral(frames: np.ndarray, sample_rate: int, prosody: bool) -> dict[str, np.ndarray]:
+    """Describe frames as far as each of them goes by itself."""
+    spectrum = scipy.fft.rfft(frames * _hann(), axis=1)
+    squares = spectrum.view(np.float32)
+    np.square(squares, out=squares)
+    power = squares[:, ::2] + squares[:, 1::2]
+    magnitude = np.sqrt(power)
+    mel = np.concatenate([power[:, bins] @ bank for bins, bank in _mel_banks(sample_rate)], axis=1)
+    chroma = power @ _chroma_bank(sample_rate)
+    largest = chroma.max(axis=1, keepdims=True)
+    features = {
+        "rms": _rms(frames),
+        **_shape(magnitude, _frequencies(sample_rate)),
+        "chroma": chroma / np.where(largest > np.finfo(np.float32).tiny, largest, 1),
+        "mel": mel,
+    }
+    return features | (block_prosody(power, magnitude, sample_rate) if prosody else {})

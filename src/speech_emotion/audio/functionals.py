@@ -10,8 +10,9 @@ import itertools
 from functools import lru_cache
 from typing import Final
 
-import librosa
 import numpy as np
+import scipy.ndimage
+import scipy.signal
 
 from speech_emotion.audio.prosody import N_BANDS, SPECTRAL_SHAPE
 
@@ -64,7 +65,7 @@ def functionals(frames: dict[str, np.ndarray], frame_rate: float) -> dict[str, f
     frames = {name: _at_least(values, 2) for name, values in frames.items()}
     mfcc = frames["mfcc"][:, :N_MFCC]
     contours = np.concatenate([*(frames[name] for name in CONTOURS), mfcc], axis=1)
-    names = [*CONTOURS, *_numbered("mfcc", N_MFCC)]
+    names = (*CONTOURS, *_numbered("mfcc", N_MFCC))
     voiced = frames["voiced"][:, 0] > 0
     return {
         **_statistics(contours, names),
@@ -82,15 +83,21 @@ def _at_least(values: np.ndarray, count: int) -> np.ndarray:
     return values if len(values) >= count else np.repeat(values[:1], count, axis=0)
 
 
-def _numbered(name: str, count: int) -> list[str]:
-    return [f"{name}_{number:0{len(str(count - 1))}d}" for number in range(count)]
+@lru_cache(maxsize=64)
+def _numbered(name: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{name}_{number:0{len(str(count - 1))}d}" for number in range(count))
 
 
-def _named(names: list[str], statistic: str, values: np.ndarray) -> dict[str, float]:
-    return {f"{name}_{statistic}": value for name, value in zip(names, values, strict=True)}
+@lru_cache(maxsize=128)
+def _columns(names: tuple[str, ...], statistic: str) -> tuple[str, ...]:
+    return tuple(f"{name}_{statistic}" for name in names)
 
 
-def _statistics(contours: np.ndarray, names: list[str]) -> dict[str, float]:
+def _named(names: tuple[str, ...], statistic: str, values: np.ndarray) -> dict[str, float]:
+    return dict(zip(_columns(names, statistic), values.tolist(), strict=True))
+
+
+def _statistics(contours: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:
     percentiles = np.percentile(contours, PERCENTILES, axis=0)
     change = np.abs(np.diff(contours, axis=0)).mean(axis=0)
     result = _named(names, "mean", contours.mean(axis=0))
@@ -112,10 +119,10 @@ def _voice(
     """Statistics of voiced frames; of all frames where hardly any is voiced."""
     heard = voiced if voiced.sum() >= 3 else np.ones_like(voiced)
     contours = np.concatenate([frames[name] for name in VOICED], axis=1)[heard]
-    result = _named(list(VOICED), "voiced_mean", contours.mean(axis=0))
-    result |= _named(list(VOICED), "voiced_std", contours.std(axis=0))
+    result = _named(VOICED, "voiced_mean", contours.mean(axis=0))
+    result |= _named(VOICED, "voiced_std", contours.std(axis=0))
     pitch = frames["pitch"][:, 0]
-    result |= _statistics(pitch[heard][:, np.newaxis], ["pitch"])
+    result |= _statistics(pitch[heard][:, np.newaxis], ("pitch",))
     steps = np.diff(pitch)[voiced[1:] & voiced[:-1]] * frame_rate
     result["pitch_rise"] = _mean(steps[steps > 0])
     result["pitch_fall"] = _mean(steps[steps < 0])
@@ -149,9 +156,15 @@ def _pace(level: np.ndarray, voiced: np.ndarray, frame_rate: float) -> dict[str,
     }
 
 
+@lru_cache(maxsize=1)
+def _delta_filter() -> np.ndarray:
+    """Slope of the line through :data:`DELTA_WIDTH` frames, as ``librosa.feature.delta``."""
+    return scipy.signal.savgol_coeffs(DELTA_WIDTH, polyorder=1, deriv=1)
+
+
 def _change(mfcc: np.ndarray) -> dict[str, float]:
     """How MFCCs move: statistics of their local slopes."""
-    delta = librosa.feature.delta(mfcc, width=DELTA_WIDTH, axis=0, mode="nearest")
+    delta = scipy.ndimage.convolve1d(mfcc, _delta_filter(), axis=0, mode="nearest")
     names = _numbered("mfcc_delta", N_MFCC)
     return {
         **_named(names, "mean", delta.mean(axis=0)),
@@ -188,8 +201,13 @@ def _modulation(bands: np.ndarray, frame_rate: float) -> dict[str, float]:
     size = max(256, 2 ** int(np.ceil(np.log2(count))))
     lines = np.abs(np.fft.rfft(grouped, n=size, axis=0)) / np.sqrt(count)
     values = np.log(_modulation_groups(size, frame_rate) @ lines + 1e-3)
-    return {
-        f"modulation_{band}_{edge:g}hz": values[row, band]
-        for row, edge in enumerate(MODULATION_EDGES[:-1])
+    return dict(zip(_modulation_names(), values.ravel().tolist(), strict=True))
+
+
+@lru_cache(maxsize=1)
+def _modulation_names() -> tuple[str, ...]:
+    return tuple(
+        f"modulation_{band}_{edge:g}hz"
+        for edge in MODULATION_EDGES[:-1]
         for band in range(MODULATION_BANDS)
-    }
+    )

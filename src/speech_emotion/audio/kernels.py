@@ -23,6 +23,8 @@ LENGTH: Final = 7
 """Frames that a kernel looks at."""
 DILATIONS: Final = (1, 3, 9)
 """Frames between two that a kernel looks at: it spans 0.16, 0.44 or 1.3 s at 22,050 Hz."""
+REACH: Final = max(DILATIONS) * (LENGTH // 2)
+"""Frames that the widest kernel looks at on either side."""
 COUNT: Final = 160
 """Kernels of each group of contours and dilation."""
 CONTOURS_READ: Final = 4
@@ -117,24 +119,28 @@ def kernel_responses(frames: dict[str, np.ndarray]) -> np.ndarray:
         axis=1,
     )
     mfcc = (frames["mfcc"][:, :N_MFCC] - MFCC_MEANS) / MFCC_SPREADS
-    contours = {"voice": voice.astype(np.float32), "mfcc": mfcc.astype(np.float32)}
+    contours = {"voice": _padded(voice), "mfcc": _padded(mfcc)}
     summaries = []
     for bank in _banks():
-        heard = _windows(contours[bank.group], bank.dilation) @ bank.weights + bank.biases
-        positive = np.maximum(heard, 0)
-        summaries += [
-            (heard > 0).mean(axis=0, dtype=np.float32),
-            np.sqrt(positive).mean(axis=0),
-            heard.max(axis=0),
-        ]
+        heard = _windows(contours[bank.group], bank.dilation) @ bank.weights
+        heard += bank.biases
+        share, peak = (heard > 0).mean(axis=0, dtype=np.float32), heard.max(axis=0)
+        np.maximum(heard, 0, out=heard)
+        np.sqrt(heard, out=heard)
+        summaries += [share, heard.mean(axis=0), peak]
     return np.concatenate(summaries)
 
 
-def _windows(contours: np.ndarray, dilation: int) -> np.ndarray:
+def _padded(contours: np.ndarray) -> np.ndarray:
+    """Put zeros, which stand for typical speech, as far around as the widest kernel reaches."""
+    padded = np.zeros((len(contours) + 2 * REACH, contours.shape[1]), dtype=np.float32)
+    padded[REACH:-REACH] = contours
+    return padded
+
+
+def _windows(padded: np.ndarray, dilation: int) -> np.ndarray:
     """What a kernel sees around each frame, ``(n_frames, LENGTH * n_contours)``."""
-    reach = dilation * (LENGTH // 2)
-    padded = np.pad(contours, ((reach, reach), (0, 0)))
-    count = len(contours)
-    return np.concatenate(
-        [padded[step * dilation : step * dilation + count] for step in range(LENGTH)], axis=1
-    )
+    count = len(padded) - 2 * REACH
+    first = REACH - dilation * (LENGTH // 2)
+    starts = range(first, first + LENGTH * dilation, dilation)
+    return np.concatenate([padded[start : start + count] for start in starts], axis=1)
