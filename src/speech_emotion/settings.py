@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from speech_emotion.cluster import ClusterHooks
 from speech_emotion.hooks import SummaryHooks, TrackingHooks
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -13,7 +14,7 @@ def in_project(path: str) -> str:
 
 
 # The first is called last: the summary ends the run.
-HOOKS = (SummaryHooks(), TrackingHooks())
+HOOKS = (SummaryHooks(), TrackingHooks(), ClusterHooks())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
