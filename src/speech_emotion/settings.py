@@ -13,6 +13,11 @@ def in_project(path: str) -> str:
     return (PROJECT / path).as_posix()
 
 
+def on_disk(path: str) -> str:
+    """Resolve a path as :func:`in_project`; for a URL, give a folder of the project that goes with it."""
+    return in_project(f"data/{path.split('://', 1)[1]}" if "://" in path else path)
+
+
 # The first is called last: the summary ends the run.
 HOOKS = (SummaryHooks(), TrackingHooks(), ClusterHooks())
 
@@ -21,5 +26,5 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     # An environment changes single parameters of a block, not the whole block.
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
-    "custom_resolvers": {"in_project": in_project},
+    "custom_resolvers": {"in_project": in_project, "on_disk": on_disk},
 }

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ from speech_emotion.corpora.ravdess import RAVDESS
 from speech_emotion.corpora.savee import SAVEE
 from speech_emotion.corpora.schema import UTTERANCES
 from speech_emotion.corpora.tess import TESS
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 __all__ = ["CORPORA", "SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "ingest"]
 
@@ -79,12 +82,13 @@ class CorporaSettings(BaseModel):
 
 
 def ingest(
-    root: Path, settings: CorporaSettings, *, n_jobs: int = -1, progress: bool = True
+    root: Path | UPath, settings: CorporaSettings, *, n_jobs: int = -1, progress: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the usable utterances of all corpora below ``root``.
 
     Args:
-        root: Folder with the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``, or some.
+        root: Folder, on disk or in an object store, with the sub-folders ``ravdess``, ``tess``,
+            ``savee``, ``crema_d``, or some.
         settings: Selection, label set and thresholds.
         n_jobs: Threads that decode, ``-1`` for one a core; the result does not depend on it.
         progress: Show a progress bar.
@@ -96,7 +100,9 @@ def ingest(
     Raises:
         CorporaNotFound: If there is no recording of any selected corpus, with what to do.
     """
-    root = Path(root)
+    from upath import UPath
+
+    root = UPath(root)
     files = pd.DataFrame(_annotations(root, settings), columns=ANNOTATIONS)
     if files.empty:
         raise CorporaNotFound(_how_to_get_corpora(root))
@@ -156,7 +162,7 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
             synthetic = any((place / SYNTHETIC_MARK).exists() for place in (root, folder))
             for path in paths:
                 # A name that is no UTF-8 can be shown, but not stored in a table as it is.
-                shown = os.fsencode(path.absolute().as_posix()).decode(errors="backslashreplace")
+                shown = os.fsencode(str(path.absolute())).decode(errors="backslashreplace")
                 facts = _annotate(corpus, path, sexes)
                 yield {"corpus": name, "path": shown, "synthetic": synthetic, **facts}
 
@@ -179,7 +185,7 @@ def _recordings(folder: Path) -> list[Path]:
 
 def _annotate(corpus: Corpus, path: Path, sexes: dict[str, str]) -> dict[str, Any]:
     try:
-        os.fspath(path.absolute()).encode()
+        str(path.absolute()).encode()
         annotation = corpus.parse(path)
     except UnicodeEncodeError:
         return {"reason": "the name of the file or of a folder above is not UTF-8; rename it"}

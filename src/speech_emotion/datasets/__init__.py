@@ -1,6 +1,7 @@
 """Kedro datasets for what no library stores: corpora, sound, arrays, estimators, registrations, MIDI."""
 
 from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
+from speech_emotion.datasets.artifact import ArtifactDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
 from speech_emotion.datasets.blocks import BlocksDataset
 from speech_emotion.datasets.corpora import CorporaDataset
@@ -16,6 +17,7 @@ from speech_emotion.datasets.shards import ShardsDataset
 __all__ = [
     "ArrayBlocks",
     "ArrayDataset",
+    "ArtifactDataset",
     "AudioDataset",
     "BlocksDataset",
     "CorporaDataset",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from kedro.io import AbstractDataset, DatasetError
 
 from speech_emotion.corpora import SampleSettings, write_sample
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 __all__ = ["CorporaDataset"]
 
@@ -30,21 +33,21 @@ class CorporaDataset(AbstractDataset[Never, Path]):
         """Take corpora from ``filepath``, else write the sample corpus.
 
         Args:
-            filepath: Folder with the corpora.
+            filepath: Path or URL (``s3://…``) of the folder with the corpora.
             sample_path: Folder for the sample corpus.
             sample: Settings of the sample corpus, see
                 :class:`speech_emotion.corpora.SampleSettings`.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._folder = Path(filepath) if filepath else None
+        self._folder = filepath
         self._sample_path = Path(sample_path) if sample_path else None
         self._sample = sample or {}
         self.metadata = metadata
 
-    def load(self) -> Path:
+    def load(self) -> Path | UPath:
         """Return the folder."""
         if self._folder is not None:
-            return self._folder
+            return _path(self._folder)
         if self._sample_path is None:
             raise DatasetError("No corpora folder is given: add --params corpora_dir=PATH")
         write_sample(self._sample_path, SampleSettings.model_validate(self._sample))
@@ -55,7 +58,13 @@ class CorporaDataset(AbstractDataset[Never, Path]):
         raise DatasetError("Corpora are read, never written")
 
     def _exists(self) -> bool:
-        return self._folder is None or self._folder.is_dir()
+        return self._folder is None or _path(self._folder).is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder or self._sample_path), "sample": self._sample}
+
+
+def _path(place: str) -> Path | UPath:
+    from upath import UPath
+
+    return UPath(place)
