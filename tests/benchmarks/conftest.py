@@ -1,0 +1,82 @@
+"""What all benchmarks share: measuring in turns, and the table of ratios at the end of a run."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+
+@dataclass
+class Ratios:
+    """Figures that cases leave for the table.
+
+    Attributes:
+        rows: Case, what it is measured against, figure, goal, and whether it is reached.
+    """
+
+    rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
+
+    def add(
+        self,
+        case: str,
+        against: str,
+        value: float,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        """Leave one figure: so many times as long, or as fast, as what it is measured against."""
+        goal, reached = "", ""
+        if at_most is not None:
+            goal, reached = f"at most {at_most:g}", "yes" if value <= at_most else "no"
+        if at_least is not None:
+            goal, reached = f"at least {at_least:g}", "yes" if value >= at_least else "no"
+        self.rows.append((case, against, f"{value:.3g}", goal, reached))
+
+
+RATIOS = pytest.StashKey[Ratios]()
+
+
+def pytest_configure(config):
+    config.stash[RATIOS] = Ratios()
+
+
+@pytest.fixture(scope="session")
+def ratios(request) -> Ratios:
+    """Collect figures for the table at the end."""
+    return request.config.stash[RATIOS]
+
+
+@pytest.fixture(scope="session")
+def take_turns() -> Callable[..., list[float]]:
+    """Median seconds of functions that take turns, so that a busy machine slows all alike.
+
+    The clock counts the processor's time; ``time.perf_counter`` also counts waiting and other processes.
+    """
+
+    def measure(*functions, rounds=15, clock=time.process_time):
+        taken = np.empty((rounds, len(functions)))
+        for function in functions:
+            function()
+        for row in taken:
+            for column, function in enumerate(functions):
+                start = clock()
+                function()
+                row[column] = clock() - start
+        return np.median(taken, axis=0).tolist()
+
+    return measure
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    head = ("case", "measured against", "ratio", "goal", "reached")
+    table = [head, *config.stash[RATIOS].rows]
+    if len(table) == 1:
+        return
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    terminalreporter.section("ratios")
+    for row in [head, tuple("-" * width for width in widths), *table[1:]]:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        terminalreporter.write_line("| " + " | ".join(cells) + " |")
