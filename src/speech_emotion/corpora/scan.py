@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -27,9 +27,6 @@ from speech_emotion.corpora.ravdess import RAVDESS
 from speech_emotion.corpora.savee import SAVEE
 from speech_emotion.corpora.schema import UTTERANCES
 from speech_emotion.corpora.tess import TESS
-
-if TYPE_CHECKING:
-    from upath import UPath
 
 __all__ = ["CORPORA", "SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "ingest"]
 
@@ -82,13 +79,13 @@ class CorporaSettings(BaseModel):
 
 
 def ingest(
-    root: Path | UPath, settings: CorporaSettings, *, n_jobs: int = -1, progress: bool = True
+    root: Path, settings: CorporaSettings, *, n_jobs: int = -1, progress: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the usable utterances of all corpora below ``root``.
 
     Args:
-        root: Folder, on disk or in an object store, with the sub-folders ``ravdess``, ``tess``,
-            ``savee``, ``crema_d``, or some.
+        root: Folder with the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``, or some; in an
+            object store if it is a ``upath.UPath``.
         settings: Selection, label set and thresholds.
         n_jobs: Threads that decode, ``-1`` for one a core; the result does not depend on it.
         progress: Show a progress bar.
@@ -100,9 +97,6 @@ def ingest(
     Raises:
         CorporaNotFound: If there is no recording of any selected corpus, with what to do.
     """
-    from upath import UPath
-
-    root = UPath(root)
     files = pd.DataFrame(_annotations(root, settings), columns=ANNOTATIONS)
     if files.empty:
         raise CorporaNotFound(_how_to_get_corpora(root))

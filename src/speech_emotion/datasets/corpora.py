@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import Any, Never, cast
 
 from kedro.io import AbstractDataset, DatasetError
 
 from speech_emotion.corpora import SampleSettings, write_sample
-
-if TYPE_CHECKING:
-    from upath import UPath
 
 __all__ = ["CorporaDataset"]
 
@@ -44,7 +41,7 @@ class CorporaDataset(AbstractDataset[Never, Path]):
         self._sample = sample or {}
         self.metadata = metadata
 
-    def load(self) -> Path | UPath:
+    def load(self) -> Path:
         """Return the folder."""
         if self._folder is not None:
             return _path(self._folder)
@@ -64,7 +61,10 @@ class CorporaDataset(AbstractDataset[Never, Path]):
         return {"filepath": str(self._folder or self._sample_path), "sample": self._sample}
 
 
-def _path(place: str) -> Path | UPath:
+def _path(place: str) -> Path:
+    """Return a path, which in an object store is one of fsspec's file systems."""
+    if "://" not in place:
+        return Path(place)
     from upath import UPath
 
-    return UPath(place)
+    return cast(Path, UPath(place))
