@@ -1,4 +1,7 @@
-"""Hooks: what kedro-mlflow does not track by itself, and what a run says at its end."""
+"""Hooks: what kedro-mlflow does not track by itself, and what a run says at its end.
+
+Every command imports this module: what it needs of the project is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,14 @@ import subprocess
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from speech_emotion.calls.centre import count_emotions
-from speech_emotion.calls.tables import SHARES
-from speech_emotion.models import CLEAN, COMBINATIONS, HELD_OUT
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["SummaryHooks", "TrackingHooks"]
 
@@ -163,6 +164,8 @@ def _describe_calls(run_id: str, calls: pd.DataFrame) -> None:
     """Say whether calls are generated, and of how many the emotion was heard."""
     import mlflow
 
+    from speech_emotion.calls.centre import count_emotions
+
     client = mlflow.MlflowClient()
     client.set_tag(run_id, "synthetic", str(bool(calls["synthetic"].any())))
     for source, count in count_emotions(calls).items():
@@ -172,7 +175,10 @@ def _describe_calls(run_id: str, calls: pd.DataFrame) -> None:
 def _log_kpis(run_id: str, breakdown: pd.DataFrame) -> None:
     """Write the key figures of the centre, the teams and the agents, with their intervals."""
     import mlflow
+    import pandas as pd
     from mlflow.entities import Metric
+
+    from speech_emotion.calls.tables import SHARES
 
     now = int(time.time() * 1000)
     names = ["n_calls"]
@@ -190,6 +196,7 @@ def _log_kpis(run_id: str, breakdown: pd.DataFrame) -> None:
 def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
     """Write one child run: chosen parameters, figures, learning curves, and a run a trial."""
     import mlflow
+    import pandas as pd
     from mlflow.entities import Metric
 
     client = mlflow.MlflowClient()
@@ -222,6 +229,8 @@ def _log_leaderboard(parent: str, leaderboard: pd.DataFrame) -> None:
     """Write the champion's figures to the parent run, and those of combinations to children."""
     import mlflow
 
+    from speech_emotion.models import COMBINATIONS
+
     client = mlflow.MlflowClient()
     client.log_table(parent, leaderboard, "leaderboard.json")
     champion = leaderboard.loc[leaderboard["champion"], "model"].iloc[0]
@@ -245,6 +254,7 @@ def _log_parameters(run_id: str, values: dict[str, Any]) -> None:
 
 
 def _metrics(figures: pd.DataFrame) -> list[Any]:
+    import pandas as pd
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -257,6 +267,8 @@ def _metrics(figures: pd.DataFrame) -> list[Any]:
 
 
 def _condition(row: pd.Series) -> str:
+    from speech_emotion.models import CLEAN
+
     clean = row["condition"] == CLEAN
     return row["protocol"] if clean else f"{row['protocol']}.{row['condition']}"
 
@@ -313,6 +325,8 @@ class SummaryHooks:
 
 def _brief(leaderboard: pd.DataFrame) -> str:
     """One line a model under the selecting protocol, and the best of each other one."""
+    from speech_emotion.models import CLEAN, HELD_OUT
+
     clean = leaderboard[leaderboard["condition"] == CLEAN]
     held_out = clean[clean["evaluation"] == HELD_OUT]
     judged = clean if held_out.empty else held_out

@@ -1,45 +1,54 @@
 """The project's pipelines, by the names that ``kedro run --pipeline`` takes."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Final
+
 from kedro.pipeline import Pipeline
 
-from speech_emotion.pipelines import (
-    augmentation,
-    call_evaluation,
-    call_kpis,
-    call_report,
-    call_scoring,
-    download,
-    feature_engineering,
-    feature_study,
-    ingestion,
-    model_selection,
-    recipes,
-    registration,
-    reporting,
-    sonification,
+__all__ = ["register_pipelines"]
+
+DEFAULT: Final = "__default__"
+STAGES: Final = (
+    "ingestion",
+    "augmentation",
+    "feature_engineering",
+    "model_selection",
+    "reporting",
+    "registration",
 )
+# Written out, so that a broken import is an error and not a gap.
+PARTS: Final[dict[str, tuple[str, ...]]] = {
+    DEFAULT: STAGES,
+    **{stage: (stage,) for stage in STAGES},
+    "recipes": ("recipes",),
+    "download": ("download",),
+    "feature_study": ("feature_study",),
+    "call_report": ("call_report",),
+    "call_kpis": ("call_kpis",),
+    "sonification": ("sonification",),
+    # Scores nobody looks at serve nobody: the page belongs to them.
+    "call_scoring": ("call_scoring", "call_report"),
+    "call_evaluation": ("call_evaluation",),
+}
 
 
-def register_pipelines() -> dict[str, Pipeline]:
-    """Name every pipeline; written out, so that a broken import is an error and not a gap."""
-    stages = {
-        "ingestion": ingestion.create_pipeline(),
-        "augmentation": augmentation.create_pipeline(),
-        "feature_engineering": feature_engineering.create_pipeline(),
-        "model_selection": model_selection.create_pipeline(),
-        "reporting": reporting.create_pipeline(),
-        "registration": registration.create_pipeline(),
-    }
-    return {
-        "__default__": sum(stages.values(), start=Pipeline([])),
-        **stages,
-        "recipes": recipes.create_pipeline(),
-        "download": download.create_pipeline(),
-        "feature_study": feature_study.create_pipeline(),
-        "call_report": call_report.create_pipeline(),
-        "call_kpis": call_kpis.create_pipeline(),
-        "sonification": sonification.create_pipeline(),
-        # Scores nobody looks at serve nobody: the page belongs to them.
-        "call_scoring": call_scoring.create_pipeline() + call_report.create_pipeline(),
-        "call_evaluation": call_evaluation.create_pipeline(),
-    }
+class _Pipelines(Mapping[str, Pipeline]):
+    """Pipelines that are imported when they are asked for: a command needs few, and not their code."""
+
+    def __getitem__(self, name: str) -> Pipeline:
+        modules = [import_module(f"speech_emotion.pipelines.{part}") for part in PARTS[name]]
+        return sum((module.create_pipeline() for module in modules), start=Pipeline([]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PARTS)
+
+    def __len__(self) -> int:
+        return len(PARTS)
+
+
+def register_pipelines() -> Mapping[str, Pipeline]:
+    """Name every pipeline."""
+    return _Pipelines()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from speech_emotion.cluster import ClusterHooks
 from speech_emotion.hooks import SummaryHooks, TrackingHooks
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -12,13 +13,18 @@ def in_project(path: str) -> str:
     return (PROJECT / path).as_posix()
 
 
+def on_disk(path: str) -> str:
+    """Resolve a path as :func:`in_project`; for a URL, give a folder of the project that goes with it."""
+    return in_project(f"data/{path.split('://', 1)[1]}" if "://" in path else path)
+
+
 # The first is called last: the summary ends the run.
-HOOKS = (SummaryHooks(), TrackingHooks())
+HOOKS = (SummaryHooks(), TrackingHooks(), ClusterHooks())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     # An environment changes single parameters of a block, not the whole block.
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
-    "custom_resolvers": {"in_project": in_project},
+    "custom_resolvers": {"in_project": in_project, "on_disk": on_disk},
 }

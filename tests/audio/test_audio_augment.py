@@ -162,7 +162,7 @@ def test_transforms_are_deterministic_in_threads_and_leave_numpy_alone(transform
     np.testing.assert_array_equal(np.random.get_state()[1], expected)  # noqa: NPY002
 
 
-def test_batches_do_not_depend_on_workers_and_list_what_fails(tone, write_sound, tmp_path):
+def test_batches_list_what_fails(tone, write_sound, tmp_path):
     good = [write_sound(f"{name}.wav", tone(f)) for name, f in (("a", 300), ("b", 500))]
     paths = pd.Series([*good, tmp_path / "gone.wav"], index=["a", "b", "c"]).astype(str)
     plan = plan_augmentation(["a", "b", "c"], SETTINGS)
@@ -170,8 +170,7 @@ def test_batches_do_not_depend_on_workers_and_list_what_fails(tone, write_sound,
     recordings = recordings.assign(transform="none", value=0.0, seed=0)
     rows = pd.concat([plan, recordings], ignore_index=True)
     rows["path"] = rows["utterance_id"].map(paths)
-    alone, both = (extract_batch(rows, FeatureSettings(), n_jobs=n) for n in (1, 2))
-    pd.testing.assert_frame_equal(alone, both)
+    alone = extract_batch(rows, FeatureSettings())
     assert alone[["utterance_id", "variant"]].equals(rows[["utterance_id", "variant"]])
     failed = alone["utterance_id"] == "c"
     assert (alone.loc[failed, "reason"].str.startswith("no such file")).all()

@@ -5,8 +5,10 @@ from kedro.io import DatasetError
 from sklearn.linear_model import LogisticRegression
 
 from speech_emotion.datasets import (
+    ArrayBlocks,
     ArrayDataset,
     AudioDataset,
+    BlocksDataset,
     CorporaDataset,
     EstimatorDataset,
     ShardsDataset,
@@ -34,6 +36,15 @@ class TestArray:
         dataset.save(array + 1)
         np.testing.assert_array_equal(dataset.load(), array + 1)
         assert [path.name for path in (tmp_path / "a").iterdir()] == ["x.npy"]
+
+    @pytest.mark.parametrize("place", ["{}/x.npy", "memory://{}/x.npy"])
+    def test_blocks_are_one_array_on_any_file_system(self, tmp_path, place):
+        dataset = ArrayDataset(filepath=place.format(tmp_path))
+        whole = np.arange(24, dtype=np.float32).reshape(6, 4)
+        dataset.save(ArrayBlocks(whole.shape, (whole[at : at + 4] for at in (0, 4))))
+        assert dataset.exists()
+        assert isinstance(dataset.load(), np.memmap)
+        np.testing.assert_array_equal(dataset.load(), whole)
 
     def test_objects_are_refused(self, tmp_path):
         dataset = ArrayDataset(filepath=str(tmp_path / "x.npy"))
@@ -96,6 +107,29 @@ class TestCorpora:
     def test_no_folder_at_all(self):
         with pytest.raises(DatasetError, match="corpora_dir=PATH"):
             CorporaDataset().load()
+
+
+class TestBlocks:
+    @pytest.mark.parametrize("place", ["{}/a/x.parquet", "memory://{}/a/x.parquet"])
+    def test_a_table_is_the_same_whole_or_in_blocks(self, tmp_path, place):
+        dataset = BlocksDataset(filepath=place.format(tmp_path))
+        whole = pd.DataFrame({"key": ["a", "b", "c"], "x": np.array([1, 2, 3], np.float32)})
+        dataset.save(whole.iloc[at : at + 2] for at in (0, 2))
+        assert dataset.exists()
+        pd.testing.assert_frame_equal(dataset.load(), whole)
+        dataset.save(whole.head(1))
+        pd.testing.assert_frame_equal(dataset.load(), whole.head(1))
+
+    def test_what_an_interruption_leaves_is_no_table(self, tmp_path):
+        dataset = BlocksDataset(filepath=str(tmp_path / "x.parquet"))
+
+        def blocks():
+            yield pd.DataFrame({"x": [1]})
+            raise OSError("the power is gone")
+
+        with pytest.raises(DatasetError, match="power"):
+            dataset.save(blocks())
+        assert not dataset.exists()
 
 
 class TestShards:

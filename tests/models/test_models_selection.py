@@ -1,8 +1,11 @@
+import itertools
 import json
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import Parallel, delayed
 from pydantic import ValidationError
 
 from speech_emotion.models import (
@@ -36,6 +39,7 @@ QUICK = {
     "conv2d": {"epochs": 12, "filters": 4, "blocks": 2, "learning_rate": 0.01},
     "conv1d": {"epochs": 8, "filters": 8, "blocks": 2, "learning_rate": 0.01},
 }
+DEPTH_RANGE = {"model__max_depth": {"type": "int", "low": 1, "high": 20}}
 C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
 
 
@@ -131,7 +135,8 @@ def test_family_learns_predicts_and_is_stored(
     np.testing.assert_allclose(
         again.predict_proba(inputs), result.estimator.predict_proba(inputs), atol=1e-6
     )
-    repeated = evaluate({"cold": examples["cold"]}, candidate_of(family), {}, selection)
+    alone = selection.model_copy(update={"n_jobs": 1})
+    repeated = evaluate({"cold": examples["cold"]}, candidate_of(family), {}, alone)
     cold = table[table["protocol"] == "cold"].reset_index(drop=True)
     pd.testing.assert_frame_equal(repeated.predictions, cold)
 
@@ -159,6 +164,40 @@ def test_study_is_resumed_and_then_left_alone(index, statistics, utterances, spl
     assert len(json.loads(done["fold_uar"][0])) == 3
     best = done.loc[done["uar"].idxmax(), "params"]
     assert best_parameters(more) == json.loads(best)
+
+
+def test_trials_do_not_depend_on_the_number_of_processes(
+    index, statistics, utterances, splits, selection, tmp_path
+):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    candidate = candidate_of("random_forest", trials=3, space=DEPTH_RANGE)
+    alone = selection.model_copy(update={"n_jobs": 1, "storage": str(tmp_path / "alone.journal")})
+    tables = [
+        trial_table(tune(examples, candidate, settings, progress=False), "random_forest")
+        for settings in (selection, alone)
+    ]
+    pd.testing.assert_frame_equal(*(table.drop(columns="seconds") for table in tables))
+
+
+@pytest.mark.parametrize("place", ["{}/studies.journal", "sqlite:///{}/studies.db"])
+def test_two_processes_work_on_one_study(place, index, statistics, utterances, splits, tmp_path):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    candidate = candidate_of("logistic_regression", trials=12, space=C_RANGE)
+    settings = SelectionSettings(storage=place.format(tmp_path), n_jobs=1)
+    tune(examples, candidate.model_copy(update={"trials": 1}), settings)  # the tables of a database
+
+    def work(name):
+        (tmp_path / name).touch()
+        while len(list(tmp_path.glob("ready *"))) < 2:
+            time.sleep(0.01)
+        tune(examples, candidate, settings, progress=False)
+
+    Parallel(n_jobs=2)(delayed(work)(f"ready {number}") for number in range(2))
+    trials = tune(examples, candidate, settings).trials
+    assert 12 <= len(trials) <= 13  # one may have been under way in the other process
+    assert len({trial.params["model__C"] for trial in trials}) == len(trials)
+    spans = sorted((trial.datetime_start, trial.datetime_complete) for trial in trials)
+    assert any(later < done for (_, done), (later, _) in itertools.pairwise(spans))
 
 
 def test_study_of_other_data_is_another(index, statistics, utterances, splits, selection):

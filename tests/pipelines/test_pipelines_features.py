@@ -1,7 +1,9 @@
+import numpy as np
 import pandas as pd
 import pytest
 
 from speech_emotion.audio import FeatureSettings
+from speech_emotion.pipelines.feature_engineering import nodes
 from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards
 
 SETTINGS = FeatureSettings(feature_set="means_36", n_mfcc=20)
@@ -33,19 +35,29 @@ def plan_of(utterances, seed=1):
     return pd.concat([plan, plan.assign(protocol="random")], ignore_index=True)
 
 
-def extract(utterances, plan, store, settings=SETTINGS):
+def extract(utterances, plan, store, settings=SETTINGS, n_jobs=1):
     """Extract what is missing in the store, add it, and return what was extracted."""
-    shards = {name: lambda table=table: table[["key"]] for name, table in store.items()}
     made = {}
-    for portion in extract_shards(utterances, plan, settings, shards):
+    for portion in extract_shards(utterances, plan, settings, view(store, "key"), n_jobs=n_jobs):
         made |= portion
     store |= made
     return pd.concat(made.values()) if made else pd.DataFrame()
 
 
 def collect(utterances, plan, store, settings=SETTINGS):
-    shards = {name: lambda table=table: table for name, table in store.items()}
-    return collect_features(utterances, plan, settings, shards)
+    views = view(store, "key", "reason"), view(store, "sequence"), view(store)
+    tables, sequences, rejected = collect_features(utterances, plan, settings, *views)
+    array = np.concatenate([np.zeros((0, *sequences.shape[1:])), *sequences.blocks])
+    assert array.shape == sequences.shape
+    return pd.concat(tables, ignore_index=True), array, rejected
+
+
+def view(store, *columns):
+    """Load columns of what is stored, as the catalog does."""
+    return {
+        name: lambda table=table: table[list(columns) or list(table)]
+        for name, table in store.items()
+    }
 
 
 def test_only_what_is_new_is_extracted(utterances):
@@ -104,3 +116,50 @@ def test_unusable_sounds_are_listed_and_missing_ones_refused(utterances):
     more = utterances(3)
     with pytest.raises(ValueError, match=r"2 recordings or variants, .*2.wav among them"):
         collect(more, plan_of(more), store)
+
+
+def test_shards_do_not_depend_on_workers(utterances, monkeypatch):
+    monkeypatch.setattr(nodes, "SHARD_SIZE", 2)
+    many, alone, both = utterances(5), {}, {}
+    extract(many, plan_of(many), alone)
+    extract(many, plan_of(many), both, n_jobs=2)
+    assert len(alone) == 3
+    assert list(alone) == list(both)
+    for name, table in alone.items():
+        pd.testing.assert_frame_equal(table, both[name])
+
+
+def test_blocks_of_any_size_and_mixed_shards_give_the_same(utterances, monkeypatch):
+    few, many, store, whole = utterances(3), utterances(7), {}, {}
+    extract(many, plan_of(many), whole)
+    expected = collect(many, plan_of(many), whole)
+    monkeypatch.setattr(nodes, "SHARD_SIZE", 2)
+    monkeypatch.setattr(nodes, "BLOCK", 3)
+    monkeypatch.setattr(nodes, "RECENT", 1)
+    extract(few, plan_of(few, seed=3), store)  # other variants of the same recordings
+    extract(many.iloc[::-1], plan_of(many), store)
+    found = collect(many, plan_of(many), store)
+    pd.testing.assert_frame_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+    pd.testing.assert_frame_equal(found[2], expected[2])
+
+
+def test_nothing_usable_gives_empty_tables(utterances):
+    nothing, store = utterances(0), {}
+    extract(nothing, plan_of(nothing), store)
+    features, sequences, rejected = collect(nothing, plan_of(nothing), store)
+    assert features.shape == (0, 2 + 36)
+    assert len(sequences) == 0
+    assert len(rejected) == 2
+
+
+def test_an_interrupted_run_is_taken_up_where_it_stopped(utterances, monkeypatch):
+    monkeypatch.setattr(nodes, "SHARD_SIZE", 1)
+    many, whole, kept = utterances(4), {}, {}
+    extract(many, plan_of(many), whole)
+    for portion in extract_shards(many, plan_of(many), SETTINGS, {}, n_jobs=1):
+        kept |= portion
+        if len(kept) == 2:
+            break
+    extract(many, plan_of(many), kept)
+    assert set(kept) == set(whole)  # under the same names: what was begun is replaced

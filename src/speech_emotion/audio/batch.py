@@ -1,4 +1,4 @@
-"""Features of many utterances: every file is decoded once, its variants are made from memory."""
+"""Features of some utterances: every file is decoded once, its variants are made from memory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits
 
 from speech_emotion.audio.augment import augment
 from speech_emotion.audio.features import FeatureSettings, extract, feature_names
@@ -31,36 +29,31 @@ class _Described(NamedTuple):
     sequence: np.ndarray | None = None
 
 
-def extract_batch(
-    rows: pd.DataFrame, settings: FeatureSettings, *, n_jobs: int = -1
-) -> pd.DataFrame:
+def extract_batch(rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
     """Extract statistics and sequences of recordings and their variants.
 
     Args:
         rows: Columns ``utterance_id``, ``path``, ``variant`` (0 for the recording itself),
             ``transform``, ``value``, ``seed``.
         settings: What to extract.
-        n_jobs: Processes; -1 for all cores. The result does not depend on it.
 
     Returns:
         One row a row of ``rows``, in their order: ``utterance_id``, ``variant``, ``reason`` (empty
         unless the sound cannot be used), ``sequence`` (flattened) and the statistics.
     """
     by_path = rows.groupby("path", sort=False)
-    tasks = (
-        delayed(_extract_file)(
-            str(path),
-            [_Task(row.variant, row.transform, row.value, row.seed) for row in part.itertuples()],
-            settings,
-        )
-        for path, part in by_path
-    )
-    results = Parallel(n_jobs=n_jobs)(tasks)
+    described: list[_Described] = []
+    for path, part in by_path:
+        tasks = [
+            _Task(row.variant, row.transform, row.value, row.seed) for row in part.itertuples()
+        ]
+        described += _extract_file(str(path), tasks, settings)
     order = np.concatenate([part.index.to_numpy() for _, part in by_path])
-    described = [row for file_rows in results for row in file_rows]
     names = feature_names(settings.feature_set, n_mfcc=settings.n_mfcc)
     unknown = np.full(len(names), np.nan, dtype=np.float32)
-    statistics = np.stack([unknown if row.reason else row.statistics for row in described])
+    statistics = np.stack(
+        [unknown if row.statistics is None else row.statistics for row in described]
+    )
     table = pd.DataFrame(statistics, index=order, columns=names)
     table.insert(0, "reason", [row.reason for row in described])
     table.insert(1, "sequence", [row.sequence for row in described])
@@ -72,9 +65,7 @@ def _extract_file(path: str, tasks: list[_Task], settings: FeatureSettings) -> l
         recording = load_audio(path, settings.sample_rate)
     except AudioError as error:
         return [_Described(error.reason) for _ in tasks]
-    # Sums over threads differ in their last digits: one thread a process, whatever their number.
-    with threadpool_limits(1):
-        return [_extract_variant(recording, task, settings) for task in tasks]
+    return [_extract_variant(recording, task, settings) for task in tasks]
 
 
 def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettings) -> _Described:

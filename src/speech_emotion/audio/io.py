@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,10 @@ SILENCE = 1e-4
 """Peak amplitude below which a recording is silent: 16-bit sound has steps of 3e-5."""
 
 LFS_POINTER = b"version https://git-lfs"
+URL = "://"
+MISSING = "no such file; check the path and that links lead somewhere"
+EMPTY = "empty file (0 bytes); replace it by an intact copy"
+POINTER = "a Git-LFS pointer, not the recording; run `git lfs pull`"
 
 
 class AudioError(ValueError):
@@ -48,7 +53,7 @@ def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050
     Channels are averaged. Loudness is kept: it carries emotion.
 
     Args:
-        path: Path of the file, or an open binary file.
+        path: Path or URL (``s3://…``) of the file, or an open binary file.
         sample_rate: Rate to resample to, in Hz (soxr, high quality).
 
     Returns:
@@ -81,9 +86,12 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
             that are not numbers.
     """
     try:
-        if isinstance(path, str | os.PathLike):
+        sound: str | os.PathLike[str] | BinaryIO = path
+        if isinstance(path, str) and URL in path:
+            sound = _fetched(path)
+        elif isinstance(path, str | os.PathLike):
             check_file(path)
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(sound, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
     if len(samples) == 0:
@@ -91,6 +99,22 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
     if not np.isfinite(samples).all():
         raise AudioError(path, "holds samples that are no numbers (NaN or infinite); convert it")
     return samples, int(rate)
+
+
+def _fetched(url: str) -> BinaryIO:
+    """Get a file of an object store, whole: formats are read back and forth."""
+    import fsspec
+
+    try:
+        with fsspec.open(url, "rb") as file:
+            content = file.read()
+    except FileNotFoundError as error:
+        raise AudioError(url, MISSING) from error
+    if not content:
+        raise AudioError(url, EMPTY)
+    if content.startswith(LFS_POINTER):
+        raise AudioError(url, POINTER)
+    return io.BytesIO(content)
 
 
 def check_file(path: str | os.PathLike[str]) -> None:
@@ -102,9 +126,9 @@ def check_file(path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     if not path.is_file():
-        raise AudioError(path, "no such file; check the path and that links lead somewhere")
+        raise AudioError(path, MISSING)
     if path.stat().st_size == 0:
-        raise AudioError(path, "empty file (0 bytes); replace it by an intact copy")
+        raise AudioError(path, EMPTY)
     with path.open("rb") as file:
         if file.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise AudioError(path, "a Git-LFS pointer, not the recording; run `git lfs pull`")
+            raise AudioError(path, POINTER)

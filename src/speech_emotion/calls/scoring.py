@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from speech_emotion.audio import SILENCE, AudioError
 from speech_emotion.calls.activity import ActivityDetector, block_length
@@ -94,8 +93,7 @@ def score_recording(
     """
     name = call or path.name
     try:
-        # One thread a recording: several recordings are scored at the same time.
-        with threadpool_limits(1), open_recording(path) as recording:
+        with open_recording(path) as recording:
             return score_blocks(
                 recording.blocks(),
                 recording.sample_rate,

@@ -84,7 +84,8 @@ def ingest(
     """List the usable utterances of all corpora below ``root``.
 
     Args:
-        root: Folder with the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``, or some.
+        root: Folder with the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``, or some; in an
+            object store if it is a ``upath.UPath``.
         settings: Selection, label set and thresholds.
         n_jobs: Threads that decode, ``-1`` for one a core; the result does not depend on it.
         progress: Show a progress bar.
@@ -96,7 +97,6 @@ def ingest(
     Raises:
         CorporaNotFound: If there is no recording of any selected corpus, with what to do.
     """
-    root = Path(root)
     files = pd.DataFrame(_annotations(root, settings), columns=ANNOTATIONS)
     if files.empty:
         raise CorporaNotFound(_how_to_get_corpora(root))
@@ -156,7 +156,7 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
             synthetic = any((place / SYNTHETIC_MARK).exists() for place in (root, folder))
             for path in paths:
                 # A name that is no UTF-8 can be shown, but not stored in a table as it is.
-                shown = os.fsencode(path.absolute().as_posix()).decode(errors="backslashreplace")
+                shown = os.fsencode(str(path.absolute())).decode(errors="backslashreplace")
                 facts = _annotate(corpus, path, sexes)
                 yield {"corpus": name, "path": shown, "synthetic": synthetic, **facts}
 
@@ -179,7 +179,7 @@ def _recordings(folder: Path) -> list[Path]:
 
 def _annotate(corpus: Corpus, path: Path, sexes: dict[str, str]) -> dict[str, Any]:
     try:
-        os.fspath(path.absolute()).encode()
+        str(path.absolute()).encode()
         annotation = corpus.parse(path)
     except UnicodeEncodeError:
         return {"reason": "the name of the file or of a folder above is not UTF-8; rename it"}

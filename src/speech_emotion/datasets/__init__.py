@@ -1,7 +1,9 @@
 """Kedro datasets for what no library stores: corpora, sound, arrays, estimators, registrations, MIDI."""
 
-from speech_emotion.datasets.array import ArrayDataset
+from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
+from speech_emotion.datasets.artifact import ArtifactDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
+from speech_emotion.datasets.blocks import BlocksDataset
 from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.estimator import EstimatorDataset
 from speech_emotion.datasets.midi import MidiDataset
@@ -13,8 +15,11 @@ from speech_emotion.datasets.registry import Registration, RegistryDataset
 from speech_emotion.datasets.shards import ShardsDataset
 
 __all__ = [
+    "ArrayBlocks",
     "ArrayDataset",
+    "ArtifactDataset",
     "AudioDataset",
+    "BlocksDataset",
     "CorporaDataset",
     "EstimatorDataset",
     "MidiDataset",

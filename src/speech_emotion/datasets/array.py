@@ -2,50 +2,99 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
+import fsspec
 import numpy as np
 from kedro.io import AbstractDataset, DatasetError
+from kedro.io.core import get_filepath_str, get_protocol_and_path
 
-__all__ = ["ArrayDataset"]
+__all__ = ["ArrayBlocks", "ArrayDataset"]
 
 
-class ArrayDataset(AbstractDataset[np.ndarray, np.ndarray]):
+class ArrayBlocks(NamedTuple):
+    """A float32 array that comes in blocks along its first axis.
+
+    Attributes:
+        shape: Shape of the whole.
+        blocks: Arrays whose rows are those of the whole, in order.
+    """
+
+    shape: tuple[int, ...]
+    blocks: Iterable[np.ndarray]
+
+
+class ArrayDataset(AbstractDataset[np.ndarray | ArrayBlocks, np.ndarray]):
     """Save and load one array as ``.npy``, without pickle, mapped from disk on load.
 
-    A mapped array costs memory only for the rows that are taken from it.
+    A mapped array costs memory only for the rows that are taken from it. What lies in an object store
+    is copied to this machine first.
 
     Example:
         >>> dataset = ArrayDataset(filepath="sequences.npy")  # doctest: +SKIP
         >>> dataset.save(np.zeros((10, 86, 57), dtype="float32"))  # doctest: +SKIP
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ):
         """Store the array at ``filepath``.
 
         Args:
-            filepath: Path of the ``.npy`` file.
+            filepath: Path or URL of the ``.npy`` file.
+            credentials: Options of the file system.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._filepath = Path(filepath)
+        self._protocol, path = get_protocol_and_path(filepath)
+        self._filepath = get_filepath_str(PurePosixPath(path), self._protocol)
+        self._fs = fsspec.filesystem(self._protocol, **(credentials or {}))
+        self._copies: tempfile.TemporaryDirectory[str] | None = None
         self.metadata = metadata
 
-    def save(self, data: np.ndarray) -> None:
+    def save(self, data: np.ndarray | ArrayBlocks) -> None:
         """Write ``data`` beside the target first, so that no half file is ever read."""
-        if data.dtype.hasobject:
-            raise DatasetError(f"{self._filepath}: only plain arrays are stored, not {data.dtype}")
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._filepath.with_suffix(".partial.npy")
-        np.save(partial, data, allow_pickle=False)
-        partial.replace(self._filepath)
+        blocks: Iterable[np.ndarray]
+        if isinstance(data, np.ndarray):
+            if data.dtype.hasobject:
+                said = f"only plain arrays are stored, not {data.dtype}"
+                raise DatasetError(f"{self._filepath}: {said}")
+            dtype, shape, blocks = data.dtype, data.shape, [np.ascontiguousarray(data)]
+        else:
+            dtype, shape, blocks = np.dtype(np.float32), data.shape, data.blocks
+        self._fs.makedirs(self._fs._parent(self._filepath), exist_ok=True)
+        partial = f"{self._filepath}.partial"
+        header = {
+            "descr": np.lib.format.dtype_to_descr(dtype),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        with self._fs.open(partial, "wb") as file:
+            np.lib.format.write_array_header_2_0(file, header)
+            for block in blocks:
+                file.write(block.tobytes())
+        self._fs.mv(partial, self._filepath)
 
     def load(self) -> np.ndarray:
         """Map the array read-only."""
-        return np.load(self._filepath, mmap_mode="r", allow_pickle=False)
+        path = self._filepath
+        if self._protocol != "file":
+            self._copies = tempfile.TemporaryDirectory()
+            path = str(Path(self._copies.name) / Path(path).name)
+            self._fs.get_file(self._filepath, path)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
     def _exists(self) -> bool:
-        return self._filepath.exists()
+        return self._fs.exists(self._filepath)
+
+    def _release(self) -> None:
+        self._fs.invalidate_cache(self._filepath)
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath.as_posix()}
+        return {"filepath": self._filepath}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Never, cast
 
 from kedro.io import AbstractDataset, DatasetError
 
@@ -30,13 +30,13 @@ class CorporaDataset(AbstractDataset[Never, Path]):
         """Take corpora from ``filepath``, else write the sample corpus.
 
         Args:
-            filepath: Folder with the corpora.
+            filepath: Path or URL (``s3://…``) of the folder with the corpora.
             sample_path: Folder for the sample corpus.
             sample: Settings of the sample corpus, see
                 :class:`speech_emotion.corpora.SampleSettings`.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._folder = Path(filepath) if filepath else None
+        self._folder = filepath
         self._sample_path = Path(sample_path) if sample_path else None
         self._sample = sample or {}
         self.metadata = metadata
@@ -44,7 +44,7 @@ class CorporaDataset(AbstractDataset[Never, Path]):
     def load(self) -> Path:
         """Return the folder."""
         if self._folder is not None:
-            return self._folder
+            return _path(self._folder)
         if self._sample_path is None:
             raise DatasetError("No corpora folder is given: add --params corpora_dir=PATH")
         write_sample(self._sample_path, SampleSettings.model_validate(self._sample))
@@ -55,7 +55,16 @@ class CorporaDataset(AbstractDataset[Never, Path]):
         raise DatasetError("Corpora are read, never written")
 
     def _exists(self) -> bool:
-        return self._folder is None or self._folder.is_dir()
+        return self._folder is None or _path(self._folder).is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder or self._sample_path), "sample": self._sample}
+
+
+def _path(place: str) -> Path:
+    """Return a path, which in an object store is one of fsspec's file systems."""
+    if "://" not in place:
+        return Path(place)
+    from upath import UPath
+
+    return cast(Path, UPath(place))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
 from sklearn.base import BaseEstimator
 
+from speech_emotion.datasets.folders import Place
 from speech_emotion.models.persistence import load_estimator, save_estimator
 
 __all__ = ["EstimatorDataset"]
@@ -24,23 +24,26 @@ class EstimatorDataset(AbstractDataset[BaseEstimator, BaseEstimator]):
         """Store the estimator in the folder ``filepath``.
 
         Args:
-            filepath: Path of the folder.
+            filepath: Path or URL of the folder.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._filepath = Path(filepath)
+        self._filepath = filepath
+        self._place = Place(filepath)
         self.metadata = metadata
 
     def save(self, data: BaseEstimator) -> None:
         """Write the estimator in the place of an older one."""
-        shutil.rmtree(self._filepath, ignore_errors=True)
-        save_estimator(data, self._filepath)
+        with self._place.to_write() as folder:
+            shutil.rmtree(folder, ignore_errors=True)
+            save_estimator(data, folder)
 
     def load(self) -> BaseEstimator:
         """Read the estimator without unpickling anything."""
-        return load_estimator(self._filepath)
+        with self._place.to_read() as folder:
+            return load_estimator(folder)
 
     def _exists(self) -> bool:
-        return self._filepath.exists()
+        return self._place.exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath.as_posix()}
+        return {"filepath": self._filepath}

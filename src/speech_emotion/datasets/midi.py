@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
+
+from speech_emotion.datasets.folders import Place
 
 if TYPE_CHECKING:
     import mido
@@ -25,25 +26,27 @@ class MidiDataset(AbstractDataset["mido.MidiFile", "mido.MidiFile"]):
         """Store the file at ``filepath``.
 
         Args:
-            filepath: Path of the ``.mid`` file.
+            filepath: Path or URL of the ``.mid`` file.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._filepath = Path(filepath)
+        self._filepath = filepath
+        self._place = Place(filepath)
         self.metadata = metadata
 
     def save(self, data: mido.MidiFile) -> None:
         """Write the file."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        data.save(self._filepath)
+        with self._place.to_write() as path:
+            data.save(path)
 
     def load(self) -> mido.MidiFile:
         """Read the file."""
         import mido
 
-        return mido.MidiFile(self._filepath, charset="utf-8")
+        with self._place.to_read() as path:
+            return mido.MidiFile(path, charset="utf-8")
 
     def _exists(self) -> bool:
-        return self._filepath.exists()
+        return self._place.exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath.as_posix()}
+        return {"filepath": self._filepath}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
 
+from speech_emotion.datasets.folders import Place
 from speech_emotion.models.predictor import EmotionPredictor
 
 __all__ = ["PredictorDataset"]
@@ -19,22 +19,25 @@ class PredictorDataset(AbstractDataset[EmotionPredictor, EmotionPredictor]):
         """Store the predictor in the folder ``filepath``.
 
         Args:
-            filepath: Path of the folder.
+            filepath: Path or URL of the folder.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._filepath = Path(filepath)
+        self._filepath = filepath
+        self._place = Place(filepath)
         self.metadata = metadata
 
     def save(self, data: EmotionPredictor) -> None:
         """Write the predictor in the place of an older one."""
-        data.save(self._filepath)
+        with self._place.to_write() as folder:
+            data.save(folder)
 
     def load(self) -> EmotionPredictor:
         """Read the predictor without unpickling anything."""
-        return EmotionPredictor.load(self._filepath)
+        with self._place.to_read() as folder:
+            return EmotionPredictor.load(folder)
 
     def _exists(self) -> bool:
-        return self._filepath.exists()
+        return self._place.exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath.as_posix()}
+        return {"filepath": self._filepath}

@@ -176,8 +176,11 @@ def import_keras() -> Any:
     import keras
     import tensorflow
 
-    # Sums over threads would otherwise differ in their last digits from run to run.
+    # Sums over threads would otherwise differ in their last digits from run to run, and from machine
+    # to machine; what uses several cores is several processes.
     tensorflow.config.experimental.enable_op_determinism()
+    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     return keras
 
 

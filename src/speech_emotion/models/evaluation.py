@@ -20,6 +20,7 @@ from speech_emotion.models.estimators import family_named
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
 from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer
 from speech_emotion.models.splits import HELD_OUT, TRAIN
+from speech_emotion.parallel import fan_out
 
 __all__ = [
     "CROSS_VALIDATION",
@@ -233,10 +234,10 @@ def fit_estimator(
         candidate: Family and fixed hyperparameters.
         parameters: Searched hyperparameters.
         training: Examples to learn from.
-        settings: Seed and threads.
+        settings: Seed.
         watched: Examples whose loss a network writes down an epoch, without learning from them.
     """
-    estimator = family_named(candidate.family).build(seed=settings.seed, n_jobs=settings.n_jobs)
+    estimator = family_named(candidate.family).build(seed=settings.seed, n_jobs=1)
     estimator.set_params(**(candidate.fixed | parameters))
     options: dict[str, Any] = {}
     if isinstance(estimator, Conv1DClassifier) and watched is not None:
@@ -293,38 +294,64 @@ def evaluate(
         examples: Examples of each compared protocol.
         candidate: Family and fixed hyperparameters.
         parameters: Chosen hyperparameters, the same for every protocol.
-        settings: Selecting protocol, seed and threads.
+        settings: Selecting protocol, seed and number of processes.
     """
-    predictions, timings, curves = [], [], []
-    estimators: dict[str, BaseEstimator] = {}
-    for protocol, known in examples.items():
-        names = {"model": candidate.family, "protocol": protocol}
-        needed = known.has_held_out or protocol in {settings.protocol, ENROLLED}
-        for fold in [*known.folds, *([FINAL] if needed else [])]:
-            final = fold == FINAL
-            training, tests = known.final() if final else known.fold(fold)
-            watched = None if final else tests[CLEAN]
-            started = time.perf_counter()
-            estimator = fit_estimator(candidate, parameters, training, settings, watched=watched)
-            fit_seconds = time.perf_counter() - started
-            for condition, unseen in tests.items():
-                begun = time.perf_counter()
-                predicted = probabilities(estimator, unseen, known.labels)
-                if condition == CLEAN:
-                    milliseconds = 1000 * (time.perf_counter() - begun) / len(unseen.codes)
-                facts = names | {"condition": condition}
-                predictions.append(_prediction_table(facts, fold, unseen, predicted, known.labels))
-            curves.append(_curves(names, fold, estimator))
+    folds = [
+        (protocol, fold)
+        for protocol, known in examples.items()
+        for fold in [*known.folds, *([FINAL] if _needs_final(known, settings) else [])]
+    ]
+    shared = (dict(examples), candidate, parameters, settings)
+    predictions, curves = [], []
+    timings: dict[str, dict[str, Any]] = {}
+    estimators: dict[str, BaseEstimator | None] = {}
+    trained = fan_out(_train_and_test, folds, shared=shared, n_jobs=settings.n_jobs)
+    for (protocol, _), (tables, taken, curve, estimator) in zip(folds, trained, strict=True):
+        predictions += tables
+        curves.append(curve)
         # The last round is the final one: trained on all folds.
+        timings[protocol] = timings.get(protocol, {}) | taken
         estimators[protocol] = estimator
-        timings.append(names | {"fit_seconds": fit_seconds, "predict_ms": milliseconds})
     return Evaluation(
         pd.concat(predictions, ignore_index=True),
-        pd.DataFrame(timings),
+        pd.DataFrame(timings.values()),
         pd.concat(curves, ignore_index=True),
         estimators[settings.protocol],
         _enrolled(examples.get(ENROLLED), estimators.get(ENROLLED)),
     )
+
+
+def _needs_final(examples: Examples, settings: SelectionSettings) -> bool:
+    return examples.has_held_out or examples.protocol in {settings.protocol, ENROLLED}
+
+
+def _train_and_test(
+    protocol: str,
+    fold: int,
+    examples: Mapping[str, Examples],
+    candidate: CandidateSettings,
+    parameters: dict[str, Any],
+    settings: SelectionSettings,
+) -> tuple[list[pd.DataFrame], dict[str, Any], pd.DataFrame, BaseEstimator | None]:
+    """Give one fold's predictions, timings and learning curve; the estimator if it is kept."""
+    known = examples[protocol]
+    names = {"model": candidate.family, "protocol": protocol}
+    final = fold == FINAL
+    training, tests = known.final() if final else known.fold(fold)
+    watched = None if final else tests[CLEAN]
+    started = time.perf_counter()
+    estimator = fit_estimator(candidate, parameters, training, settings, watched=watched)
+    taken = names | {"fit_seconds": time.perf_counter() - started}
+    tables = []
+    for condition, unseen in tests.items():
+        begun = time.perf_counter()
+        predicted = probabilities(estimator, unseen, known.labels)
+        if condition == CLEAN:
+            taken["predict_ms"] = 1000 * (time.perf_counter() - begun) / len(unseen.codes)
+        facts = names | {"condition": condition}
+        tables.append(_prediction_table(facts, fold, unseen, predicted, known.labels))
+    kept = final and protocol in {settings.protocol, ENROLLED}
+    return tables, taken, _curves(names, fold, estimator), estimator if kept else None
 
 
 def _enrolled(

@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from threadpoolctl import threadpool_limits
 
 from speech_emotion.models.evaluation import Part, fit_estimator, probabilities
 from speech_emotion.models.study import PROTOCOL, Arm, Material, in_parallel
@@ -52,8 +51,10 @@ def permutation_importance(
         its ``_low`` and ``_high``; the largest drop first.
     """
     folds = arm.examples(material).folds
-    calls = ((arm, material, fold, blocks, repeats, seed) for fold in folds)
-    found = in_parallel(_shuffled, calls, n_jobs=n_jobs, title="Permuting features")
+    shared = (arm, material, blocks, repeats, seed)
+    calls = ((fold,) for fold in folds)
+    title = "Permuting features"
+    found = in_parallel(_shuffled, calls, shared=shared, n_jobs=n_jobs, title=title)
     tables = []
     for condition in found[0]:
         parts = [fold[condition] for fold in found if condition in fold]
@@ -76,9 +77,9 @@ def permutation_importance(
 
 
 def _shuffled(
+    fold: int,
     arm: Arm,
     material: Material,
-    fold: int,
     blocks: Mapping[str, Sequence[str]],
     repeats: int,
     seed: int,
@@ -87,28 +88,27 @@ def _shuffled(
     examples = arm.examples(material)
     columns = list(blocks.values())
     result = {}
-    with threadpool_limits(1):
-        training, tests = examples.fold(fold)
-        estimator = fit_estimator(arm.candidate, {}, training, arm.estimator_settings)
+    training, tests = examples.fold(fold)
+    estimator = fit_estimator(arm.candidate, {}, training, arm.estimator_settings)
 
-        for number, (condition, part) in enumerate(tests.items()):
-            inputs = pd.DataFrame(part.inputs)
-            values = inputs.to_numpy()
-            generator = np.random.default_rng([seed, fold, number])
-            order = np.concatenate([generator.permutation(len(values)) for _ in range(repeats)])
-            shares = [_right(estimator, part, examples.labels)]
-            together = max(1, ROWS // len(order))
-            for start in range(0, len(columns), together):
-                chosen = columns[start : start + together]
-                shuffled = np.tile(values, (len(chosen), repeats, 1))
-                for copy, names in zip(shuffled, chosen, strict=True):
-                    positions = inputs.columns.get_indexer(pd.Index(names))
-                    copy[:, positions] = values[np.ix_(order, positions)]
-                rows = pd.DataFrame(shuffled.reshape(-1, values.shape[1]), columns=inputs.columns)
-                codes = np.tile(part.codes, len(chosen) * repeats)
-                right = _right(estimator, Part(part.table, codes, rows), examples.labels)
-                shares += list(right.reshape(len(chosen), repeats, -1).mean(axis=1))
-            result[condition] = (part.table[["speaker", "label"]], np.stack(shares))
+    for number, (condition, part) in enumerate(tests.items()):
+        inputs = pd.DataFrame(part.inputs)
+        values = inputs.to_numpy()
+        generator = np.random.default_rng([seed, fold, number])
+        order = np.concatenate([generator.permutation(len(values)) for _ in range(repeats)])
+        shares = [_right(estimator, part, examples.labels)]
+        together = max(1, ROWS // len(order))
+        for start in range(0, len(columns), together):
+            chosen = columns[start : start + together]
+            shuffled = np.tile(values, (len(chosen), repeats, 1))
+            for copy, names in zip(shuffled, chosen, strict=True):
+                positions = inputs.columns.get_indexer(pd.Index(names))
+                copy[:, positions] = values[np.ix_(order, positions)]
+            rows = pd.DataFrame(shuffled.reshape(-1, values.shape[1]), columns=inputs.columns)
+            codes = np.tile(part.codes, len(chosen) * repeats)
+            right = _right(estimator, Part(part.table, codes, rows), examples.labels)
+            shares += list(right.reshape(len(chosen), repeats, -1).mean(axis=1))
+        result[condition] = (part.table[["speaker", "label"]], np.stack(shares))
     return result
 
 

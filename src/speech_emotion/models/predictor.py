@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from speech_emotion.models.estimators import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
 from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer
 
-__all__ = ["EmotionPredictor", "Listener", "Member"]
+__all__ = ["EmotionPredictor", "Listener", "Member", "PackedPredictor"]
 
 CARD = "predictor.json"
 RUNNING = "running"
@@ -192,6 +193,44 @@ class EmotionPredictor:
             synthetic=card.get("synthetic", False),
             digest=_digest(folder),
         )
+
+
+@dataclass(frozen=True)
+class PackedPredictor:
+    """A predictor as other processes get it, which unpack it once each and unpickle nothing.
+
+    Attributes:
+        digest: Digest of the content.
+        content: Bytes of a ZIP archive of its folder, shape ``(n_bytes,)``: large arrays are handed
+            to other processes without copying.
+    """
+
+    digest: str
+    content: np.ndarray
+
+    @classmethod
+    def of(cls, predictor: EmotionPredictor) -> PackedPredictor:
+        """Pack a predictor."""
+        with tempfile.TemporaryDirectory() as place:
+            predictor.save(Path(place) / "predictor")
+            archive = Path(shutil.make_archive(f"{place}/packed", "zip", Path(place) / "predictor"))
+            content = archive.read_bytes()
+        return cls(hashlib.sha256(content).hexdigest(), np.frombuffer(content, dtype=np.uint8))
+
+    def unpacked(self) -> EmotionPredictor:
+        """Return the predictor, the one of the last time where it was the same."""
+        if self.digest not in _unpacked:
+            with tempfile.TemporaryDirectory() as place:
+                archive = Path(place) / "packed.zip"
+                archive.write_bytes(self.content.tobytes())
+                shutil.unpack_archive(archive, Path(place) / "predictor")
+                predictor = EmotionPredictor.load(Path(place) / "predictor")
+            _unpacked.clear()
+            _unpacked[self.digest] = predictor
+        return _unpacked[self.digest]
+
+
+_unpacked: dict[str, EmotionPredictor] = {}
 
 
 class Listener:

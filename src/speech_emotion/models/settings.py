@@ -158,10 +158,12 @@ class SelectionSettings(_Settings):
         enrolment_prior: Utterances of an average speaker that the statistics of a speaker start from
             under ``enrolled``; more of them trust a few utterances less.
         seed: Seed of samplers and estimators.
-        n_jobs: Threads an estimator may use; -1 for all cores.
+        n_jobs: Trainings at the same time, each on one thread; -1 for one a core. The figures do not
+            depend on it.
         voters: Largest number of families in the soft vote and in the stack; below 2 there is none.
         bootstrap: Resamples of speakers behind each interval.
-        storage: File of the Optuna journal that keeps the studies between runs.
+        storage: Where Optuna keeps the studies between runs, and for several runs at the same time: a
+            journal file, or the URL of a database (``postgresql://…``, ``mysql://…``, ``sqlite:///…``).
     """
 
     families: list[str] = Field(default_factory=_all_families, min_length=1)

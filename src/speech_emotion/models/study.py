@@ -13,9 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from speech_emotion.audio import KERNEL_PREFIX
@@ -24,6 +22,7 @@ from speech_emotion.models.evaluation import Examples, fit_estimator, make_examp
 from speech_emotion.models.metrics import figures_of_merit, paired_table
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
 from speech_emotion.models.splits import TRAIN
+from speech_emotion.parallel import fan_out
 
 __all__ = [
     "Arm",
@@ -237,25 +236,28 @@ def predict(arm: Arm, material: Material) -> pd.DataFrame:
     examples = arm.examples(material)
     labels = np.asarray(examples.labels)
     tables = []
-    with threadpool_limits(1):  # sums in another order would give other figures
-        for fold in examples.folds:
-            training, tests = examples.fold(fold)
-            estimator = fit_estimator(arm.candidate, {}, training, arm.estimator_settings)
-            for condition, part in tests.items():
-                chosen = probabilities(estimator, part, examples.labels).argmax(axis=1)
-                table = part.table[["utterance_id", "speaker", "label"]]
-                facts = {"model": arm.name, "condition": condition, "prediction": labels[chosen]}
-                tables.append(table.assign(**facts, n_training=len(training.codes)))
+    for fold in examples.folds:
+        training, tests = examples.fold(fold)
+        estimator = fit_estimator(arm.candidate, {}, training, arm.estimator_settings)
+        for condition, part in tests.items():
+            chosen = probabilities(estimator, part, examples.labels).argmax(axis=1)
+            table = part.table[["utterance_id", "speaker", "label"]]
+            facts = {"model": arm.name, "condition": condition, "prediction": labels[chosen]}
+            tables.append(table.assign(**facts, n_training=len(training.codes)))
     return pd.concat(tables, ignore_index=True)
 
 
 def in_parallel(
-    function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], *, n_jobs: int, title: str
+    function: Callable[..., Any],
+    calls: Iterable[tuple[Any, ...]],
+    *,
+    shared: tuple[Any, ...],
+    n_jobs: int,
+    title: str,
 ) -> list[Any]:
-    """Call ``function`` with each tuple of arguments, in several processes, under a progress bar."""
+    """Call ``function`` as :func:`speech_emotion.parallel.fan_out` does, under a progress bar."""
     calls = list(calls)
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    results = parallel(delayed(function)(*call) for call in calls)
+    results = fan_out(function, calls, shared=shared, n_jobs=n_jobs)
     return list(tqdm(results, total=len(calls), desc=title))
 
 
@@ -284,7 +286,8 @@ def compare(
         ``n_speakers``, ``uar`` with its interval, ``reference``, and the ``difference`` of UAR to it
         with its interval and the share of resamples in which it is ``better``; and all predictions.
     """
-    parts = in_parallel(predict, ((arm, material) for arm in arms), n_jobs=n_jobs, title=title)
+    calls = ((arm,) for arm in arms)
+    parts = in_parallel(predict, calls, shared=(material,), n_jobs=n_jobs, title=title)
     predictions = {arm.name: part for arm, part in zip(arms, parts, strict=True)}
     rows = []
     for arm, condition in itertools.product(arms, parts[0]["condition"].unique()):

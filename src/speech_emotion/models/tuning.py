@@ -9,20 +9,26 @@ import math
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from uuid import uuid4
 
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 from sklearn.metrics import recall_score
 
 from speech_emotion.models.evaluation import CLEAN, Examples, fit_estimator, probabilities
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
+from speech_emotion.parallel import fan_out, workers
 
 __all__ = ["TuningError", "best_parameters", "trial_table", "tune"]
+
+RUN_SEEDS: Final = 100_000
+FINISHED: Final = tuple(state for state in TrialState if state.is_finished())
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +47,14 @@ def tune(
     """Search the candidate's space for the highest mean UAR over the folds.
 
     Trials of an earlier run on the same data, folds and space count; an interrupted study goes on
-    where it stopped. A trial is pruned when its running mean falls below the median of the others.
+    where it stopped. Several runs with one storage, on any machines, share the trials of a study: each
+    starts another until there are enough. A trial is pruned when its running mean falls below the
+    median of the others.
 
     Args:
         examples: Training examples under the selecting protocol.
         candidate: Family, budget and search space.
-        settings: Seed, threads and journal file.
+        settings: Seed, number of processes and storage.
         progress: Show a progress bar.
 
     Returns:
@@ -56,32 +64,27 @@ def tune(
         TuningError: If every trial failed, with the last error.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    journal = Path(settings.storage)
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = JournalStorage(JournalFileBackend(str(journal)))
     name = f"{candidate.family}-{_digest(examples, candidate, settings)}"
     study = optuna.create_study(
         study_name=name,
-        storage=storage,
+        storage=_storage(settings.storage),
         load_if_exists=True,
         direction="maximize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
     )
     done = sum(trial.state.is_finished() for trial in study.trials)
-    # A resumed sampler with the first seed would draw the first trials again.
-    study.sampler = optuna.samplers.TPESampler(seed=settings.seed + done)
     if done:
         logger.info("%s: %d trial(s) of study %s found", candidate.family, done, name)
     # Without anything to search, further trials would repeat the first.
     remaining = (candidate.trials if candidate.space else 1) - done
     timeout = _time_left(study, candidate)
     if remaining > 0 and (timeout is None or timeout > 0):
+        study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(study, settings, done))
         study.optimize(
             lambda trial: _objective(trial, examples, candidate, settings),
             n_trials=remaining,
             timeout=timeout,
+            callbacks=[MaxTrialsCallback(done + remaining, states=FINISHED)],
             show_progress_bar=progress,
             catch=(ValueError, ArithmeticError, np.linalg.LinAlgError),
         )
@@ -92,6 +95,28 @@ def tune(
             "mend its search space or raise its budget"
         )
     return study
+
+
+def _storage(place: str) -> BaseStorage:
+    """Open a database by its URL, or a journal file, which needs none."""
+    if "://" in place:
+        return RDBStorage(place)
+    journal = Path(place)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def _sampler_seed(study: optuna.Study, settings: SelectionSettings, done: int) -> int:
+    """Seed of this run's sampler: with one that was used before it would draw the same again.
+
+    Runs that resume the study after the same number of trials note themselves in it, and so differ.
+    """
+    run = uuid4().hex
+    study.set_user_attr(run, done)
+    at_once = [name for name, begun in study.user_attrs.items() if begun == done]
+    return settings.seed + done + RUN_SEEDS * at_once.index(run)
 
 
 def _time_left(study: optuna.Study, candidate: CandidateSettings) -> float | None:
@@ -111,21 +136,37 @@ def _objective(
     parameters = {name: search.suggest(trial, name) for name, search in candidate.space.items()}
     trial.set_user_attr("parameters", json.dumps(parameters))
     scores: list[float] = []
-    for fold in examples.folds:
-        training, tests = examples.fold(fold)
-        validation = tests[CLEAN]
+    folds, together = examples.folds, workers(settings.n_jobs)
+    shared = (examples, candidate, parameters, settings)
+    # As many at once as there are workers: a trial that is pruned shall not have cost all folds.
+    for start in range(0, len(folds), together):
+        calls = [(fold,) for fold in folds[start : start + together]]
         try:
-            estimator = fit_estimator(candidate, parameters, training, settings)
+            found = list(fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs))
         except ValueError as error:
             trial.set_user_attr("error", str(error).splitlines()[0])
             raise
-        predicted = probabilities(estimator, validation, examples.labels).argmax(axis=1)
-        scores.append(float(recall_score(validation.codes, predicted, average="macro")))
-        trial.set_user_attr("fold_uar", scores)
-        trial.report(float(np.mean(scores)), step=len(scores))
-        if trial.should_prune() and len(scores) < len(examples.folds):
-            raise optuna.TrialPruned
+        for score in found:
+            scores.append(score)
+            trial.set_user_attr("fold_uar", scores)
+            trial.report(float(np.mean(scores)), step=len(scores))
+            if trial.should_prune() and len(scores) < len(folds):
+                raise optuna.TrialPruned
     return float(np.mean(scores))
+
+
+def _score(
+    fold: int,
+    examples: Examples,
+    candidate: CandidateSettings,
+    parameters: dict[str, Any],
+    settings: SelectionSettings,
+) -> float:
+    """Train on the other folds; give the UAR of this one."""
+    training, tests = examples.fold(fold)
+    estimator = fit_estimator(candidate, parameters, training, settings)
+    predicted = probabilities(estimator, tests[CLEAN], examples.labels).argmax(axis=1)
+    return float(recall_score(tests[CLEAN].codes, predicted, average="macro"))
 
 
 def _digest(examples: Examples, candidate: CandidateSettings, settings: SelectionSettings) -> str:

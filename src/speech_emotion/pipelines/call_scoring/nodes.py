@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from speech_emotion import __version__
@@ -23,10 +20,10 @@ from speech_emotion.calls import (
     threshold_of,
 )
 from speech_emotion.calls.scoring import MONO
-from speech_emotion.models.predictor import EmotionPredictor
+from speech_emotion.models.predictor import EmotionPredictor, PackedPredictor
+from speech_emotion.parallel import fan_out
 
 Shards = dict[str, Callable[[], pd.DataFrame]]
-MODEL = "model"
 
 logger = logging.getLogger(__name__)
 
@@ -77,28 +74,16 @@ def score_calls(
     logger.info("%d of %d recordings were scored before", done.sum(), len(index))
     # A generator node must give something, or Kedro stores nothing and tells nobody.
     yield {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        # Workers read the model themselves, once each: sending it with every call would cost more.
-        model = Path(folder) / MODEL
-        predictor.save(model)
-        tasks = (
-            delayed(_score)(row.key, row.path, row.call, str(model), settings)
-            for row in missing.itertuples()
-        )
-        results = Parallel(n_jobs=settings.n_jobs, return_as="generator_unordered")(tasks)
-        for key, scored in tqdm(results, total=len(missing), desc="Scoring calls"):
-            yield {key: scored.windows}, {key: scored.facts}
+    calls = missing[["path", "call"]].itertuples(index=False, name=None)
+    shared = (PackedPredictor.of(predictor), settings)
+    results = fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs)
+    found = zip(missing["key"], results, strict=True)
+    for key, scored in tqdm(found, total=len(missing), desc="Scoring calls"):
+        yield {key: scored.windows}, {key: scored.facts}
 
 
-def _score(
-    key: str, path: str, call: str, model: str, settings: CallSettings
-) -> tuple[str, ScoredCall]:
-    return key, score_recording(Path(path), _predictor(model), settings, call=call)
-
-
-@lru_cache(maxsize=1)
-def _predictor(folder: str) -> EmotionPredictor:
-    return EmotionPredictor.load(Path(folder))
+def _score(path: str, call: str, model: PackedPredictor, settings: CallSettings) -> ScoredCall:
+    return score_recording(Path(path), model.unpacked(), settings, call=call)
 
 
 def collect_calls(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -11,15 +12,26 @@ from tqdm import tqdm
 
 from speech_emotion import __version__
 from speech_emotion.audio import FeatureSettings, extract_batch, feature_names, sequence_shape
+from speech_emotion.datasets import ArrayBlocks
+from speech_emotion.parallel import fan_out
 
 Shards = dict[str, Callable[[], pd.DataFrame]]
-SHARD_SIZE = 256
-"""Utterances a shard: the most that is computed again after an interruption."""
+SHARD_SIZE = 64
+"""Utterances a shard and a worker's portion: what each worker computes again after an interruption."""
+BLOCK = 1024
+"""Rows that are put together at once."""
+RECENT = 8
+"""Shards at hand meanwhile: one run stores neighbours in one shard, several runs in a few."""
 KEY = "key"
 
 
 def extract_shards(
-    utterances: pd.DataFrame, plan: pd.DataFrame, settings: FeatureSettings, stored: Shards
+    utterances: pd.DataFrame,
+    plan: pd.DataFrame,
+    settings: FeatureSettings,
+    stored: Shards,
+    *,
+    n_jobs: int = -1,
 ) -> Iterator[dict[str, pd.DataFrame]]:
     """Extract what is not stored yet; each shard is stored as soon as it is done.
 
@@ -28,26 +40,43 @@ def extract_shards(
         plan: Their variants.
         settings: What to extract.
         stored: Keys of what was extracted before.
+        n_jobs: Processes where no cluster is used; the shards do not depend on it.
     """
     rows = _rows(utterances, plan)
     prefix = _prefix(settings)
     known = [load()[KEY] for name, load in stored.items() if name.startswith(prefix)]
-    missing = rows[~rows[KEY].isin(set().union(*known))].reset_index(drop=True)
+    # Of all rows, so that a run after an interruption takes up the shards of the interrupted one.
+    shard = pd.factorize(rows["utterance_id"])[0] // SHARD_SIZE
+    missing = ~rows[KEY].isin(set().union(*known))
+    parts = [part.reset_index(drop=True) for _, part in rows[missing].groupby(shard[missing])]
     # A generator node must give something, or Kedro stores nothing and tells nobody.
     yield {}
-    shard = pd.factorize(missing["utterance_id"])[0] // SHARD_SIZE
-    with tqdm(total=len(missing), desc="Extracting features") as bar:
-        for _, part in missing.groupby(shard):
-            table = extract_batch(part.drop(columns=KEY).reset_index(drop=True), settings)
-            table.insert(0, KEY, part[KEY].to_numpy())
+    calls = ((part.drop(columns=KEY),) for part in parts)
+    tables = fan_out(extract_batch, calls, shared=(settings,), n_jobs=n_jobs)
+    with tqdm(total=int(missing.sum()), desc="Extracting features") as bar:
+        for part, table in zip(parts, tables, strict=True):
+            table.insert(0, KEY, part[KEY])
             yield {f"{prefix}{_digest(*part[KEY])}": table}
             bar.update(len(part))
 
 
 def collect_features(
-    utterances: pd.DataFrame, plan: pd.DataFrame, settings: FeatureSettings, shards: Shards
-) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
-    """Put what belongs to these utterances and variants together.
+    utterances: pd.DataFrame,
+    plan: pd.DataFrame,
+    settings: FeatureSettings,
+    keys: Shards,
+    sequence_shards: Shards,
+    shards: Shards,
+) -> tuple[Iterator[pd.DataFrame], ArrayBlocks, pd.DataFrame]:
+    """Put what belongs to these utterances and variants together, block by block.
+
+    Args:
+        utterances: All utterances.
+        plan: Their variants.
+        settings: What was extracted.
+        keys: Columns ``key`` and ``reason`` of the shards.
+        sequence_shards: Their column ``sequence``.
+        shards: All of them.
 
     Returns:
         Statistics with ``utterance_id`` and ``variant``; sequences in the same order; sounds that
@@ -56,33 +85,74 @@ def collect_features(
     Raises:
         ValueError: If something was not extracted.
     """
-    rows = _rows(utterances, plan)
-    place = pd.Index(rows[KEY])
+    found = _locate(_rows(utterances, plan), keys, _prefix(settings))
+    good = found[found["reason"] == ""]
+    rejected = found.loc[found["reason"] != "", ["path", "variant", "reason"]]
+    shape = sequence_shape(settings)
     names = feature_names(settings.feature_set, n_mfcc=settings.n_mfcc)
-    values = np.full((len(rows), len(names)), np.nan, dtype=np.float32)
-    sequences = np.zeros((len(rows), *sequence_shape(settings)), dtype=np.float32)
-    reasons = np.full(len(rows), None, dtype=object)
-    prefix = _prefix(settings)
-    for name, load in shards.items():
-        if not name.startswith(prefix):
-            continue
-        shard = load()
-        wanted = place.get_indexer(pd.Index(shard[KEY]))
-        shard, wanted = shard[wanted >= 0], wanted[wanted >= 0]
-        reasons[wanted] = shard["reason"]
-        good = (shard["reason"] == "").to_numpy()
-        values[wanted[good]] = shard.loc[good, names]
-        for position, sequence in zip(wanted[good], shard.loc[good, "sequence"], strict=True):
-            sequences[position] = sequence.reshape(sequences.shape[1:])
-    if (missing := pd.isna(reasons)).any():
+
+    def statistics_of(shard: pd.DataFrame) -> np.ndarray:
+        return shard[names].to_numpy(dtype=np.float32)
+
+    def sequences_of(shard: pd.DataFrame) -> np.ndarray:
+        nothing = np.zeros(shape, dtype=np.float32)
+        return np.stack(
+            [nothing if one is None else one.reshape(shape) for one in shard["sequence"]]
+        )
+
+    sequences = _gathered(good, sequence_shards, sequences_of, shape)
+    return (
+        _tables(good, _gathered(good, shards, statistics_of, (len(names),)), names),
+        ArrayBlocks((len(good), *shape), sequences),
+        rejected,
+    )
+
+
+def _locate(rows: pd.DataFrame, keys: Shards, prefix: str) -> pd.DataFrame:
+    """Add the shard of each row, its place there, and the reason of what could not be used."""
+    listed = [pd.DataFrame({KEY: [], "reason": [], "place": [], "shard": []}, dtype="str")]
+    for name, load in keys.items():
+        if name.startswith(prefix):
+            listed.append(load().assign(place=lambda table: range(len(table)), shard=name))
+    # Two runs at the same time may have stored the same.
+    stored = pd.concat(listed[1:] or listed).drop_duplicates(KEY)
+    found = rows.merge(stored, on=KEY, how="left")
+    if (missing := found["shard"].isna()).any():
         raise ValueError(
             f"{missing.sum()} recordings or variants, {rows['path'][missing].iloc[0]} among them, were "
             "not extracted: run the feature_engineering pipeline from extract_features on"
         )
-    good = reasons == ""
-    keys = rows.loc[good, ["utterance_id", "variant"]].reset_index(drop=True)
-    rejected = rows.loc[~good, ["path", "variant"]].assign(reason=reasons[~good])
-    return keys.join(pd.DataFrame(values[good], columns=names)), sequences[good], rejected
+    return found.astype({"place": int})
+
+
+def _gathered(
+    found: pd.DataFrame,
+    shards: Shards,
+    read: Callable[[pd.DataFrame], np.ndarray],
+    shape: tuple[int, ...],
+) -> Iterator[np.ndarray]:
+    """Give what ``read`` takes of the shards in the order of ``found``, in blocks."""
+    recent = lru_cache(RECENT)(lambda name: read(shards[name]()))
+    for start in range(0, len(found), BLOCK):
+        part = found.iloc[start : start + BLOCK]
+        places = part["place"].to_numpy()
+        block = np.empty((len(part), *shape), dtype=np.float32)
+        for name, positions in part.groupby("shard").indices.items():
+            block[positions] = recent(name)[places[positions]]
+        yield block
+
+
+def _tables(
+    found: pd.DataFrame, blocks: Iterator[np.ndarray], names: list[str]
+) -> Iterator[pd.DataFrame]:
+    keys = found[["utterance_id", "variant"]].reset_index(drop=True)
+    if keys.empty:
+        yield keys.join(pd.DataFrame(columns=names, dtype=np.float32))
+    start = 0
+    for block in blocks:
+        own = keys.iloc[start : start + len(block)].reset_index(drop=True)
+        yield own.join(pd.DataFrame(block, columns=names))
+        start += len(block)
 
 
 def _rows(utterances: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 collect_features,
-                [*shared, "feature_shards"],
+                [*shared, "feature_keys", "sequence_shards", "feature_shards"],
                 ["features", "sequences", "rejected_features"],
                 name="collect_features",
             ),

@@ -34,6 +34,7 @@ from speech_emotion.models import (
 from speech_emotion.models.evaluation import CURVES
 from speech_emotion.models.metrics import METRICS
 from speech_emotion.models.predictor import EmotionPredictor, Member
+from speech_emotion.models.settings import Protocol
 from speech_emotion.models.speakers import MeasuredEstimator
 from speech_emotion.models.tuning import best_parameters, trial_table, tune
 
@@ -69,18 +70,23 @@ def _examples(
     splits: pd.DataFrame,
     candidate: CandidateSettings,
     selection: SelectionSettings,
-    protocol: str,
-) -> Examples:
-    return make_examples(
-        features[KEYS],
-        family_named(candidate.family).select(features.drop(columns=KEYS), sequences),
-        utterances,
-        splits,
-        protocol=protocol,
-        copies=candidate.copies,
-        telephone=candidate.telephone,
-        enrolment_prior=selection.enrolment_prior,
-    )
+    protocols: list[Protocol],
+) -> dict[str, Examples]:
+    # Taken once: it may be most of what is in memory.
+    inputs = family_named(candidate.family).select(features.drop(columns=KEYS), sequences)
+    return {
+        protocol: make_examples(
+            features[KEYS],
+            inputs,
+            utterances,
+            splits,
+            protocol=protocol,
+            copies=candidate.copies,
+            telephone=candidate.telephone,
+            enrolment_prior=selection.enrolment_prior,
+        )
+        for protocol in protocols
+    }
 
 
 def tune_candidate(
@@ -95,9 +101,9 @@ def tune_candidate(
     if candidate.family not in selection.families:
         return pd.DataFrame(columns=TRIALS), {}
     examples = _examples(
-        features, sequences, utterances, splits, candidate, selection, selection.protocol
+        features, sequences, utterances, splits, candidate, selection, [selection.protocol]
     )
-    study = tune(examples, candidate, selection)
+    study = tune(examples[selection.protocol], candidate, selection)
     return trial_table(study, candidate.family), candidate.fixed | best_parameters(study)
 
 
@@ -122,11 +128,12 @@ def evaluate_candidate(
         nothing = [pd.DataFrame(columns=names) for names in (PREDICTIONS, TIMINGS, CURVES)]
         return (*nothing, DummyClassifier(), DummyClassifier())
     present = set(splits["protocol"])  # one corpus alone crosses nothing
-    examples: dict[str, Examples] = {
-        protocol: _examples(features, sequences, utterances, splits, candidate, selection, protocol)
+    protocols = [
+        protocol
         for protocol in selection.compared
         if protocol in present and protocol in (candidate.protocols or selection.compared)
-    }
+    ]
+    examples = _examples(features, sequences, utterances, splits, candidate, selection, protocols)
     result = evaluate(examples, candidate, parameters, selection)
     return (
         result.predictions,

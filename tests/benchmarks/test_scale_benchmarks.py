@@ -1,0 +1,174 @@
+"""What more cores, a cluster, a filled store and a larger corpus cost, each beside its reference.
+
+The chain of ingestion and feature engineering runs on generated clips; ``CLIPS`` sets how many there
+are in the larger of the two corpora whose peak memory is compared, a tenth of them in the smaller.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+from speech_emotion.audio import FeatureSettings
+from speech_emotion.corpora import CorporaSettings, ingest
+from speech_emotion.corpora.crema_d import EMOTIONS, LEVELS, SENTENCES
+from speech_emotion.datasets import ArrayDataset, BlocksDataset, ShardsDataset
+from speech_emotion.parallel import running_on
+from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards
+
+CLIPS = int(os.environ.get("SPEECH_EMOTION_CLIPS", "1200"))
+CONF = Path(__file__).parents[2] / "conf/base/parameters_corpora.yml"
+RATE = 16000
+SETTINGS = FeatureSettings(feature_set="means_36", n_mfcc=20)
+PLAN = ["utterance_id", "protocol", "variant", "transform", "value", "seed"]
+
+
+def write_clips(folder, count):
+    """Write clips of noise in CREMA-D's layout, no two alike."""
+    names = (
+        f"{speaker}_{sentence}_{emotion}_{level}.wav"
+        for speaker in range(1001, 1092)
+        for sentence in sorted(SENTENCES)
+        for emotion in EMOTIONS
+        for level in LEVELS
+    )
+    folder = folder / "crema_d" / "AudioWAV"
+    folder.mkdir(parents=True)
+    for number, name in zip(range(count), names, strict=False):
+        noise = np.random.default_rng(number).normal(0, 0.1, RATE // 4).astype(np.float32)
+        soundfile.write(folder / name, noise, RATE)
+
+
+def read(corpora):
+    settings = CorporaSettings.model_validate(yaml.safe_load(CONF.read_text())["corpora"])
+    utterances, _ = ingest(corpora, settings, n_jobs=1, progress=False)
+    return utterances, pd.DataFrame(columns=PLAN).astype(
+        {"variant": int, "value": float, "seed": int}
+    )
+
+
+def store_of(folder, *columns):
+    options = {"load_args": {"columns": list(columns)}} if columns else {}
+    kind = {"type": "pandas.ParquetDataset"} | options
+    return ShardsDataset(path=str(folder / "shards"), dataset=kind, filename_suffix=".parquet")
+
+
+def extract(folder, utterances, plan, n_jobs=1, settings=SETTINGS):
+    """Extract what is not stored in ``folder`` yet, as the pipeline does; return how much it was."""
+    known, store, count = store_of(folder, "key", "reason").load(), store_of(folder), 0
+    for portion in extract_shards(utterances, plan, settings, known, n_jobs=n_jobs):
+        store.save(portion)
+        count += sum(map(len, portion.values()))
+    return count
+
+
+def collect(folder, utterances, plan):
+    views = [store_of(folder, "key", "reason"), store_of(folder, "sequence"), store_of(folder)]
+    tables, sequences, _ = collect_features(
+        utterances, plan, SETTINGS, *(view.load() for view in views)
+    )
+    BlocksDataset(filepath=str(folder / "features.parquet")).save(tables)
+    ArrayDataset(filepath=str(folder / "sequences.npy")).save(sequences)
+
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def run_chain(folder, count):
+    """Print the peak memory after each step, in a process that does nothing else."""
+    few = folder / "few"
+    write_clips(few, 64)
+    write_clips(folder / "corpora", count)
+    utterances, plan = read(few)
+    extract(folder / "warm", utterances, plan)  # what libraries take is no matter of the corpus
+    collect(folder / "warm", utterances, plan)
+    found = {"start": peak_mb()}
+    utterances, plan = read(folder / "corpora")
+    assert len(utterances) == count
+    found["ingestion"] = peak_mb()
+    extract(folder, utterances, plan)
+    found["extraction"] = peak_mb()
+    collect(folder, utterances, plan)
+    found["collection"] = peak_mb()
+    print(json.dumps(found))  # noqa: T201
+
+
+@pytest.mark.benchmark(group="scale")
+def test_memory_does_not_grow_with_the_corpus(benchmark, ratios, tmp_path):
+    def measure():
+        peaks = {}
+        for count in (CLIPS // 10, CLIPS):
+            command = [sys.executable, __file__, str(tmp_path / str(count)), str(count)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            peaks[count] = json.loads(done.stdout.splitlines()[-1])
+        return peaks
+
+    small, large = benchmark.pedantic(measure, rounds=1).values()
+    benchmark.extra_info.update({f"{CLIPS // 10} clips, MB": small, f"{CLIPS} clips, MB": large})
+    for step in ("ingestion", "extraction", "collection"):
+        case, reference = f"peak memory of {step}, {CLIPS} clips", f"{CLIPS // 10} clips"
+        ratios.add(case, reference, large[step] / small[step], at_most=1.25)
+    assert large["collection"] < small["collection"] + 0.02 * (CLIPS - CLIPS // 10)  # MB
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    write_clips(folder, 384)
+    return read(folder)
+
+
+def seconds(function, *arguments):
+    begun = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - begun
+
+
+@pytest.mark.benchmark(group="scale")
+def test_extraction_by_workers_cluster_and_store(benchmark, ratios, corpus, tmp_path):
+    client = pytest.importorskip("distributed").Client
+    from speech_emotion.cluster import DaskEngine
+
+    settings = FeatureSettings(feature_set="means_184")
+    taken = {name: [] for name in ("one", "two", "dask", "stored")}
+
+    def measure():
+        with client(n_workers=2, threads_per_worker=1, dashboard_address=None) as connected:
+            for turn in range(4):  # in turns: a busy machine slows all alike; the first warms up
+                for name, jobs in (("one", 1), ("two", 2), ("dask", 1)):
+                    place = tmp_path / f"{name} {turn}"
+                    options = (place, *corpus, jobs, settings)
+                    if name == "dask":
+                        with running_on(DaskEngine(connected)):
+                            taken[name].append(seconds(extract, *options))
+                    else:
+                        taken[name].append(seconds(extract, *options))
+                taken["stored"].append(seconds(extract, *options))
+                assert extract(*options) == 0
+
+    benchmark.pedantic(measure, rounds=1)
+    median = {name: float(np.median(times[1:])) for name, times in taken.items()}
+    benchmark.extra_info.update(median)
+    ratios.add(
+        "extraction, two processes", "one process, times as fast", median["one"] / median["two"]
+    )
+    ratios.add(
+        "extraction, Dask of two", "two processes, times as long", median["dask"] / median["two"]
+    )
+    ratios.add(
+        "extraction, all stored", "nothing stored, times as long", median["stored"] / median["one"]
+    )
+
+
+if __name__ == "__main__":
+    run_chain(Path(sys.argv[1]), int(sys.argv[2]))
