@@ -268,7 +268,7 @@ def test_folds_that_cannot_be_are_left_out_and_said(material, caplog):
     few = dataclasses.replace(material, utterances=own)
     with caplog.at_level(logging.WARNING):
         arms = seed_arms(few, SplitSettings(folds=3), StudySettings(fold_seeds=2, model_seeds=1))
-    assert [arm.name for arm in arms] == ["model 0"]
+    assert [arm.name for arm in arms] == ["mlp 0"]
     assert "Folds of seed 1 are left out: 3 speaker(s)" in caplog.text
 
 
@@ -302,7 +302,7 @@ def test_lists_can_be_written_on_the_command_line():
         ({"reference": "conv2d"}, "conv2d reads frames"),
         ({"telephone_models": ["svm", "conv1d"]}, "conv1d reads frames"),
         ({"telephone_models": []}, "at least 1"),
-        ({"seeded_model": "shrinkage_lda"}, "shrinkage_lda has no model__random_state"),
+        ({"seeded_models": ["shrinkage_lda"]}, "shrinkage_lda has no random_state"),
         ({"pca_model": "two_step"}, "two_step has no preprocess__mfcc__pca"),
         ({"pca_components": [0]}, "0 is neither a number nor a share"),
         ({"models": {"mlp": {"fixed": {"depth": 3}}}}, "mlp has no hyperparameter 'depth'"),

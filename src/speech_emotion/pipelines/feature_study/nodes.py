@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from speech_emotion.audio import AugmentationSettings, FeatureSettings, sequence_names
 from speech_emotion.audio.groups import feature_groups, mfcc_moments, mfcc_number
-from speech_emotion.models import SelectionSettings, SplitSettings
+from speech_emotion.models import SelectionSettings, SplitSettings, family_named
 from speech_emotion.models.arms import (
     augmentation_arms,
     group_arms,
@@ -141,14 +141,16 @@ def study_telephone(
 
 def study_seeds(
     features: pd.DataFrame,
+    sequences: np.ndarray,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     assignment: SplitSettings,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
-    """Divide the training speakers into other folds, and start a model from other seeds."""
-    material = Material.of(features, utterances, splits)
+    """Divide the training speakers into other folds, and start models from other seeds."""
+    read = any(family_named(name).inputs == "sequences" for name in study.seeded_models)
+    material = Material.of(features, utterances, splits, sequences=sequences if read else None)
     arms = seed_arms(material, assignment, study)
     table, predictions = _compared(arms, material, "Seeds", selection, study)
     spread = spread_table(

@@ -68,7 +68,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 study_seeds,
-                [*table, "params:splits", *settings],
+                ["features", "sequences", "utterances", "splits", "params:splits", *settings],
                 ["study_seeds_table", "study_spread_table", "study_seeds_figure"],
                 name="study_seeds",
             ),
