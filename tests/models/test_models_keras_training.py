@@ -78,17 +78,6 @@ def test_training_ends_with_the_best_weights():
     assert float(np.mean(after)) == pytest.approx(min(losses), abs=1e-6)
 
 
-@pytest.fixture
-def eagerly():
-    """Nothing is compiled: for tiny networks that takes longer than training."""
-    import_keras()
-    import tensorflow
-
-    tensorflow.config.run_functions_eagerly(True)
-    yield
-    tensorflow.config.run_functions_eagerly(False)
-
-
 def tiny(**options):
     return Conv1DClassifier(filters=4, blocks=1, epochs=3, random_state=0, **options)
 

@@ -23,6 +23,8 @@ def import_keras() -> Any:
 
     # Sums over threads would otherwise differ in their last digits from run to run.
     tensorflow.config.experimental.enable_op_determinism()
+    # Every fit traces a network of its own, which is taken for a mistake.
+    tensorflow.get_logger().setLevel("ERROR")
     return keras
 
 
@@ -72,25 +74,23 @@ def training_batches(
     draws = keras.random.SeedGenerator(seed)
     n_frames, n_channels = X.shape[1:]
 
+    def seen(batch: Any, length: int, share: float) -> Any:
+        """Ones, and zeros where the mask is, shape ``(n, length)``."""
+        shape = (keras.ops.shape(batch)[0], 1)
+        width = keras.random.uniform(shape, maxval=share * length, seed=draws)
+        start = keras.random.uniform(shape, seed=draws) * (length - width)
+        at = keras.ops.arange(length, dtype="float32")
+        return keras.ops.cast((at < start) | (at >= start + width), "float32")
+
     def masked(batch: Mapping[str, Any]) -> tuple[Any, Any]:
         sequences = batch["images"][..., 0]
         if time_mask:
-            sequences *= _seen(sequences, n_frames, time_mask, draws)[:, :, None]
+            sequences *= seen(sequences, n_frames, time_mask)[:, :, None]
         if channel_mask:
-            sequences *= _seen(sequences, n_channels, channel_mask, draws)[:, None]
+            sequences *= seen(sequences, n_channels, channel_mask)[:, None]
         return sequences, batch["labels"]
 
     return data.map(masked).prefetch(1)
-
-
-def _seen(batch: Any, length: int, share: float, draws: Any) -> Any:
-    """Ones, and zeros where the mask is, shape ``(n, length)``."""
-    keras = import_keras()
-    shape = (keras.ops.shape(batch)[0], 1)
-    width = keras.random.uniform(shape, maxval=share * length, seed=draws)
-    start = keras.random.uniform(shape, seed=draws) * (length - width)
-    at = keras.ops.arange(length, dtype="float32")
-    return keras.ops.cast((at < start) | (at >= start + width), "float32")
 
 
 def stop_callbacks(X: np.ndarray, targets: np.ndarray, *, patience: int) -> list[Any]:
