@@ -35,6 +35,9 @@ SETTINGS = StudySettings(
 )
 
 
+NETWORK = {"filters": 4, "blocks": 1, "epochs": 3, "batch_size": 32, "learning_rate": 0.03}
+
+
 @pytest.fixture(scope="module")
 def features(utterances, codes):
     """Recordings, two copies, a random variant and telephone sound."""
@@ -275,7 +278,7 @@ def test_a_network_is_seeded_beside_a_table_model(features, utterances, splits):
         seeded_models=["mlp", "conv1d"],
         models={
             "mlp": {"fixed": {"model__hidden_layer_sizes": [4], "model__max_iter": 3}},
-            "conv1d": {"fixed": {"filters": 4, "blocks": 1, "epochs": 4, "learning_rate": 0.03}},
+            "conv1d": {"copies": 0, "fixed": NETWORK},
         },
     )
     arms = seed_arms(material, SplitSettings(folds=3), settings)
