@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from speech_emotion.models import SplitSettings, assign_splits
+from speech_emotion.models.keras_training import import_keras
 
 LABELS = np.array(["angry", "happy", "sad"])
 
@@ -63,3 +64,14 @@ def sequences(codes) -> np.ndarray:
     array[both == 1, :, 1] += 1.5
     array[:, 18:] = 0
     return array
+
+
+@pytest.fixture
+def eagerly():
+    """Compile nothing: for a tiny network that takes four times as long as its training."""
+    import_keras()
+    import tensorflow
+
+    tensorflow.config.run_functions_eagerly(True)
+    yield
+    tensorflow.config.run_functions_eagerly(False)

@@ -35,6 +35,9 @@ SETTINGS = StudySettings(
 )
 
 
+NETWORK = {"filters": 4, "blocks": 1, "epochs": 3, "batch_size": 32, "learning_rate": 0.03}
+
+
 @pytest.fixture(scope="module")
 def features(utterances, codes):
     """Recordings, two copies, a random variant and telephone sound."""
@@ -263,12 +266,40 @@ def test_spread_over_seeds_is_that_of_the_rows(material, utterances):
     pd.testing.assert_frame_equal(arms[1].splits, first)
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_a_network_is_seeded_beside_a_table_model(features, utterances, splits):
+    # Frames that tell as the table does, padded.
+    frames = np.zeros((len(features), 6, 2), np.float32)
+    frames[:, :4] = features[["rms_0", "rms_1"]].to_numpy()[:, None]
+    material = Material.of(features, utterances, splits, sequences=frames)
+    settings = StudySettings(
+        fold_seeds=1,
+        model_seeds=2,
+        seeded_models=["mlp", "conv1d"],
+        models={
+            "mlp": {"fixed": {"model__hidden_layer_sizes": [4], "model__max_iter": 3}},
+            "conv1d": {"copies": 0, "fixed": NETWORK},
+        },
+    )
+    arms = seed_arms(material, SplitSettings(folds=3), settings)
+    table, predictions = compare(arms, material, title="", resamples=100)
+    spread = spread_table(table, predictions, arms, material.labels, resamples=100)
+    clean = spread[(spread["condition"] == "clean") & (spread["seed_of"] == "model")]
+    assert list(clean["model"]) == ["conv1d", "mlp"]
+    own = table[(table["model"] == "conv1d") & (table["condition"] == "clean")]
+    assert clean["uar"].iloc[0] == pytest.approx(own["uar"].mean())
+    assert own["uar"].min() > 0.6  # chance is 1/3
+    assert own["n_features"].unique().tolist() == [2]
+    with pytest.raises(ValueError, match="conv1d 0 reads frames, and the material has none"):
+        predict(arms[-2], dataclasses.replace(material, sequences=None))
+
+
 def test_folds_that_cannot_be_are_left_out_and_said(material, caplog):
     own = material.utterances[material.utterances["speaker"].isin(["s00", "s01", "s02"])]
     few = dataclasses.replace(material, utterances=own)
     with caplog.at_level(logging.WARNING):
         arms = seed_arms(few, SplitSettings(folds=3), StudySettings(fold_seeds=2, model_seeds=1))
-    assert [arm.name for arm in arms] == ["model 0"]
+    assert [arm.name for arm in arms] == ["mlp 0"]
     assert "Folds of seed 1 are left out: 3 speaker(s)" in caplog.text
 
 
@@ -285,11 +316,13 @@ def test_lists_can_be_written_on_the_command_line():
     settings = StudySettings.model_validate(
         {
             "telephone_models": "svm; mlp",
+            "seeded_models": "mlp;conv1d",
             "pca_components": "none;20;0.9",
             "coefficients": "13;20",
         }
     )
     assert settings.telephone_models == ["svm", "mlp"]
+    assert settings.seeded_models == ["mlp", "conv1d"]
     assert settings.pca_components == [None, 20, 0.9]
     assert settings.coefficients == [13, 20]
     assert settings.with_pca(0.9).fixed == {"preprocess__mfcc__pca__n_components": 0.9}
@@ -302,7 +335,7 @@ def test_lists_can_be_written_on_the_command_line():
         ({"reference": "conv2d"}, "conv2d reads frames"),
         ({"telephone_models": ["svm", "conv1d"]}, "conv1d reads frames"),
         ({"telephone_models": []}, "at least 1"),
-        ({"seeded_model": "shrinkage_lda"}, "shrinkage_lda has no model__random_state"),
+        ({"seeded_models": ["shrinkage_lda"]}, "shrinkage_lda has no random_state"),
         ({"pca_model": "two_step"}, "two_step has no preprocess__mfcc__pca"),
         ({"pca_components": [0]}, "0 is neither a number nor a share"),
         ({"models": {"mlp": {"fixed": {"depth": 3}}}}, "mlp has no hyperparameter 'depth'"),

@@ -218,10 +218,11 @@ def seed_arms(material: Material, splits: SplitSettings, settings: StudySettings
             continue
         facts: dict[str, Any] = {"seed_of": "folds", "seed": seed}
         arms.append(Arm(f"folds {seed}", reference, facts, splits=folds))
-    seeded = settings.candidate(settings.seeded_model)
-    for seed in range(settings.model_seeds):
-        facts = {"seed_of": "model", "seed": seed}
-        arms.append(Arm(f"model {seed}", seeded, facts, seed=seed))
+    for family in dict.fromkeys(settings.seeded_models):
+        seeded = settings.candidate(family)
+        for seed in range(settings.model_seeds):
+            facts = {"seed_of": "model", "seed": seed}
+            arms.append(Arm(f"{family} {seed}", seeded, facts, seed=seed))
     return arms
 
 
@@ -249,12 +250,14 @@ def spread_table(
         ``uar_sd``, ``n_utterances``, ``n_speakers``, and ``uar``, the mean, with its interval over
         speakers.
     """
-    kinds = {arm.name: arm.facts["seed_of"] for arm in arms}
-    kind = predictions["model"].map(kinds)
     keys = ["seed_of", "model", "protocol", "condition"]
     rows = []
     for names, own in table.groupby(keys, sort=True):
-        pooled = predictions[(kind == names[0]) & (predictions["condition"] == names[3])]
+        own_arms = [
+            arm.name for arm in arms if (arm.facts["seed_of"], arm.candidate.family) == names[:2]
+        ]
+        chosen = predictions["model"].isin(own_arms) & (predictions["condition"] == names[3])
+        pooled = predictions[chosen]
         # Every seed tests the same utterances: the UAR of all predictions is the mean of UARs.
         merits = figures_of_merit(pooled, labels, resamples=resamples, seed=seed)
         row = dict(zip(keys, names, strict=True)) | {"n_seeds": len(own)}

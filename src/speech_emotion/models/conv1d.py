@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import GroupShuffleSplit
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-__all__ = ["Conv1DClassifier", "import_keras"]
+from speech_emotion.models.keras_training import (
+    import_keras,
+    outputs,
+    stop_callbacks,
+    training_batches,
+)
 
-BLOCK = 512
+__all__ = ["Conv1DClassifier"]
+
+STOPPING: Final = 0.15
+"""Share of the speakers whom training is stopped by."""
 
 
 class Conv1DClassifier(ClassifierMixin, BaseEstimator):
@@ -32,13 +40,23 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: Peak step size of Adam, lowered to zero along a cosine.
         epochs: Passes over the training utterances.
         batch_size: Utterances a step.
-        random_state: Seed of weights, order and dropout.
+        attention: Whether a mean that is weighted by learnt attention joins the mean and the maximum
+            over frames.
+        label_smoothing: Share of the target that is spread evenly over all labels.
+        mixup: Both parameters of the beta distribution that two utterances are mixed by (H. Zhang et
+            al., *mixup: Beyond empirical risk minimization*, 2018); 0 for no mixing.
+        time_mask: Largest share of the frames that is hidden from the network in a step (D. S. Park et
+            al., *SpecAugment*, 2019), drawn anew for every utterance; 0 for no mask.
+        channel_mask: The same of neighbouring channels, such as mel bands.
+        patience: Passes without a smaller loss on speakers who are not learnt from before training
+            ends; the best weights are taken. ``None`` learns from all speakers to the last pass.
+        random_state: Seed of weights, order, dropout, mixing, masks and of who is not learnt from.
 
     Attributes:
         classes_: Labels, shape ``(n_classes,)``.
         network_: The fitted ``keras.Model``; its output is probabilities.
-        history_: List of one dict an epoch: ``loss``, ``accuracy`` and, with validation data,
-            ``val_loss``, ``val_accuracy``.
+        history_: List of one dict an epoch: ``loss``, ``accuracy``; with validation data ``val_loss``,
+            ``val_accuracy``; with patience ``stop_loss``.
     """
 
     def __init__(
@@ -50,6 +68,12 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: float = 2e-3,
         epochs: int = 30,
         batch_size: int = 64,
+        attention: bool = False,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        time_mask: float = 0.0,
+        channel_mask: float = 0.0,
+        patience: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ):
         self.filters = filters
@@ -59,6 +83,12 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.epochs = epochs
         self.batch_size = batch_size
+        self.attention = attention
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.time_mask = time_mask
+        self.channel_mask = channel_mask
+        self.patience = patience
         self.random_state = random_state
 
     def fit(
@@ -67,6 +97,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         y: np.ndarray,
         *,
         validation: tuple[np.ndarray, np.ndarray] | None = None,
+        groups: np.ndarray | None = None,
     ) -> Self:
         """Train on ``X`` of shape ``(n, n_frames, n_channels)``, or ``(n, n_frames)``.
 
@@ -74,6 +105,10 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
             X: Frame sequences; two-dimensional input is taken as one channel.
             y: Labels, shape ``(n,)``.
             validation: Sequences and labels to watch, never to learn from or stop by.
+            groups: Speaker of each sequence, shape ``(n,)``; needed with ``patience`` only.
+
+        Raises:
+            ValueError: If there is one class only, or ``patience`` without ``groups`` of two speakers.
         """
         keras = import_keras()
         X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True, ensure_min_features=1)
@@ -82,49 +117,77 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = encoder.classes_
         if len(self.classes_) < 2:
             raise ValueError(f"Only one class, {self.classes_[0]!r}: at least two are needed")
+        if self.patience is not None and (groups is None or len(np.unique(groups)) < 2):
+            raise ValueError(
+                "patience needs groups of two speakers or more, to stop by some who are not learnt "
+                "from: pass groups, or set patience to None"
+            )
         X = _as_sequences(X)
         seed = check_random_state(self.random_state).randint(2**31)
         keras.utils.set_random_seed(seed)
-        self.network_ = self._network(X)
-        steps = self.epochs * -(-len(X) // self.batch_size)
-        self.network_.compile(
+        learnt = kept = np.arange(len(X))
+        if self.patience is not None:
+            split = GroupShuffleSplit(1, test_size=STOPPING, random_state=seed)
+            learnt, kept = next(split.split(X, y, groups))
+        scaling = self._scaling(X[learnt])
+
+        def prepare(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            targets = keras.utils.to_categorical(encoder.transform(y), len(self.classes_))
+            return outputs(scaling, _as_sequences(X)), targets
+
+        training = prepare(X[learnt], y[learnt])
+        callbacks = []
+        if self.patience is not None:
+            callbacks = stop_callbacks(*prepare(X[kept], y[kept]), patience=self.patience)
+        body = self._body(X.shape[1:])
+        steps = self.epochs * -(-len(learnt) // self.batch_size)
+        body.compile(
             optimizer=keras.optimizers.Adam(
                 keras.optimizers.schedules.CosineDecay(self.learning_rate, steps)
             ),
-            loss="sparse_categorical_crossentropy",
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing),
             metrics=["accuracy"],
         )
-        watched = None
-        if validation is not None:
-            watched = (_as_sequences(validation[0]), encoder.transform(validation[1]))
-        fitted = self.network_.fit(
-            X,
-            encoder.transform(y),
-            validation_data=watched,
+        fitted = body.fit(
+            training_batches(
+                *training,
+                batch_size=self.batch_size,
+                mixup=self.mixup,
+                time_mask=self.time_mask,
+                channel_mask=self.channel_mask,
+                seed=seed,
+            ),
+            validation_data=None if validation is None else prepare(*validation),
             epochs=self.epochs,
-            batch_size=self.batch_size,
+            callbacks=callbacks,
+            shuffle=False,  # they come in a new order
             verbose=0,
         )
+        self.network_ = keras.Model(scaling.input, body(scaling.output))
         curves = fitted.history
         self.history_ = [
-            {name: float(values[epoch]) for name, values in curves.items()}
-            for epoch in range(self.epochs)
+            dict(zip(curves, map(float, values), strict=True))
+            for values in zip(*curves.values(), strict=True)
         ]
         return self
 
-    def _network(self, X: np.ndarray) -> Any:
+    def _scaling(self, X: np.ndarray) -> Any:
         keras = import_keras()
-        layers = keras.layers
         mean, variance = self._statistics(X)
         inputs = keras.Input(X.shape[1:])
         # A frame counts if any channel is set; multiplying keeps padding at zero after scaling.
         heard = keras.ops.any(keras.ops.not_equal(inputs, 0.0), axis=-1, keepdims=True)
-        scaled = layers.Normalization(
+        scaled = keras.layers.Normalization(
             axis=-1 if mean.ndim == 1 else (1, 2), mean=mean, variance=np.maximum(variance, 1e-8)
         )(inputs)
-        x = self._layers(scaled * keras.ops.cast(heard, "float32"))
-        x = layers.Dropout(self.dropout)(x)
-        return keras.Model(inputs, layers.Dense(len(self.classes_), activation="softmax")(x))
+        return keras.Model(inputs, scaled * keras.ops.cast(heard, "float32"))
+
+    def _body(self, shape: tuple[int, int]) -> Any:
+        keras = import_keras()
+        inputs = keras.Input(shape)
+        x = keras.layers.Dropout(self.dropout)(self._layers(inputs))
+        probabilities = keras.layers.Dense(len(self.classes_), activation="softmax")(x)
+        return keras.Model(inputs, probabilities)
 
     def _statistics(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of each channel; of each feature where there is one channel."""
@@ -145,43 +208,29 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
             x = layers.Dropout(self.dropout)(x)
         if is_table:  # which feature it is matters
             return layers.Flatten()(x)
+        return self._pooled(x)
+
+    def _pooled(self, x: Any) -> Any:
+        """Summarise frames, shape ``(batch, n_frames, filters)``."""
+        layers = import_keras().layers
         pooled = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
+        if self.attention:
+            weights = layers.Softmax(axis=1)(layers.Dense(1)(x))
+            pooled.append(layers.Flatten()(layers.Dot(axes=1)([weights, x])))
         return layers.Concatenate()(pooled)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return probabilities, shape ``(n, n_classes)``, columns as in ``classes_``."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, allow_nd=True, reset=False)
-        sequences = _as_sequences(X)
-        # Called directly: `network_.predict` compiles a graph first, and that costs more.
-        blocks = [
-            self.network_(sequences[start : start + BLOCK], training=False)
-            for start in range(0, len(sequences), BLOCK)
-        ]
         # Rounding to float32 leaves sums a little off 1.
-        probabilities = np.concatenate(blocks).astype(np.float64)
+        probabilities = outputs(self.network_, _as_sequences(X)).astype(np.float64)
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the most probable class of each utterance, shape ``(n,)``."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
-
-
-def import_keras() -> Any:
-    """Import Keras late and quietly, set to give the same result in every run."""
-    # TensorFlow reports its build at every import and its graphs at every fit unless told not to;
-    # what goes wrong is raised in any case.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-    import tensorflow
-
-    # Sums over threads would otherwise differ in their last digits from run to run, and from machine
-    # to machine; what uses several cores is several processes.
-    tensorflow.config.experimental.enable_op_determinism()
-    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
-    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
-    return keras
 
 
 def _as_sequences(X: ArrayLike) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from speech_emotion.models.conv1d import Conv1DClassifier, import_keras
+from speech_emotion.models.conv1d import Conv1DClassifier
+from speech_emotion.models.keras_training import import_keras
 
 __all__ = ["Conv2DClassifier"]
 
@@ -29,5 +30,4 @@ class Conv2DClassifier(Conv1DClassifier):
         frames, coefficients, filters = x.shape[1:]
         # Where in the spectrum something is matters, when it is does not.
         x = layers.Reshape((frames, coefficients * filters))(x)
-        pooled = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
-        return layers.Concatenate()(pooled)
+        return self._pooled(x)

@@ -240,8 +240,10 @@ def fit_estimator(
     estimator = family_named(candidate.family).build(seed=settings.seed, n_jobs=1)
     estimator.set_params(**(candidate.fixed | parameters))
     options: dict[str, Any] = {}
-    if isinstance(estimator, Conv1DClassifier) and watched is not None:
-        options["validation"] = (watched.inputs, watched.codes)
+    if isinstance(estimator, Conv1DClassifier):
+        options["groups"] = training.table["speaker"].to_numpy()
+        if watched is not None:
+            options["validation"] = (watched.inputs, watched.codes)
     if isinstance(estimator, SexThenEmotion):
         options["sex"] = training.table["sex"].to_numpy()
     with warnings.catch_warnings():

@@ -38,6 +38,7 @@ __all__ = [
 PROTOCOL: Final = "cold"
 KEYS: Final = ["utterance_id", "variant"]
 PCA: Final = "preprocess__mfcc__pca"
+SEEDS: Final = ["random_state", "model__random_state"]
 MERITS: Final = ["n_utterances", "n_speakers", "uar", "uar_low", "uar_high"]
 DIFFERENCE: Final = ["reference", "difference", "difference_low", "difference_high", "better"]
 
@@ -65,7 +66,7 @@ class StudySettings(_Settings):
         reference: Family that groups of features, copies and folds are judged by.
         pca_model: Family that PCA and the number of MFCCs are judged by.
         telephone_models: Families that are trained with and without telephone copies.
-        seeded_model: Family that is trained with several seeds.
+        seeded_models: Families that are trained with several seeds; they may read frames.
         models: How each of them is set.
         pca_components: Components that the MFCCs are reduced to, or the share of their variance that
             is kept; ``None`` (or ``none``) for no PCA.
@@ -73,14 +74,14 @@ class StudySettings(_Settings):
         repeats: Permutations behind each importance.
         top: Single features that are shown; all are in the table.
         fold_seeds: Assignments of speakers to folds.
-        model_seeds: Seeds of the seeded model.
+        model_seeds: Seeds of each seeded model.
         n_jobs: Trainings at the same time, each on one thread; -1 for all cores.
     """
 
     reference: str = "shrinkage_lda"
     pca_model: str = "logistic_regression"
     telephone_models: list[str] = Field(default=["shrinkage_lda", "svm", "mlp"], min_length=1)
-    seeded_model: str = "mlp"
+    seeded_models: list[str] = Field(default=["mlp"], min_length=1)
     models: dict[str, StudyModel] = Field(default_factory=dict)
     pca_components: list[int | float | None] = Field(default=[None, 20, 40, 0.9, 0.99])
     coefficients: list[int] = Field(default=[13, 20, 40])
@@ -90,7 +91,9 @@ class StudySettings(_Settings):
     model_seeds: int = Field(10, ge=1)
     n_jobs: int = -1
 
-    @field_validator("telephone_models", "pca_components", "coefficients", mode="before")
+    @field_validator(
+        "telephone_models", "seeded_models", "pca_components", "coefficients", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         """``kedro run --params`` cannot write lists."""
@@ -99,14 +102,16 @@ class StudySettings(_Settings):
 
     @model_validator(mode="after")
     def _models_fit(self) -> StudySettings:
-        for name in (self.reference, self.pca_model, self.seeded_model, *self.telephone_models):
+        for name in (self.reference, self.pca_model, *self.telephone_models):
             if family_named(name).inputs != "statistics":
                 raise ValueError(f"{name} reads frames, the study is about tables: choose another")
+        for name in (self.reference, self.pca_model, *self.telephone_models, *self.seeded_models):
             self.candidate(name)
-        for name, setting in (("pca_model", PCA), ("seeded_model", "model__random_state")):
-            family = getattr(self, name)
-            if setting not in family_named(family).build(seed=0, n_jobs=1).get_params():
-                raise ValueError(f"{name}: {family} has no {setting}; choose another family")
+        wanted = [("pca_model", self.pca_model, [PCA])]
+        wanted += [("seeded_models", name, SEEDS) for name in self.seeded_models]
+        for name, family, settings in wanted:
+            if not set(settings) & set(family_named(family).build(seed=0, n_jobs=1).get_params()):
+                raise ValueError(f"{name}: {family} has no {settings[0]}; choose another family")
         for components in self.pca_components:
             if components is not None and not (components >= 1 or 0 < components < 1):
                 raise ValueError(f"pca_components: {components} is neither a number nor a share")
@@ -143,6 +148,7 @@ class Material:
         kernels: Names of those that are responses of convolution kernels; few models read them.
         utterances: Utterances of the training speakers.
         splits: Folds under ``cold``.
+        sequences: Frames, shape ``(n, n_frames, n_channels)``; ``None`` where no model reads them.
     """
 
     index: pd.DataFrame
@@ -151,6 +157,7 @@ class Material:
     kernels: tuple[str, ...]
     utterances: pd.DataFrame
     splits: pd.DataFrame
+    sequences: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -158,10 +165,13 @@ class Material:
         features: pd.DataFrame,
         utterances: pd.DataFrame,
         splits: pd.DataFrame,
+        *,
+        sequences: np.ndarray | None = None,
     ) -> Material:
-        """Take the training speakers of ``cold``."""
+        """Take the training speakers of ``cold``, and frames if asked."""
         folds = splits[(splits["protocol"] == PROTOCOL) & (splits["split"] == TRAIN)]
-        rows = features[features["utterance_id"].isin(folds["utterance_id"])]
+        taken = features["utterance_id"].isin(folds["utterance_id"])
+        rows = features[taken]
         own = utterances[utterances["utterance_id"].isin(folds["utterance_id"])]
         responses = [name for name in features if name.startswith(KERNEL_PREFIX)]
         statistics = statistic_names(features)
@@ -172,6 +182,7 @@ class Material:
             tuple(responses),
             own.reset_index(drop=True),
             folds.reset_index(drop=True),
+            None if sequences is None else np.asarray(sequences[np.flatnonzero(taken)]),
         )
 
     @property
@@ -204,15 +215,24 @@ class Arm:
     splits: pd.DataFrame | None = None
     seed: int = 0
 
-    def examples(self, material: Material) -> Examples:
-        """Take what this arm sees of the material."""
+    def inputs(self, material: Material) -> pd.DataFrame | np.ndarray:
+        """Take the features or the frames that this arm reads."""
+        rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
+        if family_named(self.candidate.family).inputs == "sequences":
+            if material.sequences is None:
+                raise ValueError(f"{self.name} reads frames, and the material has none")
+            return material.sequences[rows]
         names = list(material.names if self.columns is None else self.columns)
         stored = pd.Index(material.names + material.kernels)
         positions = stored.get_indexer(pd.Index(names))
+        return pd.DataFrame(material.values[rows][:, positions], columns=names)
+
+    def examples(self, material: Material) -> Examples:
+        """Take what this arm sees of the material."""
         rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
         return make_examples(
             material.index.iloc[rows].reset_index(drop=True),
-            pd.DataFrame(material.values[rows][:, positions], columns=names),
+            self.inputs(material),
             material.utterances,
             material.splits if self.splits is None else self.splits,
             protocol=PROTOCOL,
@@ -231,7 +251,8 @@ def predict(arm: Arm, material: Material) -> pd.DataFrame:
 
     Returns:
         ``model`` (name of the arm), ``condition``, ``utterance_id``, ``speaker``, ``label``,
-        ``prediction`` and ``n_training``: examples that the fold's estimator was trained on.
+        ``prediction``, ``n_training``: examples that the fold's estimator was trained on, and
+        ``n_features``: features, or channels of a frame, that it reads.
     """
     examples = arm.examples(material)
     labels = np.asarray(examples.labels)
@@ -243,7 +264,8 @@ def predict(arm: Arm, material: Material) -> pd.DataFrame:
             chosen = probabilities(estimator, part, examples.labels).argmax(axis=1)
             table = part.table[["utterance_id", "speaker", "label"]]
             facts = {"model": arm.name, "condition": condition, "prediction": labels[chosen]}
-            tables.append(table.assign(**facts, n_training=len(training.codes)))
+            counts = {"n_training": len(training.codes), "n_features": part.inputs.shape[-1]}
+            tables.append(table.assign(**facts, **counts))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -297,7 +319,7 @@ def compare(
             "model": arm.candidate.family,
             "protocol": PROTOCOL,
             "condition": condition,
-            "n_features": len(material.names if arm.columns is None else arm.columns),
+            "n_features": int(part["n_features"].iloc[0]),
             "n_training": round(part.groupby("n_training")["n_training"].first().mean()),
         }
         row |= {name: merits[name] for name in MERITS} | dict.fromkeys(DIFFERENCE, np.nan)

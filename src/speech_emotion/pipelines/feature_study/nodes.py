@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from speech_emotion.audio import AugmentationSettings, FeatureSettings, sequence_names
 from speech_emotion.audio.groups import feature_groups, mfcc_moments, mfcc_number
-from speech_emotion.models import SelectionSettings, SplitSettings
+from speech_emotion.models import SelectionSettings, SplitSettings, family_named
 from speech_emotion.models.arms import (
     augmentation_arms,
     group_arms,
@@ -42,10 +42,15 @@ def _compared(
 
 
 def gather_material(
-    features: pd.DataFrame, utterances: pd.DataFrame, splits: pd.DataFrame
+    features: pd.DataFrame,
+    sequences: np.ndarray,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    study: StudySettings,
 ) -> Material:
-    """Take the training speakers' features."""
-    return Material.of(features, utterances, splits)
+    """Take the training speakers' features, and their frames if a seeded model reads them."""
+    read = any(family_named(name).inputs == "sequences" for name in study.seeded_models)
+    return Material.of(features, utterances, splits, sequences=sequences if read else None)
 
 
 def study_groups(
@@ -140,7 +145,7 @@ def study_seeds(
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
-    """Divide the training speakers into other folds, and start a model from other seeds."""
+    """Divide the training speakers into other folds, and start models from other seeds."""
     arms = seed_arms(material, assignment, study)
     table, predictions = _compared(arms, material, "Seeds", selection, study)
     spread = spread_table(

@@ -19,11 +19,15 @@ FIGURES = ("ablation", "importance", "mfcc", "augmentation", "telephone", "seeds
 
 def create_pipeline() -> Pipeline:
     """Study, on the training speakers alone, what helps a model that hears a stranger."""
-    tables = ["features", "utterances", "splits"]
     settings = ["params:selection", "params:study"]
     return Pipeline(
         [
-            Node(gather_material, tables, "study_material", name="gather_material"),
+            Node(
+                gather_material,
+                ["features", "sequences", "utterances", "splits", "params:study"],
+                "study_material",
+                name="gather_material",
+            ),
             Node(
                 study_groups,
                 ["study_material", *settings],
