@@ -35,7 +35,7 @@ from speech_emotion.models.estimators import family_named
 from speech_emotion.models.predictor import EmotionPredictor, Member
 
 CONF = Path(__file__).parents[2] / "conf/base/parameters_corpora.yml"
-CALLS = SynthesisSettings(calls=4, minutes=2.0, snr_db=(30.0, 20.0, 10.0, 5.0))
+CALLS = SynthesisSettings(calls=12, minutes=1.0, snr_db=(30.0, 20.0, 10.0, 5.0))
 LINE = 8000
 MINUTES = 2.0
 FAMILIES = ("kernel_lda", "svm")
@@ -146,6 +146,11 @@ def test_scoring(benchmark, utterances, predictor, take_turns, ratios, monkeypat
     assert len(windows) > 10
 
 
+@pytest.fixture(scope="module")
+def calls(utterances):
+    return list(synthesize_calls(utterances, CALLS))
+
+
 def energy(samples, rate):
     detector, size = ActivityDetector(rate), block_length(rate)
     parts = [detector.push(samples[at : at + size]) for at in range(0, len(samples), size)]
@@ -172,9 +177,9 @@ DETECTORS = {"energy": energy} | {f"webrtc {mode}": webrtc(mode) for mode in (1,
 
 @pytest.mark.benchmark(group="activity")
 @pytest.mark.parametrize("name", DETECTORS)
-def test_activity(benchmark, utterances, take_turns, ratios, name):
+def test_activity(benchmark, calls, take_turns, ratios, name):
     detect, rows = DETECTORS[name], []
-    for call in synthesize_calls(utterances, CALLS):
+    for call in calls:
         samples = np.ascontiguousarray(call.samples[:, 0])
         kept = detect(samples, call.sample_rate)
         spoken = np.zeros(len(kept), dtype=bool)
