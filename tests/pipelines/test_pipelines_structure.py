@@ -93,9 +93,18 @@ def test_candidates_are_namespaces_with_equal_nodes():
     "code",
     [
         "import speech_emotion.audio, speech_emotion.corpora, speech_emotion.models",
-        "from speech_emotion.pipeline_registry import register_pipelines; register_pipelines()",
+        "from speech_emotion.pipeline_registry import register_pipelines; dict(register_pipelines())",
     ],
 )
 def test_importing_does_not_import_tensorflow(code):
     check = f"{code}; import sys; sys.exit('tensorflow' in sys.modules or 'xgboost' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_pipeline_imports_no_other():
+    code = (
+        "from speech_emotion.pipeline_registry import register_pipelines\n"
+        "register_pipelines()['ingestion']\n"
+        "import sys; sys.exit('speech_emotion.pipelines.reporting' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -27,7 +27,6 @@ from speech_emotion.parallel import fan_out, workers
 
 __all__ = ["TuningError", "best_parameters", "trial_table", "tune"]
 
-RUN_SEEDS: Final = 100_000
 FINISHED: Final = tuple(state for state in TrialState if state.is_finished())
 
 logger = logging.getLogger(__name__)
@@ -111,12 +110,13 @@ def _storage(place: str) -> BaseStorage:
 def _sampler_seed(study: optuna.Study, settings: SelectionSettings, done: int) -> int:
     """Seed of this run's sampler: with one that was used before it would draw the same again.
 
-    Runs that resume the study after the same number of trials note themselves in it, and so differ.
+    Runs note themselves in the study: one that finds another, which began after as many trials, draws
+    its seed at random.
     """
-    run = uuid4().hex
-    study.set_user_attr(run, done)
-    at_once = [name for name, begun in study.user_attrs.items() if begun == done]
-    return settings.seed + done + RUN_SEEDS * at_once.index(run)
+    run = uuid4()
+    study.set_user_attr(run.hex, done)
+    at_once = sum(begun == done for begun in study.user_attrs.values())
+    return settings.seed + done if at_once == 1 else run.int % 2**32
 
 
 def _time_left(study: optuna.Study, candidate: CandidateSettings) -> float | None:
