@@ -36,18 +36,7 @@ QUICK = {
     "svm": {},
     "two_step": {},
     "conv1d_table": {"epochs": 30, "filters": 8, "blocks": 1, "learning_rate": 0.01},
-    "conv2d": {
-        "epochs": 12,
-        "filters": 4,
-        "blocks": 2,
-        "learning_rate": 0.01,
-        "attention": True,
-        "label_smoothing": 0.1,
-        "mixup": 0.2,
-        "time_mask": 0.2,
-        "channel_mask": 0.3,
-        "patience": 12,
-    },
+    "conv2d": {"epochs": 12, "filters": 4, "blocks": 2, "learning_rate": 0.01},
     "conv1d": {"epochs": 8, "filters": 8, "blocks": 2, "learning_rate": 0.01},
 }
 DEPTH_RANGE = {"model__max_depth": {"type": "int", "low": 1, "high": 20}}
