@@ -212,7 +212,8 @@ def test_sounds_of_the_examples_can_be_previewed(project):
     from speech_emotion.datasets import AudioDataset
 
     sounds = sorted((project / "03_primary/augmentation_examples").glob("*.wav"))
-    assert {sound.stem.rsplit("_", 1)[1] for sound in sounds} == {"before", "after"}
+    kinds = {sound.stem.rsplit("_", 1)[-1] for sound in sounds}
+    assert kinds == {"recording", "before", "after"}
     preview = AudioDataset(filepath=str(sounds[0])).preview()
     assert base64.b64decode(preview)[:4] == b"\x89PNG"
 

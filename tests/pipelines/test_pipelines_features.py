@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from speech_emotion.audio import FeatureSettings
+from speech_emotion.pipelines.augmentation.nodes import draw_examples
 from speech_emotion.pipelines.feature_engineering import nodes
 from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards
 
@@ -163,3 +164,9 @@ def test_an_interrupted_run_is_taken_up_where_it_stopped(utterances, monkeypatch
             break
     extract(many, plan_of(many), kept)
     assert set(kept) == set(whole)  # under the same names: what was begun is replaced
+
+
+def test_without_copies_there_is_still_an_example(utterances):
+    recorded = utterances(1).iloc[:1].assign(synthetic=False)
+    sounds, _ = draw_examples(recorded, plan_of(recorded).iloc[:0])
+    assert list(sounds) == ["recording"]

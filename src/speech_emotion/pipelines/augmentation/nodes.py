@@ -39,10 +39,11 @@ def _telephone_plan(utterances: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_examples(utterances: pd.DataFrame, plan: pd.DataFrame) -> tuple[dict[str, Sound], Figure]:
-    """Take one utterance for each transform, before and after: to hear and to see."""
+    """Take one utterance for each transform, before and after, and one as recorded: to hear and see."""
     paths = utterances.set_index("utterance_id")["path"]
     examples = {}
-    sounds: dict[str, Sound] = {}
+    # Where nothing is augmented there is still something to hear: Kedro cannot load an empty folder.
+    sounds = {"recording": Sound(load_audio(paths.iloc[0], RATE), RATE)}
     for transform, rows in plan.groupby("transform", sort=True):
         known = TRANSFORMS[str(transform)]
         row = rows.loc[(rows["value"] - known.neutral).abs().idxmax()]  # the clearest one
