@@ -30,6 +30,7 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Let one worker run what needs the same costly fixture, and all of a file; that fixture first."""
     for item in items:
