@@ -11,7 +11,7 @@ run: $(VENV)/run.stamp  ## Set up and run the main job on the sample corpus
 	$(BIN)/kedro run
 
 test: $(VENV)/test.stamp  ## Set up and run all tests
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder --durations=15
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --durations=15
 
 lint: $(VENV)/test.stamp  ## Check style, types and the layers of the packages
 	$(BIN)/ruff check

@@ -30,13 +30,25 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+# Files whose tests use the session's costly `project`: one worker runs them, and first.
+WITH_PROJECT = ("test_pipelines_end_to_end", "test_pipelines_notebooks", "test_pipelines_study")
+
+
 def pytest_collection_modifyitems(items):
-    """Let one worker run what needs the same costly fixture, and all of a file; that fixture first."""
-    for item in items:
-        group = "project" if "project" in item.fixturenames else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: "project" not in item.fixturenames)
+    items.sort(key=lambda item: item.path.stem not in WITH_PROJECT)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Let one worker run all of a file, and all files of the project."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduler(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "project" if Path(file).stem in WITH_PROJECT else file
+
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
