@@ -29,7 +29,7 @@ class MidiDataset(AbstractDataset["mido.MidiFile", "mido.MidiFile"]):
             filepath: Path or URL of the ``.mid`` file.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._filepath = filepath
+        self._path = filepath  # by this name kedro-mlflow finds what it copies
         self._place = Place(filepath)
         self.metadata = metadata
 
@@ -49,4 +49,4 @@ class MidiDataset(AbstractDataset["mido.MidiFile", "mido.MidiFile"]):
         return self._place.exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
+        return {"filepath": self._path}
