@@ -110,6 +110,7 @@ def test_emotions_that_are_not_known_leave_agents_grey_and_panels_say_so(calls):
     silent = calls.assign(angry=np.nan, flag="")
     figure = motion_figure(silent, [], FAST, note="")
     assert set(figure.data[0].marker.color) == {"#bbbbbb"}
+    assert not figure.data[1].marker.showscale
     assert set(motion_figure(calls, [], FAST, note="").frames[1].data[0].marker.color) != {
         "#bbbbbb"
     }

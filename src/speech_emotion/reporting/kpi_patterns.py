@@ -85,6 +85,7 @@ def motion_figure(
     # Missing shares have no place on a colour scale, so its bar belongs to an empty trace.
     bar = {"title": {"text": "angry calls"}, "tickformat": ".0%"}
     scale = {"colorscale": "YlOrRd", "cmin": 0, "cmax": angriest, "color": [0], "colorbar": bar}
+    scale["showscale"] = bool(table["angry"].notna().any())
     empty = go.Scatter(x=[None], y=[None], mode="markers", marker=scale, showlegend=False)
     figure = go.Figure(data=[bubbles(months[0]), empty], frames=frames)
     figure.add_vline(x=settings.target_aht_s, line_dash="dot")
