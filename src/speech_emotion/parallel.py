@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from typing import Any, Protocol, TypeAlias
 
 from joblib import Parallel, delayed, effective_n_jobs
@@ -42,18 +43,25 @@ def fan_out(
         function: A function of a module; other processes import it.
         calls: Arguments of each call.
         shared: Further arguments, the same for all: what is large is handed over once.
-        n_jobs: Processes on this machine, -1 for one a core; unused inside :func:`running_on`.
+        n_jobs: Processes on this machine, -1 for one a core; unused inside :func:`running_on`, and in
+            a process of another pool, which makes the calls itself.
     """
     if _engines:
         yield from _engines[-1].fan_out(function, calls, shared)
         return
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    parallel = Parallel(n_jobs=_processes(n_jobs), return_as="generator")
     yield from parallel(delayed(on_one_thread)(function, *call, *shared) for call in calls)
 
 
 def workers(n_jobs: int) -> int:
     """Calls that :func:`fan_out` makes at the same time."""
-    return _engines[-1].workers() if _engines else effective_n_jobs(n_jobs)
+    return _engines[-1].workers() if _engines else effective_n_jobs(_processes(n_jobs))
+
+
+def _processes(n_jobs: int) -> int:
+    # A process of a pool, Kedro's ParallelRunner for one, starts none: the pool has the cores, and at
+    # its end it would wait for joblib's processes, which wait for more calls.
+    return 1 if parent_process() else n_jobs
 
 
 def on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -24,8 +25,9 @@ def import_keras() -> Any:
     # Sums over threads would otherwise differ in their last digits from run to run, and from machine
     # to machine; what uses several cores is several processes.
     tensorflow.config.experimental.enable_op_determinism()
-    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
-    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    with suppress(RuntimeError):  # a program that has used TensorFlow before keeps its threads
+        tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     # Every fit traces a network of its own, which is taken for a mistake.
     tensorflow.get_logger().setLevel("ERROR")
     return keras
