@@ -3,6 +3,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from speech_emotion.corpora import SampleSettings, write_sample
 from speech_emotion.settings import PROJECT, on_disk
@@ -28,6 +29,8 @@ def store(monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # Processes of earlier tests know neither the server nor its keys.
+    get_reusable_executor().shutdown(wait=True)
     s3fs.S3FileSystem.clear_instance_cache()
     files = s3fs.S3FileSystem()
     files.mkdir(BUCKET)

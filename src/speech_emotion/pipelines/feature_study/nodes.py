@@ -41,36 +41,30 @@ def _compared(
     )
 
 
-def gather_material(
+def study_groups(
     features: pd.DataFrame,
-    sequences: np.ndarray,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
-    study: StudySettings,
-) -> Material:
-    """Take the training speakers' features, and their frames if a seeded model reads them."""
-    read = any(family_named(name).inputs == "sequences" for name in study.seeded_models)
-    return Material.of(features, utterances, splits, sequences=sequences if read else None)
-
-
-def study_groups(
-    material: Material,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Leave each group of features out, use it alone, and add the responses of kernels."""
+    material = Material.of(features, utterances, splits)
     arms = group_arms(feature_groups(material.names), study.candidate(study.reference))
     arms += kernel_arms(material.names, material.kernels, study.candidate("kernel_lda"))
     table, _ = _compared(arms, material, "Groups of features", selection, study)
-    return table, drawing.ablation_figure(table, note=synthetic_note(material.utterances))
+    return table, drawing.ablation_figure(table, note=synthetic_note(utterances))
 
 
 def study_importance(
-    material: Material,
+    features: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
     """Shuffle groups of features, and single ones, among the tested utterances."""
+    material = Material.of(features, utterances, splits)
     groups = feature_groups(material.names)
     by_group, by_feature = (
         permutation_importance(
@@ -87,7 +81,7 @@ def study_importance(
     group_of = {name: group for group, columns in groups.items() for name in columns}
     by_feature.insert(1, "group", by_feature["block"].map(group_of))
     figure = drawing.importance_figure(
-        by_group, by_feature, top=study.top, note=synthetic_note(material.utterances)
+        by_group, by_feature, top=study.top, note=synthetic_note(utterances)
     )
     return by_group, by_feature, figure
 
@@ -114,38 +108,49 @@ def study_mfcc(
 
 
 def study_augmentation(
-    material: Material,
+    features: pd.DataFrame,
     plan: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
     augmentation: AugmentationSettings,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train on recordings alone, and with each kind of copy."""
+    material = Material.of(features, utterances, splits)
     copies = [f"{copy.transform} {copy.value:g}" for copy in augmentation.copies]
     arms = augmentation_arms(material, plan, copies, study.candidate(study.reference))
     table, _ = _compared(arms, material, "Copies", selection, study)
-    return table, drawing.augmentation_figure(table, note=synthetic_note(material.utterances))
+    return table, drawing.augmentation_figure(table, note=synthetic_note(utterances))
 
 
 def study_telephone(
-    material: Material,
+    features: pd.DataFrame,
     plan: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train models with and without telephone copies."""
+    material = Material.of(features, utterances, splits)
     arms = telephone_arms(material, plan, study)
     table, _ = _compared(arms, material, "Telephone copies", selection, study)
-    return table, drawing.telephone_figure(table, note=synthetic_note(material.utterances))
+    return table, drawing.telephone_figure(table, note=synthetic_note(utterances))
 
 
 def study_seeds(
-    material: Material,
+    features: pd.DataFrame,
+    sequences: np.ndarray,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
     assignment: SplitSettings,
     selection: SelectionSettings,
     study: StudySettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
     """Divide the training speakers into other folds, and start models from other seeds."""
+    read = any(family_named(name).inputs == "sequences" for name in study.seeded_models)
+    material = Material.of(features, utterances, splits, sequences=sequences if read else None)
     arms = seed_arms(material, assignment, study)
     table, predictions = _compared(arms, material, "Seeds", selection, study)
     spread = spread_table(
@@ -156,7 +161,7 @@ def study_seeds(
         resamples=selection.bootstrap,
         seed=selection.seed,
     )
-    return table, spread, drawing.seeds_figure(table, note=synthetic_note(material.utterances))
+    return table, spread, drawing.seeds_figure(table, note=synthetic_note(utterances))
 
 
 def write_study(

@@ -3,7 +3,6 @@
 from kedro.pipeline import Node, Pipeline
 
 from speech_emotion.pipelines.feature_study.nodes import (
-    gather_material,
     study_augmentation,
     study_groups,
     study_importance,
@@ -19,24 +18,19 @@ FIGURES = ("ablation", "importance", "mfcc", "augmentation", "telephone", "seeds
 
 def create_pipeline() -> Pipeline:
     """Study, on the training speakers alone, what helps a model that hears a stranger."""
+    table = ["features", "utterances", "splits"]
     settings = ["params:selection", "params:study"]
     return Pipeline(
         [
             Node(
-                gather_material,
-                ["features", "sequences", "utterances", "splits", "params:study"],
-                "study_material",
-                name="gather_material",
-            ),
-            Node(
                 study_groups,
-                ["study_material", *settings],
+                [*table, *settings],
                 ["study_ablation_table", "study_ablation_figure"],
                 name="study_groups",
             ),
             Node(
                 study_importance,
-                ["study_material", *settings],
+                [*table, *settings],
                 ["study_importance_table", "study_features_table", "study_importance_figure"],
                 name="study_importance",
             ),
@@ -56,8 +50,10 @@ def create_pipeline() -> Pipeline:
             Node(
                 study_augmentation,
                 [
-                    "study_material",
+                    "features",
                     "augmentation_plan",
+                    "utterances",
+                    "splits",
                     "params:augmentation",
                     *settings,
                 ],
@@ -66,13 +62,13 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 study_telephone,
-                ["study_material", "augmentation_plan", *settings],
+                ["features", "augmentation_plan", "utterances", "splits", *settings],
                 ["study_telephone_table", "study_telephone_figure"],
                 name="study_telephone",
             ),
             Node(
                 study_seeds,
-                ["study_material", "params:splits", *settings],
+                ["features", "sequences", "utterances", "splits", "params:splits", *settings],
                 ["study_seeds_table", "study_spread_table", "study_seeds_figure"],
                 name="study_seeds",
             ),
