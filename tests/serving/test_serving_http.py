@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 import soundfile
@@ -39,6 +40,8 @@ def server(store, log, **environment):
     variables = {key: value for key, value in os.environ.items() if key != RECORDINGS}
     variables |= {"MLFLOW_TRACKING_URI": store} | environment
     variables["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    # MLflow starts `uvicorn` by its name, which is found only where the environment is active.
+    variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables["PATH"]])
     with log.open("w") as out:
         # In a session of its own: the command starts the server as a child, and both must end.
         process = subprocess.Popen(
