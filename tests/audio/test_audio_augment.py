@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from speech_emotion.audio import (
+    NONE,
     TRANSFORMS,
     AugmentationSettings,
     FeatureSettings,
     UnknownTransform,
     augment,
     extract_batch,
+    over_telephone,
     plan_augmentation,
 )
 
@@ -162,12 +164,38 @@ def test_transforms_are_deterministic_in_threads_and_leave_numpy_alone(transform
     np.testing.assert_array_equal(np.random.get_state()[1], expected)  # noqa: NPY002
 
 
+def test_copies_are_heard_over_a_telephone_too(tone, write_sound):
+    path = write_sound("a.wav", tone(1000, seconds=0.5) + tone(6000, seconds=0.5))
+    copies = [{"transform": "speed", "value": 0.5}]
+    chosen = AugmentationSettings.model_validate(
+        {"copies": copies, "variants": 0, "transforms": {}}
+    )
+    plan = plan_augmentation(["a"], chosen)
+    recording = plan.assign(variant=0, transform=NONE, value=0.0)
+    heard = pd.concat([recording, plan], ignore_index=True)
+    rows = pd.concat([heard, over_telephone(heard)], ignore_index=True).assign(path=str(path))
+    assert list(rows["variant"]) == [0, 1, -1, -2]
+    features = extract_batch(rows, FeatureSettings()).set_index("variant")
+    np.testing.assert_allclose(features["duration"], [0.5, 1, 0.5, 1], atol=0.05)
+    # At half the speed both tones lie inside the line's band, and both are left.
+    assert features.loc[-1, "centroid_mean"] == pytest.approx(1000, rel=0.1)
+    assert features.loc[-2, "centroid_mean"] == pytest.approx(
+        features.loc[1, "centroid_mean"], rel=0.1
+    )
+    assert (features["treble_ratio_mean"] < -50).to_dict() == {
+        0: False,
+        1: True,
+        -1: True,
+        -2: True,
+    }
+
+
 def test_batches_list_what_fails(tone, write_sound, tmp_path):
     good = [write_sound(f"{name}.wav", tone(f)) for name, f in (("a", 300), ("b", 500))]
     paths = pd.Series([*good, tmp_path / "gone.wav"], index=["a", "b", "c"]).astype(str)
     plan = plan_augmentation(["a", "b", "c"], SETTINGS)
     recordings = pd.DataFrame({"utterance_id": ["a", "b", "c"], "variant": 0})
-    recordings = recordings.assign(transform="none", value=0.0, seed=0)
+    recordings = recordings.assign(transform=NONE, value=0.0, seed=0, telephone=False)
     rows = pd.concat([plan, recordings], ignore_index=True)
     rows["path"] = rows["utterance_id"].map(paths)
     alone = extract_batch(rows, FeatureSettings())

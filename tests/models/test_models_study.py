@@ -9,7 +9,9 @@ from speech_emotion.audio.groups import mfcc_number
 from speech_emotion.models import CandidateSettings, SplitSettings, assign_splits, uar
 from speech_emotion.models.arms import (
     ALL,
+    ONE,
     RECORDINGS,
+    TWO,
     augmentation_arms,
     group_arms,
     kernel_arms,
@@ -226,15 +228,31 @@ def test_telephone_copies_teach_telephone_sound(material, plan):
     planned = plan.assign(transform=plan["transform"].replace("noise", "telephone"))
     arms = telephone_arms(material, planned, SETTINGS)
     sounds = planned[(planned["transform"] == "telephone") & (planned["protocol"] == "cold")]
-    without, everything = (set(map(tuple, _trained(arm, material))) for arm in arms)
+    without, everything, _ = (set(map(tuple, _trained(arm, material))) for arm in arms)
     drawn = set(zip(sounds["utterance_id"], sounds["variant"], strict=True))
     assert everything - without > {(name, -1) for name in material.utterances["utterance_id"]}
     assert everything - without <= drawn | {(row, -1) for row, _ in everything}
     table, _ = compare(arms, material, title="", resamples=200)
-    row = of(table, condition="telephone", telephone_copies="with")
-    assert row["difference_low"] > 0.3
+    one = of(table, condition="telephone", telephone_copies=ONE)
+    assert one["difference_low"] > 0.3
+    # Without what tells the band, one model is for both.
+    assert of(table, condition="telephone", telephone_copies=TWO)["uar"] == one["uar"]
     without = of(table, condition="telephone", telephone_copies="without")
     assert without["uar"] == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_copies_are_added_with_their_telephone_sound(features, utterances, splits, plan):
+    twins = features[features["variant"] > 0]
+    twins = twins.assign(variant=-1 - twins["variant"])
+    material = Material.of(pd.concat([features, twins]), utterances, splits)
+    arms = augmentation_arms(material, plan, ["speed 0.9", "speed 1.1"], LDA)
+    n = len(material.utterances)
+    added = {arm.name: arm.facts["n_added"] for arm in arms}
+    assert added["+ 2 copies (… speed 1.1)"] == 2 * n
+    assert added["+ copies and telephone"] == 5 * n
+    assert added["+ all"] == 7 * n
+    for arm in arms:
+        assert len(_trained(arm, material)) == n + arm.facts["n_added"]
 
 
 def test_spread_over_seeds_is_that_of_the_rows(material, utterances):

@@ -28,7 +28,8 @@ def test_utterances_splits_and_plan_fit_together(project):
     plan = read(project, "03_primary/augmentation_plan.parquet")
     UTTERANCES.validate(utterances)
     assert utterances["synthetic"].all()
-    lines = plan[plan["transform"] == "telephone"]
+    lines = plan[plan["telephone"]]
+    assert (lines["variant"] < 0).all()
     assert set(lines.loc[lines["variant"] == -1, "utterance_id"]) == set(utterances["utterance_id"])
     for protocol, part in splits.groupby("protocol"):
         held_out = part.loc[part["split"] == "held-out", "utterance_id"]

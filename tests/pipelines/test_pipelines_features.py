@@ -31,7 +31,7 @@ def utterances(tone, write_sound):
 
 def plan_of(utterances, seed=1):
     plan = utterances[["utterance_id"]].assign(
-        protocol="cold", variant=1, transform="gain", value=-6.0, seed=seed
+        protocol="cold", variant=1, transform="gain", value=-6.0, seed=seed, telephone=False
     )
     return pd.concat([plan, plan.assign(protocol="random")], ignore_index=True)
 

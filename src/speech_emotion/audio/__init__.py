@@ -1,10 +1,13 @@
 """Sound: decode, transform, describe. Plain functions on arrays."""
 
 from speech_emotion.audio.augment import (
+    NONE,
+    TELEPHONE,
     TRANSFORMS,
     AugmentationSettings,
     UnknownTransform,
     augment,
+    over_telephone,
     plan_augmentation,
 )
 from speech_emotion.audio.batch import extract_batch
@@ -30,7 +33,9 @@ __all__ = [
     "DEFAULT_FEATURE_SET",
     "FEATURE_SETS",
     "KERNEL_PREFIX",
+    "NONE",
     "SILENCE",
+    "TELEPHONE",
     "TRANSFORMS",
     "AudioError",
     "AugmentationSettings",
@@ -48,6 +53,7 @@ __all__ = [
     "frame_features",
     "load_audio",
     "open_sound",
+    "over_telephone",
     "plan_augmentation",
     "read_envelope",
     "read_excerpt",

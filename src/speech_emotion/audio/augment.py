@@ -21,15 +21,22 @@ import soxr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "NONE",
+    "TELEPHONE",
     "TRANSFORMS",
     "AugmentationSettings",
     "TransformSettings",
     "UnknownTransform",
     "augment",
+    "over_telephone",
     "plan_augmentation",
     "variant_seed",
 ]
 
+NONE: Final = "none"
+"""What is done to a recording that is taken as it is."""
+TELEPHONE: Final = "telephone"
+"""Transform that carries a sound over a telephone."""
 TELEPHONE_BAND: Final = (300.0, 3400.0)
 TELEPHONE_RATE: Final = 8000
 MU: Final = 255
@@ -84,8 +91,8 @@ class AugmentationSettings(BaseModel):
         copies: Copies that every utterance gets; they are variants 1, 2, …
         variants: Further variants of each utterance, drawn at random; 0 for none.
         transforms: Transforms to draw from, by the names of :data:`TRANSFORMS`.
-        telephone: Whether every utterance is also described as a telephone would carry it, to test
-            with it and, where a model is set so, to train on it.
+        telephone: Whether every utterance and every copy is also described as a telephone would
+            carry it, to test with it and, where a model is set so, to train on it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -195,7 +202,7 @@ TRANSFORMS: Final = {
     "time_shift": Transform(_time_shift, "of the length", -0.5, 0.5, 0.0),
     "trim": Transform(_trim, "dB below the loudest frame", 10.0, 80.0, 80.0),
     "gain": Transform(_gain, "dB", -40.0, 40.0, 0.0),
-    "telephone": Transform(_telephone, "(300-3400 Hz, µ-law, 8 kHz)", 0.0, 0.0, 0.0),
+    TELEPHONE: Transform(_telephone, "(300-3400 Hz, µ-law, 8 kHz)", 0.0, 0.0, 0.0),
 }
 """All transforms by name."""
 
@@ -222,7 +229,8 @@ def plan_augmentation(utterance_ids: Iterable[str], settings: AugmentationSettin
         settings: Copies, number of variants, transforms and ranges.
 
     Returns:
-        Columns ``utterance_id``, ``variant`` (1, 2, …), ``transform``, ``value`` and ``seed``.
+        Columns ``utterance_id``, ``variant`` (1, 2, …), ``transform``, ``value``, ``seed`` and
+        ``telephone``, which is false.
     """
     names = list(settings.transforms)
     weights = np.array([settings.transforms[name].weight for name in names], dtype=float)
@@ -240,7 +248,13 @@ def plan_augmentation(utterance_ids: Iterable[str], settings: AugmentationSettin
             chosen = settings.transforms[name]
             value = float(generator.uniform(chosen.low, chosen.high))
             rows.append((utterance_id, variant, name, value, seed))
-    return pd.DataFrame(rows, columns=["utterance_id", "variant", "transform", "value", "seed"])
+    columns = ["utterance_id", "variant", "transform", "value", "seed"]
+    return pd.DataFrame(rows, columns=columns).assign(telephone=False)
+
+
+def over_telephone(plan: pd.DataFrame) -> pd.DataFrame:
+    """Plan the same sounds as a telephone would carry them: variant ``-1 - k`` is that of variant k."""
+    return plan.assign(variant=-1 - plan["variant"], telephone=True)
 
 
 def augment(

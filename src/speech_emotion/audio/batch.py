@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from speech_emotion.audio.augment import augment
+from speech_emotion.audio.augment import NONE, TELEPHONE, augment
 from speech_emotion.audio.features import FeatureSettings, extract, feature_names
 from speech_emotion.audio.io import AudioError, load_audio
 
@@ -19,6 +19,7 @@ class _Task(NamedTuple):
     transform: str
     value: float
     seed: int
+    telephone: bool
 
 
 class _Described(NamedTuple):
@@ -34,7 +35,7 @@ def extract_batch(rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame
 
     Args:
         rows: Columns ``utterance_id``, ``path``, ``variant`` (0 for the recording itself),
-            ``transform``, ``value``, ``seed``.
+            ``transform``, ``value``, ``seed``, ``telephone`` (whether it is heard over one).
         settings: What to extract.
 
     Returns:
@@ -45,7 +46,8 @@ def extract_batch(rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame
     described: list[_Described] = []
     for path, part in by_path:
         tasks = [
-            _Task(row.variant, row.transform, row.value, row.seed) for row in part.itertuples()
+            _Task(row.variant, row.transform, row.value, row.seed, row.telephone)
+            for row in part.itertuples()
         ]
         described += _extract_file(str(path), tasks, settings)
     order = np.concatenate([part.index.to_numpy() for _, part in by_path])
@@ -70,8 +72,10 @@ def _extract_file(path: str, tasks: list[_Task], settings: FeatureSettings) -> l
 
 def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettings) -> _Described:
     samples, rate = recording, settings.sample_rate
-    if task.variant != 0:
+    if task.transform != NONE:
         samples = augment(samples, rate, transform=task.transform, value=task.value, seed=task.seed)
+    if task.telephone:
+        samples = augment(samples, rate, transform=TELEPHONE, value=0.0, seed=task.seed)
     try:
         statistics, sequence = extract(samples, rate, settings=settings)
     except AudioError as error:

@@ -21,7 +21,9 @@ __all__ = [
     "ADDED",
     "ALL",
     "ALONE",
+    "ONE",
     "RECORDINGS",
+    "TWO",
     "WITHOUT",
     "augmentation_arms",
     "group_arms",
@@ -37,6 +39,8 @@ WITHOUT: Final = "without"
 ALONE: Final = "alone"
 ADDED: Final = "added"
 RECORDINGS: Final = "recordings only"
+ONE: Final = "with, one model"
+TWO: Final = "with, a model each"
 
 logger = logging.getLogger(__name__)
 
@@ -140,15 +144,16 @@ def augmentation_arms(
         candidate: What is trained.
     """
     variant = material.index["variant"].to_numpy()
+    over_telephone, original = variant < 0, _originals(material)
     transform = _transforms(material, plan)
-    is_copy, is_random = (variant > 0) & (variant <= len(copies)), variant > len(copies)
-    has_telephone = bool((variant == TELEPHONE).any())
+    is_copy, is_random = (original > 0) & (original <= len(copies)), original > len(copies)
+    has_telephone = bool(over_telephone.any())
     nothing = np.zeros(len(variant), dtype=bool)
     kinds = [(RECORDINGS, nothing, False)]
     for count in range(1, len(copies) + 1):
         named = "1 copy" if count == 1 else f"{count} copies"
         name = f"+ {named} ({'… ' if count > 1 else ''}{copies[count - 1]})"
-        kinds.append((name, is_copy & (variant <= count), False))
+        kinds.append((name, is_copy & (original <= count), False))
     kinds.append(("+ random variants", is_random, False))
     for name in sorted(transform[is_random].dropna().unique()):
         kinds.append((f"+ random {name}", is_random & (transform == name).to_numpy(), False))
@@ -164,22 +169,29 @@ def augmentation_arms(
         if (added.tobytes(), telephone) in seen:  # of a kind that there is not
             continue
         seen.add((added.tobytes(), telephone))
-        total = int(added.sum()) + telephone * int((variant == TELEPHONE).sum())
         chosen = candidate.model_copy(update={"copies": None, "telephone": telephone})
-        rows = added | (variant <= 0)
-        facts = {"training": name, "n_added": total}
+        rows = added | (original == 0)
+        total = (rows & (variant != 0) & (telephone | ~over_telephone)).sum()
+        facts = {"training": name, "n_added": int(total)}
         arms.append(Arm(name, chosen, facts, RECORDINGS, rows=rows))
     return arms
 
 
+def _originals(material: Material) -> np.ndarray:
+    """Variant that each row is of, over a telephone or not."""
+    variant = material.index["variant"].to_numpy()
+    return np.where(variant < 0, TELEPHONE - variant, variant)
+
+
 def _transforms(material: Material, plan: pd.DataFrame) -> pd.Series:
-    """Transform of each row of the material, missing for recordings and their telephone copies."""
+    """Transform of each row's variant, missing for recordings."""
     own = plan.loc[plan["protocol"] == PROTOCOL, [*KEYS, "transform"]]
-    return material.index.merge(own, on=KEYS, how="left", validate="m:1")["transform"]
+    index = material.index.assign(variant=_originals(material))
+    return index.merge(own, on=KEYS, how="left", validate="m:1")["transform"]
 
 
 def telephone_arms(material: Material, plan: pd.DataFrame, settings: StudySettings) -> list[Arm]:
-    """Train each model with telephone sound, and without any.
+    """Train each model without any telephone sound, with it, and with a model of its own for it.
 
     Args:
         material: Features of recordings, copies and telephone sound.
@@ -190,9 +202,10 @@ def telephone_arms(material: Material, plan: pd.DataFrame, settings: StudySettin
     spared = (_transforms(material, plan) != "telephone").to_numpy()
     arms = []
     for family in dict.fromkeys(settings.telephone_models):
-        for telephone, said in ((False, "without"), (True, "with")):
+        ways = (("without", False, False), (ONE, True, False), (TWO, True, True))
+        for said, telephone, experts in ways:
             name, reference = f"{family} {said}", f"{family} without"
-            candidate = settings.candidate(family, telephone=telephone)
+            candidate = settings.candidate(family, telephone=telephone, experts=experts)
             facts = {"model": family, "telephone_copies": said}
             rows = None if telephone else spared
             arms.append(Arm(name, candidate, facts, reference, rows=rows))

@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from speech_emotion.audio import KERNEL_PREFIX
+from speech_emotion.models.bands import BAND_FEATURE
 from speech_emotion.models.classifiers import MarginSVC, SexThenEmotion, ShrinkageLDA
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.conv2d import Conv2DClassifier
@@ -72,7 +73,7 @@ class Family:
                 f"{self.name} reads {self.inputs}, and the feature set has none: set "
                 f"features.feature_set=contours_3490, or leave {self.name} out of selection.families"
             )
-        return features.loc[:, chosen]
+        return features.loc[:, chosen | (features.columns == BAND_FEATURE)]
 
 
 def preprocessing() -> ColumnTransformer:

@@ -14,11 +14,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
+from speech_emotion.models.bands import BAND_FEATURE, BandExperts
 from speech_emotion.models.classifiers import SexThenEmotion
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
-from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer
+from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer, measured
 from speech_emotion.models.splits import HELD_OUT, TRAIN
 from speech_emotion.parallel import fan_out
 
@@ -58,8 +59,8 @@ class Part:
 class Examples:
     """All examples of one protocol.
 
-    Variant 0 is the recording, higher ones are augmented copies, :data:`TELEPHONE` is the recording
-    as a telephone would carry it.
+    Variant 0 is the recording, higher ones are augmented copies, and variant ``-1 - k`` is variant k
+    as a telephone would carry it: :data:`TELEPHONE` is that of the recording.
 
     Attributes:
         protocol: Name of the protocol.
@@ -122,7 +123,7 @@ class Examples:
     def _learnt(self) -> pd.Series:
         variant = self.table["variant"]
         last = np.inf if self.copies is None else self.copies
-        return variant.between(0, last) | ((variant == TELEPHONE) & self.telephone)
+        return variant.between(TELEPHONE - last if self.telephone else 0, last)
 
     def _measure(
         self, training: Part, strangers: Part, tests: dict[str, Part]
@@ -175,10 +176,7 @@ def _voices(part: Part) -> np.ndarray:
 
 def _measured(part: Part, normalizer: SpeakerNormalizer) -> Part:
     values = normalizer.transform(part.inputs, speakers=_voices(part))
-    if isinstance(part.inputs, pd.DataFrame):
-        inputs = pd.DataFrame(values, index=part.inputs.index, columns=part.inputs.columns)
-        return Part(part.table, part.codes, inputs)
-    return Part(part.table, part.codes, values)
+    return Part(part.table, part.codes, measured(part.inputs, values))
 
 
 def make_examples(
@@ -244,8 +242,11 @@ def fit_estimator(
         options["groups"] = training.table["speaker"].to_numpy()
         if watched is not None:
             options["validation"] = (watched.inputs, watched.codes)
-    if isinstance(estimator, SexThenEmotion):
-        options["sex"] = training.table["sex"].to_numpy()
+    else:
+        if isinstance(estimator, SexThenEmotion):
+            options["sex"] = training.table["sex"].to_numpy()
+        if candidate.experts and BAND_FEATURE in training.inputs:
+            estimator = BandExperts(estimator)
     with warnings.catch_warnings():
         # The number of passes is a hyperparameter here: ending on it is no failure.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -21,6 +21,7 @@ from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer
 __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 
 TRUSTED: Final = (
+    "speech_emotion.models.bands.BandExperts",
     "speech_emotion.models.classifiers.MarginSVC",
     "speech_emotion.models.classifiers.SexThenEmotion",
     "speech_emotion.models.classifiers.ShrinkageLDA",

@@ -20,7 +20,7 @@ from speech_emotion.models.combining import Combiner
 from speech_emotion.models.detection import Threshold
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
-from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer
+from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer, measured
 
 __all__ = ["EmotionPredictor", "Listener", "Member", "PackedPredictor"]
 
@@ -89,7 +89,9 @@ class EmotionPredictor:
         inputs = [self._inputs(member, statistics, sequences) for member in self.members]
         return self._combined(
             [
-                own if member.normalizer is None else _like(own, member.normalizer.transform(own))
+                own
+                if member.normalizer is None
+                else measured(own, member.normalizer.transform(own))
                 for member, own in zip(self.members, inputs, strict=True)
             ]
         )
@@ -257,15 +259,9 @@ class Listener:
         for member, normalizer in zip(self._predictor.members, self._normalizers, strict=True):
             own = self._predictor._inputs(member, statistics, sequences)
             if normalizer is not None:
-                own = _like(own, normalizer.follow(own, speaker=SPEAKER))
+                own = measured(own, normalizer.follow(own, speaker=SPEAKER))
             inputs.append(own)
         return self._predictor._combined(inputs)
-
-
-def _like(inputs: pd.DataFrame | np.ndarray, values: np.ndarray) -> pd.DataFrame | np.ndarray:
-    if isinstance(inputs, pd.DataFrame):
-        return pd.DataFrame(values, index=inputs.index, columns=inputs.columns)
-    return values
 
 
 def _digest(folder: Path) -> str:

@@ -99,6 +99,8 @@ class CandidateSettings(_Settings):
         minutes: Time after which no further trial starts; ``None`` for no limit.
         copies: Augmented copies of each utterance it is trained on; ``None`` for all there are.
         telephone: Whether it is trained on telephone copies, too.
+        experts: Whether wide-band and narrow-band sound get a model each, where the features tell
+            which it is.
         protocols: Protocols it takes part in; ``None`` for all that are compared.
         fixed: Hyperparameters that are set but not searched.
         space: Search range of each searched hyperparameter, by its scikit-learn name.
@@ -109,6 +111,7 @@ class CandidateSettings(_Settings):
     minutes: float | None = Field(None, gt=0)
     copies: int | None = Field(None, ge=0)
     telephone: bool = True
+    experts: bool = True
     protocols: list[Protocol] | None = None
     fixed: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, SearchRange] = Field(default_factory=dict)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from tqdm import tqdm
 
 from speech_emotion.audio import KERNEL_PREFIX
+from speech_emotion.models.bands import BAND_FEATURE
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.evaluation import Examples, fit_estimator, make_examples, probabilities
 from speech_emotion.models.metrics import figures_of_merit, paired_table
@@ -222,7 +223,9 @@ class Arm:
             if material.sequences is None:
                 raise ValueError(f"{self.name} reads frames, and the material has none")
             return material.sequences[rows]
-        names = list(material.names if self.columns is None else self.columns)
+        chosen = material.names if self.columns is None else self.columns
+        # What tells the band chooses the model, whatever features that reads.
+        names = list(dict.fromkeys([*chosen, *({BAND_FEATURE} & set(material.names))]))
         stored = pd.Index(material.names + material.kernels)
         positions = stored.get_indexer(pd.Index(names))
         return pd.DataFrame(material.values[rows][:, positions], columns=names)

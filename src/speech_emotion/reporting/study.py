@@ -59,12 +59,12 @@ SECTIONS: Final = {
     "augmentation": (
         "What copies bring",
         "n added is the number of copies beside the recordings. Variants of one random transform "
-        "are few, and some of the random ones are telephone sound.",
+        "are few.",
     ),
     "telephone": (
         "Telephone sound in training",
-        "Each model trained with telephone copies and without any telephone sound; the difference "
-        "is to the training without.",
+        "Each model trained without any telephone sound, with telephone copies, and as one model of "
+        "clean and one of telephone sound; the difference is to the training without.",
     ),
     "seeds": (
         "Seeds",

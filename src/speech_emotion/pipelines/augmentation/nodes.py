@@ -6,14 +6,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from speech_emotion.audio import (
+    NONE,
+    TELEPHONE,
     TRANSFORMS,
     AugmentationSettings,
     augment,
     load_audio,
+    over_telephone,
     plan_augmentation,
 )
 from speech_emotion.datasets import Sound
-from speech_emotion.models import TELEPHONE, TRAIN
+from speech_emotion.models import TRAIN
 from speech_emotion.reporting import synthetic_note
 from speech_emotion.reporting.pictures import augmentation_picture
 
@@ -23,19 +26,22 @@ RATE = 22050
 def plan_variants(
     utterances: pd.DataFrame, splits: pd.DataFrame, settings: AugmentationSettings
 ) -> pd.DataFrame:
-    """Plan copies of the training utterances of each protocol, and telephone sound of all."""
-    plans = [_telephone_plan(utterances)] if settings.telephone else []
+    """Plan copies of the training utterances of each protocol, and telephone sound of everything."""
+    plans = []
     for protocol, part in splits[splits["split"] == TRAIN].groupby("protocol", sort=True):
         plan = plan_augmentation(part["utterance_id"], settings)
         plan.insert(0, "protocol", protocol)
         plans.append(plan)
     plan = pd.concat(plans, ignore_index=True)
+    if settings.telephone:
+        heard = pd.concat([_recordings(utterances), plan], ignore_index=True)
+        plan = pd.concat([over_telephone(heard), plan], ignore_index=True)
     return plan[plan["utterance_id"].isin(utterances["utterance_id"])]
 
 
-def _telephone_plan(utterances: pd.DataFrame) -> pd.DataFrame:
-    facts = {"protocol": "all", "variant": TELEPHONE, "transform": "telephone", "value": 0.0}
-    return utterances[["utterance_id"]].assign(**facts, seed=0)
+def _recordings(utterances: pd.DataFrame) -> pd.DataFrame:
+    facts = {"protocol": "all", "variant": 0, "transform": NONE, "value": 0.0}
+    return utterances[["utterance_id"]].assign(**facts, seed=0, telephone=False)
 
 
 def draw_examples(utterances: pd.DataFrame, plan: pd.DataFrame) -> tuple[dict[str, Sound], Figure]:
@@ -44,7 +50,9 @@ def draw_examples(utterances: pd.DataFrame, plan: pd.DataFrame) -> tuple[dict[st
     examples = {}
     # Where nothing is augmented there is still something to hear: Kedro cannot load an empty folder.
     sounds = {"recording": Sound(load_audio(paths.iloc[0], RATE), RATE)}
-    for transform, rows in plan.groupby("transform", sort=True):
+    # A telephone is shown with recordings alone, other transforms without one.
+    alone = plan[~plan["telephone"] | (plan["transform"] == NONE)]
+    for transform, rows in alone.groupby(alone["transform"].replace(NONE, TELEPHONE), sort=True):
         known = TRANSFORMS[str(transform)]
         row = rows.loc[(rows["value"] - known.neutral).abs().idxmax()]  # the clearest one
         before = load_audio(paths[row["utterance_id"]], RATE)

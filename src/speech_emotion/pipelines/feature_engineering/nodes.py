@@ -11,7 +11,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from speech_emotion import __version__
-from speech_emotion.audio import FeatureSettings, extract_batch, feature_names, sequence_shape
+from speech_emotion.audio import (
+    NONE,
+    FeatureSettings,
+    extract_batch,
+    feature_names,
+    sequence_shape,
+)
 from speech_emotion.datasets import ArrayBlocks
 from speech_emotion.parallel import fan_out
 
@@ -157,13 +163,15 @@ def _tables(
 
 def _rows(utterances: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     """List recordings and variants, each with a digest of the sound and what is done to it."""
-    recordings = utterances[["utterance_id"]].assign(variant=0, transform="none", value=0.0, seed=0)
+    facts = {"variant": 0, "transform": NONE, "value": 0.0, "seed": 0, "telephone": False}
+    recordings = utterances[["utterance_id"]].assign(**facts)
     variants = plan.drop(columns="protocol").drop_duplicates(["utterance_id", "variant"])
     rows = pd.concat([recordings, variants], ignore_index=True)
     rows = rows.merge(utterances[["utterance_id", "path", "content_hash"]], on="utterance_id")
     rows = rows.sort_values(["utterance_id", "variant"], ignore_index=True)
-    sounds = rows[["content_hash", "transform", "value", "seed"]].itertuples(index=False, name=None)
-    return rows.drop(columns="content_hash").assign(key=[_digest(*sound) for sound in sounds])
+    decisive = rows[["content_hash", "transform", "value", "seed", "telephone"]]
+    keys = [_digest(*sound) for sound in decisive.itertuples(index=False, name=None)]
+    return rows.drop(columns="content_hash").assign(key=keys)
 
 
 def _prefix(settings: FeatureSettings) -> str:
