@@ -79,7 +79,7 @@ def predictor(utterances):
     members = []
     for name in FAMILIES:
         family = family_named(name)
-        estimator = family.build(seed=0, n_jobs=1).fit(family.select(table, None), codes)
+        estimator = family.build(seed=0).fit(family.select(table, None), codes)
         members.append(Member(name, estimator))
     combiner = Combiner("voting", FAMILIES, np.array([0.5, 0.5]), np.empty(0))
     return EmotionPredictor(tuple(map(str, labels)), settings, tuple(members), combiner)

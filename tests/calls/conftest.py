@@ -46,12 +46,7 @@ def predictor():
     measured = pd.DataFrame(values, columns=table.columns)
 
     def fit(inputs):
-        return (
-            family_named(FAMILY)
-            .build(seed=0, n_jobs=1)
-            .set_params(model__C=0.01)
-            .fit(inputs, codes)
-        )
+        return family_named(FAMILY).build(seed=0).set_params(model__C=0.01).fit(inputs, codes)
 
     threshold = Threshold(
         target="angry", value=0.4, false_alarms=0.05, recall=0.9, n_utterances=24, n_speakers=2

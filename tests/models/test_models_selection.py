@@ -264,7 +264,7 @@ def test_settings_that_do_not_fit(settings, message):
 
 
 def test_each_fold_fits_its_own_scaling_and_pca(statistics, codes):
-    estimator = family_named("logistic_regression").build(seed=0, n_jobs=1)
+    estimator = family_named("logistic_regression").build(seed=0)
     half = estimator.fit(statistics[:90], codes[:90])
     scaler = half.named_steps["preprocess"].named_transformers_["mfcc"].named_steps["scale"]
     np.testing.assert_allclose(scaler.mean_, statistics[:90].filter(like="mfcc_").mean(), atol=1e-5)

@@ -37,7 +37,7 @@ def predictor():
         extract(voice(number, LABELS[code]), VOICE_RATE, settings=settings)[0]
         for number, code in spoken
     ]
-    estimator = family_named("logistic_regression").build(seed=0, n_jobs=1)
+    estimator = family_named("logistic_regression").build(seed=0)
     estimator.fit(pd.DataFrame(rows), np.array([code for _, code in spoken]))
     family = "logistic_regression"
     return EmotionPredictor(LABELS, settings, (Member(family, estimator),), Combiner.single(family))

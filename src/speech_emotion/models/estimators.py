@@ -46,7 +46,7 @@ class Family:
         name: Name in parameters, tables and runs.
         title: Name for people.
         inputs: ``statistics`` or ``kernels`` (tables) or ``sequences`` (an array of frames).
-        build: Makes an untrained estimator from ``seed`` and ``n_jobs``.
+        build: Makes an untrained estimator from ``seed``, which trains on one thread.
     """
 
     name: str
@@ -94,50 +94,48 @@ def _on_statistics(model: BaseEstimator) -> Pipeline:
     return Pipeline([("preprocess", preprocessing()), ("model", model)])
 
 
-def _logistic_regression(*, seed: int, n_jobs: int) -> Pipeline:
+def _logistic_regression(*, seed: int) -> Pipeline:
     return _on_statistics(
         LogisticRegression(max_iter=300, tol=1e-3, class_weight="balanced", random_state=seed)
     )
 
 
-def _random_forest(*, seed: int, n_jobs: int) -> Pipeline:
-    return _on_statistics(
-        RandomForestClassifier(class_weight="balanced", random_state=seed, n_jobs=n_jobs)
-    )
+def _random_forest(*, seed: int) -> Pipeline:
+    return _on_statistics(RandomForestClassifier(class_weight="balanced", random_state=seed))
 
 
-def _mlp(*, seed: int, n_jobs: int) -> Pipeline:
+def _mlp(*, seed: int) -> Pipeline:
     return _on_statistics(MLPClassifier(random_state=seed))
 
 
-def _xgboost(*, seed: int, n_jobs: int) -> Pipeline:
+def _xgboost(*, seed: int) -> Pipeline:
     from xgboost import XGBClassifier
 
-    return _on_statistics(XGBClassifier(tree_method="hist", random_state=seed, n_jobs=n_jobs))
+    return _on_statistics(XGBClassifier(tree_method="hist", random_state=seed, n_jobs=1))
 
 
-def _shrinkage_lda(*, seed: int, n_jobs: int) -> Pipeline:
+def _shrinkage_lda(*, seed: int) -> Pipeline:
     # Covariances inside a label hold what tells speakers and copies apart: that is divided out.
     return _on_statistics(ShrinkageLDA())
 
 
-def _kernel_lda(*, seed: int, n_jobs: int) -> Pipeline:
+def _kernel_lda(*, seed: int) -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("model", ShrinkageLDA(shrinkage=0.4))])
 
 
-def _svm(*, seed: int, n_jobs: int) -> Pipeline:
+def _svm(*, seed: int) -> Pipeline:
     return _on_statistics(MarginSVC(class_weight="balanced", random_state=seed))
 
 
-def _two_step(*, seed: int, n_jobs: int) -> SexThenEmotion:
-    return SexThenEmotion(_shrinkage_lda(seed=seed, n_jobs=n_jobs))
+def _two_step(*, seed: int) -> SexThenEmotion:
+    return SexThenEmotion(_shrinkage_lda(seed=seed))
 
 
-def _conv1d(*, seed: int, n_jobs: int) -> Conv1DClassifier:
+def _conv1d(*, seed: int) -> Conv1DClassifier:
     return Conv1DClassifier(random_state=seed)
 
 
-def _conv2d(*, seed: int, n_jobs: int) -> Conv2DClassifier:
+def _conv2d(*, seed: int) -> Conv2DClassifier:
     return Conv2DClassifier(filters=16, kernel_size=3, random_state=seed)
 
 

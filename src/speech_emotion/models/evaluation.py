@@ -235,7 +235,7 @@ def fit_estimator(
         settings: Seed.
         watched: Examples whose loss a network writes down an epoch, without learning from them.
     """
-    estimator = family_named(candidate.family).build(seed=settings.seed, n_jobs=1)
+    estimator = family_named(candidate.family).build(seed=settings.seed)
     estimator.set_params(**(candidate.fixed | parameters))
     options: dict[str, Any] = {}
     if isinstance(estimator, Conv1DClassifier):

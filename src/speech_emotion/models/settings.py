@@ -121,7 +121,7 @@ class CandidateSettings(_Settings):
         from speech_emotion.models.estimators import family_named
 
         family = family_named(self.family)
-        known = family.build(seed=0, n_jobs=1).get_params()
+        known = family.build(seed=0).get_params()
         for name in [*self.fixed, *self.space]:
             if name not in known:
                 near = sorted(key for key in known if key.startswith(name.split("__")[0] + "__"))

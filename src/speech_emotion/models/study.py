@@ -111,7 +111,7 @@ class StudySettings(_Settings):
         wanted = [("pca_model", self.pca_model, [PCA])]
         wanted += [("seeded_models", name, SEEDS) for name in self.seeded_models]
         for name, family, settings in wanted:
-            if not set(settings) & set(family_named(family).build(seed=0, n_jobs=1).get_params()):
+            if not set(settings) & set(family_named(family).build(seed=0).get_params()):
                 raise ValueError(f"{name}: {family} has no {settings[0]}; choose another family")
         for components in self.pca_components:
             if components is not None and not (components >= 1 or 0 < components < 1):
@@ -267,7 +267,8 @@ def predict(arm: Arm, material: Material) -> pd.DataFrame:
             chosen = probabilities(estimator, part, examples.labels).argmax(axis=1)
             table = part.table[["utterance_id", "speaker", "label"]]
             facts = {"model": arm.name, "condition": condition, "prediction": labels[chosen]}
-            counts = {"n_training": len(training.codes), "n_features": part.inputs.shape[-1]}
+            read = part.inputs.shape[-1] if arm.columns is None else len(arm.columns)
+            counts = {"n_training": len(training.codes), "n_features": read}
             tables.append(table.assign(**facts, **counts))
     return pd.concat(tables, ignore_index=True)
 
