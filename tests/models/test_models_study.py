@@ -10,12 +10,14 @@ from speech_emotion.models import CandidateSettings, SplitSettings, assign_split
 from speech_emotion.models.arms import (
     ALL,
     ONE,
+    PLAIN,
     RECORDINGS,
     TWO,
     augmentation_arms,
     group_arms,
     kernel_arms,
     mfcc_arms,
+    network_arms,
     seed_arms,
     spread_table,
     telephone_arms,
@@ -263,7 +265,7 @@ def test_spread_over_seeds_is_that_of_the_rows(material, utterances):
     )
     arms = seed_arms(material, SplitSettings(folds=3), settings)
     table, predictions = compare(arms, material, title="", resamples=100)
-    spread = spread_table(table, predictions, arms, material.labels, resamples=100)
+    spread = spread_table(table, predictions, material.labels, by="seed_of", resamples=100)
     assert list(zip(spread["seed_of"], spread["condition"], strict=True)) == [
         ("folds", "clean"),
         ("folds", "telephone"),
@@ -301,15 +303,45 @@ def test_a_network_is_seeded_beside_a_table_model(features, utterances, splits):
     )
     arms = seed_arms(material, SplitSettings(folds=3), settings)
     table, predictions = compare(arms, material, title="", resamples=100)
-    spread = spread_table(table, predictions, arms, material.labels, resamples=100)
+    spread = spread_table(table, predictions, material.labels, by="seed_of", resamples=100)
     clean = spread[(spread["condition"] == "clean") & (spread["seed_of"] == "model")]
-    assert list(clean["model"]) == ["conv1d", "mlp"]
+    assert list(clean["model"]) == ["mlp", "conv1d"]
     own = table[(table["model"] == "conv1d") & (table["condition"] == "clean")]
-    assert clean["uar"].iloc[0] == pytest.approx(own["uar"].mean())
+    assert clean["uar"].iloc[1] == pytest.approx(own["uar"].mean())
     assert own["uar"].min() > 0.6  # chance is 1/3
     assert own["n_features"].unique().tolist() == [2]
     with pytest.raises(ValueError, match="conv1d 0 reads frames, and the material has none"):
         predict(arms[-2], dataclasses.replace(material, sequences=None))
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_options_of_networks_are_compared_with_the_plain_one(features, utterances, splits):
+    frames = np.zeros((len(features), 6, 2), np.float32)
+    frames[:, :4] = features[["rms_0", "rms_1"]].to_numpy()[:, None]
+    material = Material.of(features, utterances, splits, sequences=frames)
+    settings = StudySettings(
+        networks=["conv1d"],
+        network_options=[{"learning_rate": 1e-9}],
+        models={"conv1d": {"copies": 0, "fixed": NETWORK}},
+    )
+    arms = network_arms(settings)
+    assert [arm.candidate.fixed.get("learning_rate") for arm in arms] == [None, None, 1e-9, 1e-9]
+    arms = [
+        dataclasses.replace(
+            arm, candidate=arm.candidate.model_copy(update={"fixed": NETWORK | arm.candidate.fixed})
+        )
+        for arm in arms
+    ]
+    table, predictions = compare(arms, material, title="", resamples=100)
+    spread = spread_table(
+        table, predictions, material.labels, by="training", reference=PLAIN, resamples=100
+    )
+    clean = spread[spread["condition"] == "clean"].set_index("training")
+    assert list(clean["n_seeds"]) == [2, 2]
+    assert np.isnan(clean.loc[PLAIN, "difference"])
+    stuck = clean.loc["learning_rate 1e-09"]  # what never learns is worse
+    assert stuck["difference"] == pytest.approx(stuck["uar"] - clean.loc[PLAIN, "uar"])
+    assert stuck["difference_high"] < 0
 
 
 def test_folds_that_cannot_be_are_left_out_and_said(material, caplog):

@@ -5,10 +5,19 @@ import pytest
 
 from speech_emotion.audio import feature_names
 from speech_emotion.audio.groups import GROUPS, KERNELS
-from speech_emotion.models.arms import ONE, TWO
+from speech_emotion.models.arms import ONE, PLAIN, TWO
 from speech_emotion.pipeline_registry import register_pipelines
 
-STUDIES = ("ablation", "importance", "features", "mfcc", "augmentation", "telephone", "seeds")
+STUDIES = (
+    "ablation",
+    "importance",
+    "features",
+    "mfcc",
+    "augmentation",
+    "telephone",
+    "networks",
+    "seeds",
+)
 
 
 def test_study_is_apart_from_the_main_job():
@@ -41,9 +50,21 @@ def test_study_runs_on_what_a_run_has_stored(project, run_kedro):
     assert set(forty["n_features"]) == {610 + 40, 240 + 40}
     assert tables["augmentation"]["training"].iloc[0] == "recordings only"
     assert set(tables["telephone"]["telephone_copies"]) == {"without", ONE, TWO}
+    networks = tables["networks"]
+    assert set(networks["training"]) == {PLAIN, "mixup 0.2"}
+    assert (networks["n_seeds"] == 2).all()
+    assert (networks["difference"].isna() == (networks["training"] == PLAIN)).all()
     assert set(tables["spread"]["seed_of"]) == {"folds", "model"}
     assert "SYNTHETIC" in (folder / "study/study.md").read_text()
     assert "SYNTHETIC SAMPLE CORPUS" in (folder / "study/study.html").read_text()
-    for name in ("ablation", "importance", "mfcc", "augmentation", "telephone", "seeds"):
+    for name in (
+        "ablation",
+        "importance",
+        "mfcc",
+        "augmentation",
+        "telephone",
+        "networks",
+        "seeds",
+    ):
         figure = json.loads((folder / f"study_{name}.json").read_text())
         assert "SYNTHETIC" in figure["layout"]["title"]["subtitle"]["text"]

@@ -57,6 +57,9 @@ def tables():
         "telephone": pd.DataFrame(
             [*both(0.5, telephone_copies="without"), *both(0.6, 0.1, telephone_copies="with")]
         ),
+        "networks": pd.DataFrame(
+            [*both(0.5, training="plain"), *both(0.6, 0.1, training="mixup")]
+        ).assign(n_seeds=2),
         "seeds": pd.DataFrame([*both(0.5, seed_of="folds", seed=0)]).assign(**spread),
     }
 
@@ -71,6 +74,7 @@ def figures(tables):
         "mfcc": study.mfcc_figure(tables["mfcc"], note=NOTE),
         "augmentation": study.augmentation_figure(tables["augmentation"], note=NOTE),
         "telephone": study.telephone_figure(tables["telephone"], note=NOTE),
+        "networks": study.networks_figure(tables["networks"], note=NOTE),
         "seeds": study.seeds_figure(tables["seeds"], note=NOTE),
     }
 

@@ -15,13 +15,24 @@ from speech_emotion.models.evaluation import TELEPHONE
 from speech_emotion.models.metrics import figures_of_merit
 from speech_emotion.models.settings import CandidateSettings, SplitSettings
 from speech_emotion.models.splits import SplitError, assign_splits
-from speech_emotion.models.study import KEYS, MERITS, PROTOCOL, Arm, Material, StudySettings
+from speech_emotion.models.study import (
+    DIFFERENCE,
+    KEYS,
+    MERITS,
+    PROTOCOL,
+    Arm,
+    Material,
+    StudyModel,
+    StudySettings,
+    difference,
+)
 
 __all__ = [
     "ADDED",
     "ALL",
     "ALONE",
     "ONE",
+    "PLAIN",
     "RECORDINGS",
     "TWO",
     "WITHOUT",
@@ -29,6 +40,7 @@ __all__ = [
     "group_arms",
     "kernel_arms",
     "mfcc_arms",
+    "network_arms",
     "seed_arms",
     "spread_table",
     "telephone_arms",
@@ -41,6 +53,7 @@ ADDED: Final = "added"
 RECORDINGS: Final = "recordings only"
 ONE: Final = "with, one model"
 TWO: Final = "with, a model each"
+PLAIN: Final = "plain"
 
 logger = logging.getLogger(__name__)
 
@@ -239,43 +252,71 @@ def seed_arms(material: Material, splits: SplitSettings, settings: StudySettings
     return arms
 
 
+def network_arms(settings: StudySettings) -> list[Arm]:
+    """Train networks plainly and with each option, from several seeds.
+
+    Args:
+        settings: Networks, options and number of seeds.
+    """
+    tried = set(itertools.chain.from_iterable(settings.network_options))
+    arms = []
+    for family in dict.fromkeys(settings.networks):
+        own = settings.models.get(family, StudyModel()).fixed
+        plain = {name: value for name, value in own.items() if name not in tried}
+        for option in ({}, *settings.network_options):
+            said = ", ".join(f"{name} {value}" for name, value in option.items()) or PLAIN
+            candidate = settings.candidate(family, fixed=plain | option)
+            for seed in range(settings.network_seeds):
+                facts = {"training": said, "seed": seed}
+                arms.append(Arm(f"{family}, {said}, seed {seed}", candidate, facts, seed=seed))
+    return arms
+
+
 def spread_table(
     table: pd.DataFrame,
     predictions: pd.DataFrame,
-    arms: Sequence[Arm],
     labels: Sequence[str],
     *,
+    by: str,
+    reference: str | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Spread of the UAR over seeds.
 
     Args:
-        table: Rows of :func:`seed_arms` as they were compared.
+        table: Arms that differ in seeds alone where ``by`` and ``model`` are equal, as compared.
         predictions: Their predictions.
-        arms: The arms.
         labels: All labels.
+        by: Column that tells what the seeds are of.
+        reference: Value of ``by`` that the others of the same model are compared with.
         resamples: Resamples of speakers.
         seed: Seed of the resampling.
 
     Returns:
-        ``seed_of``, ``model``, ``protocol``, ``condition``, ``n_seeds``, ``uar_min``, ``uar_max``,
-        ``uar_sd``, ``n_utterances``, ``n_speakers``, and ``uar``, the mean, with its interval over
-        speakers.
+        ``by``, ``model``, ``protocol``, ``condition``, ``n_seeds``, ``uar_min``, ``uar_max``, ``uar_sd``,
+        ``n_utterances``, ``n_speakers``, and ``uar``, the mean, with its interval over speakers; with a
+        reference, also the ``difference`` to it, as :func:`speech_emotion.models.study.compare`.
     """
-    keys = ["seed_of", "model", "protocol", "condition"]
+    keys = [by, "model", "protocol", "condition"]
+    merits = {"resamples": resamples, "seed": seed}
+    # Every seed tests the same utterances: the UAR of all predictions is the mean of UARs.
+    pooled = {
+        names: predictions[predictions["model"].isin(own["arm"])].query("condition == @names[3]")
+        for names, own in table.groupby(keys, sort=False)
+    }
     rows = []
-    for names, own in table.groupby(keys, sort=True):
-        own_arms = [
-            arm.name for arm in arms if (arm.facts["seed_of"], arm.candidate.family) == names[:2]
-        ]
-        chosen = predictions["model"].isin(own_arms) & (predictions["condition"] == names[3])
-        pooled = predictions[chosen]
-        # Every seed tests the same utterances: the UAR of all predictions is the mean of UARs.
-        merits = figures_of_merit(pooled, labels, resamples=resamples, seed=seed)
+    for names, own in table.groupby(keys, sort=False):
+        found = figures_of_merit(pooled[names], labels, **merits)
         row = dict(zip(keys, names, strict=True)) | {"n_seeds": len(own)}
         row |= {f"uar_{name}": own["uar"].agg(name) for name in ("min", "max")}
         row |= {"uar_sd": own["uar"].std()}
-        row |= {name: merits[name] for name in MERITS}
-        rows.append(row | {"n_utterances": int(own["n_utterances"].iloc[0])})
+        row |= {name: found[name] for name in MERITS}
+        row |= {"n_utterances": int(own["n_utterances"].iloc[0])}
+        if reference is not None:
+            row |= dict.fromkeys(DIFFERENCE, np.nan)
+        if reference not in (None, names[0]):
+            other = pooled[(reference, *names[1:])]
+            row |= difference(pooled[names], other, labels, **merits)
+        rows.append(row)
     return pd.DataFrame(rows)

@@ -31,6 +31,7 @@ __all__ = [
     "StudyModel",
     "StudySettings",
     "compare",
+    "difference",
     "in_parallel",
     "predict",
     "statistic_names",
@@ -41,7 +42,7 @@ KEYS: Final = ["utterance_id", "variant"]
 PCA: Final = "preprocess__mfcc__pca"
 SEEDS: Final = ["random_state", "model__random_state"]
 MERITS: Final = ["n_utterances", "n_speakers", "uar", "uar_low", "uar_high"]
-DIFFERENCE: Final = ["reference", "difference", "difference_low", "difference_high", "better"]
+DIFFERENCE: Final = ["difference", "difference_low", "difference_high", "better"]
 
 
 class _Settings(BaseModel):
@@ -74,6 +75,9 @@ class StudySettings(_Settings):
         coefficients: Numbers of MFCCs that are compared.
         repeats: Permutations behind each importance.
         top: Single features that are shown; all are in the table.
+        networks: Families of networks that are trained plainly and with each option.
+        network_options: Hyperparameters of each option.
+        network_seeds: Seeds of each of these trainings.
         fold_seeds: Assignments of speakers to folds.
         model_seeds: Seeds of each seeded model.
         n_jobs: Trainings at the same time, each on one thread; -1 for all cores.
@@ -84,6 +88,9 @@ class StudySettings(_Settings):
     telephone_models: list[str] = Field(default=["shrinkage_lda", "svm", "mlp"], min_length=1)
     seeded_models: list[str] = Field(default=["mlp"], min_length=1)
     models: dict[str, StudyModel] = Field(default_factory=dict)
+    networks: list[str] = Field(default=["conv1d"], min_length=1)
+    network_options: list[dict[str, Any]] = Field(default=[{"mixup": 0.2}])
+    network_seeds: int = Field(2, ge=1)
     pca_components: list[int | float | None] = Field(default=[None, 20, 40, 0.9, 0.99])
     coefficients: list[int] = Field(default=[13, 20, 40])
     repeats: int = Field(10, ge=1)
@@ -93,7 +100,12 @@ class StudySettings(_Settings):
     n_jobs: int = -1
 
     @field_validator(
-        "telephone_models", "seeded_models", "pca_components", "coefficients", mode="before"
+        "telephone_models",
+        "seeded_models",
+        "networks",
+        "pca_components",
+        "coefficients",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -108,6 +120,8 @@ class StudySettings(_Settings):
                 raise ValueError(f"{name} reads frames, the study is about tables: choose another")
         for name in (self.reference, self.pca_model, *self.telephone_models, *self.seeded_models):
             self.candidate(name)
+        for name, option in itertools.product(self.networks, self.network_options):
+            self.candidate(name, fixed=option)
         wanted = [("pca_model", self.pca_model, [PCA])]
         wanted += [("seeded_models", name, SEEDS) for name in self.seeded_models]
         for name, family, settings in wanted:
@@ -307,7 +321,7 @@ def compare(
         seed: Seed of the resampling.
 
     Returns:
-        The table: one row an arm and condition with the arm's facts, ``model``, ``protocol``,
+        The table: one row an arm and condition with ``arm``, its facts, ``model``, ``protocol``,
         ``condition``, ``n_features``, ``n_training`` (mean over folds), ``n_utterances``,
         ``n_speakers``, ``uar`` with its interval, ``reference``, and the ``difference`` of UAR to it
         with its interval and the share of resamples in which it is ``better``; and all predictions.
@@ -319,22 +333,43 @@ def compare(
     for arm, condition in itertools.product(arms, parts[0]["condition"].unique()):
         part = _of(predictions[arm.name], condition)
         merits = figures_of_merit(part, material.labels, resamples=resamples, seed=seed)
-        row = arm.facts | {
+        row = {"arm": arm.name} | arm.facts
+        row |= {
             "model": arm.candidate.family,
             "protocol": PROTOCOL,
             "condition": condition,
             "n_features": int(part["n_features"].iloc[0]),
             "n_training": round(part.groupby("n_training")["n_training"].first().mean()),
         }
-        row |= {name: merits[name] for name in MERITS} | dict.fromkeys(DIFFERENCE, np.nan)
+        row |= {name: merits[name] for name in MERITS} | dict.fromkeys(
+            ["reference", *DIFFERENCE], np.nan
+        )
         if arm.reference is not None and arm.reference != arm.name:
-            both = pd.concat([part, _of(predictions[arm.reference], condition)])
-            paired = paired_table(
-                both, material.labels, reference=arm.reference, resamples=resamples, seed=seed
-            )
-            row |= paired.iloc[0][DIFFERENCE].to_dict()
+            other = _of(predictions[arm.reference], condition)
+            row |= difference(part, other, material.labels, resamples=resamples, seed=seed)
+            row |= {"reference": arm.reference}
         rows.append(row)
     return pd.DataFrame(rows), pd.concat(parts, ignore_index=True)
+
+
+def difference(
+    own: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str], *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Compare two ways to train on the same speakers.
+
+    Args:
+        own: Predictions of one way.
+        other: Those of the other way, of the same utterances.
+        labels: All labels.
+        resamples: Resamples of speakers.
+        seed: Seed of the resampling.
+
+    Returns:
+        ``difference`` of UAR, its interval, and the share of resamples in which ``own`` is ``better``.
+    """
+    both = pd.concat([own.assign(model="own"), other.assign(model="other")])
+    paired = paired_table(both, labels, reference="other", resamples=resamples, seed=seed)
+    return paired.iloc[0][DIFFERENCE].to_dict()
 
 
 def _of(predictions: pd.DataFrame, condition: str) -> pd.DataFrame:

@@ -21,6 +21,7 @@ __all__ = [
     "augmentation_figure",
     "importance_figure",
     "mfcc_figure",
+    "networks_figure",
     "seeds_figure",
     "study_markdown",
     "study_page",
@@ -31,7 +32,7 @@ CONDITION_COLOURS: Final = {CLEAN: COLOURS[0], "telephone": COLOURS[4]}
 ROW_HEIGHT: Final = 26
 FIGURES: Final = ("uar", "difference", "drop", "uar_min", "uar_max", "uar_sd")
 SIGNED: Final = ("difference", "drop")
-UNSAID: Final = ("reference", "better", "protocol", "n_utterances", "n_speakers")
+UNSAID: Final = ("arm", "reference", "better", "protocol", "n_utterances", "n_speakers")
 INTERVAL: Final = "95 % intervals over speakers"
 SECTIONS: Final = {
     "ablation": (
@@ -65,6 +66,11 @@ SECTIONS: Final = {
         "Telephone sound in training",
         "Each model trained without any telephone sound, with telephone copies, and as one model of "
         "clean and one of telephone sound; the difference is to the training without.",
+    ),
+    "networks": (
+        "Options of networks",
+        "Networks trained plainly, and with one option each, from the same seeds; the UAR is the mean "
+        "over seeds, the difference is to the plain training.",
     ),
     "seeds": (
         "Seeds",
@@ -238,6 +244,25 @@ def telephone_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     _dots(figure, rows, "uar", names)
     figure.update_xaxes(title="UAR")
     title = "Trained with and without telephone copies"
+    return _finished(figure, title, _subtitle(table, note, models=False), len(names))
+
+
+def networks_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
+    """Draw the UAR of networks trained plainly and with each option.
+
+    Args:
+        table: Rows of :func:`speech_emotion.models.arms.network_arms`, seeds taken together.
+        note: Said in the subtitle.
+    """
+    titles = ["UAR", "difference to the plain training"]
+    figure = make_subplots(
+        cols=2, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.05
+    )
+    rows = table.assign(name=table["model"] + ", " + table["training"])
+    names = list(dict.fromkeys(rows["name"]))
+    _dots(figure, rows, "uar", names)
+    _dots(figure, rows, "difference", names, col=2)
+    title = f"Options of networks, mean of {table['n_seeds'].max()} seeds"
     return _finished(figure, title, _subtitle(table, note, models=False), len(names))
 
 

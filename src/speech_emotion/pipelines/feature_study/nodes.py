@@ -10,10 +10,12 @@ from speech_emotion.audio import AugmentationSettings, FeatureSettings, sequence
 from speech_emotion.audio.groups import feature_groups, mfcc_moments, mfcc_number
 from speech_emotion.models import SelectionSettings, SplitSettings, family_named
 from speech_emotion.models.arms import (
+    PLAIN,
     augmentation_arms,
     group_arms,
     kernel_arms,
     mfcc_arms,
+    network_arms,
     seed_arms,
     spread_table,
     telephone_arms,
@@ -36,6 +38,26 @@ def _compared(
         material,
         title=title,
         n_jobs=study.n_jobs,
+        resamples=selection.bootstrap,
+        seed=selection.seed,
+    )
+
+
+def _spread(
+    table: pd.DataFrame,
+    predictions: pd.DataFrame,
+    material: Material,
+    selection: SelectionSettings,
+    *,
+    by: str,
+    reference: str | None = None,
+) -> pd.DataFrame:
+    return spread_table(
+        table,
+        predictions,
+        material.labels,
+        by=by,
+        reference=reference,
         resamples=selection.bootstrap,
         seed=selection.seed,
     )
@@ -153,15 +175,25 @@ def study_seeds(
     material = Material.of(features, utterances, splits, sequences=sequences if read else None)
     arms = seed_arms(material, assignment, study)
     table, predictions = _compared(arms, material, "Seeds", selection, study)
-    spread = spread_table(
-        table,
-        predictions,
-        arms,
-        material.labels,
-        resamples=selection.bootstrap,
-        seed=selection.seed,
-    )
+    spread = _spread(table, predictions, material, selection, by="seed_of")
     return table, spread, drawing.seeds_figure(table, note=synthetic_note(utterances))
+
+
+def study_networks(
+    features: pd.DataFrame,
+    sequences: np.ndarray,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    selection: SelectionSettings,
+    study: StudySettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Train networks plainly and with each option, from several seeds."""
+    material = Material.of(features, utterances, splits, sequences=sequences)
+    table, predictions = _compared(
+        network_arms(study), material, "Options of networks", selection, study
+    )
+    spread = _spread(table, predictions, material, selection, by="training", reference=PLAIN)
+    return spread, drawing.networks_figure(spread, note=synthetic_note(utterances))
 
 
 def write_study(

@@ -7,13 +7,14 @@ from speech_emotion.pipelines.feature_study.nodes import (
     study_groups,
     study_importance,
     study_mfcc,
+    study_networks,
     study_seeds,
     study_telephone,
     write_study,
 )
 
-SECTIONS = ("ablation", "importance", "features", "mfcc", "augmentation", "telephone")
-FIGURES = ("ablation", "importance", "mfcc", "augmentation", "telephone", "seeds")
+SECTIONS = ("ablation", "importance", "features", "mfcc", "augmentation", "telephone", "networks")
+FIGURES = ("ablation", "importance", "mfcc", "augmentation", "telephone", "networks", "seeds")
 
 
 def create_pipeline() -> Pipeline:
@@ -65,6 +66,12 @@ def create_pipeline() -> Pipeline:
                 ["features", "augmentation_plan", "utterances", "splits", *settings],
                 ["study_telephone_table", "study_telephone_figure"],
                 name="study_telephone",
+            ),
+            Node(
+                study_networks,
+                ["features", "sequences", "utterances", "splits", *settings],
+                ["study_networks_table", "study_networks_figure"],
+                name="study_networks",
             ),
             Node(
                 study_seeds,
