@@ -33,6 +33,7 @@ CHALLENGER: Final = "challenger"
 REQUIRED: Final = (
     "joblib",
     "keras",
+    "lazy-loader",
     "librosa",
     "mlflow",
     "numpy",
