@@ -52,7 +52,7 @@ tracking: {disable_tracking: {disable_autologging: false}}
 }
 KEDRO = "from kedro.framework.cli.cli import main; main()"
 UNTIL_FIRST_NODE = (
-    f"import os, kedro.pipeline.node as n; n.Node.run = lambda *_: os._exit(0); {KEDRO}"
+    f"import os; from kedro.pipeline import Node; Node.run = lambda *_: os._exit(0); {KEDRO}"
 )
 INGESTION = ("run", "--pipelines", "ingestion", "--env", "test")
 CASES = {
