@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from multiprocessing import parent_process
 from typing import Any, Protocol, TypeAlias
 
-from joblib import Parallel, delayed, effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 __all__ = ["Engine", "fan_out", "on_one_thread", "running_on", "workers"]
@@ -49,12 +48,16 @@ def fan_out(
     if _engines:
         yield from _engines[-1].fan_out(function, calls, shared)
         return
+    from joblib import Parallel, delayed
+
     parallel = Parallel(n_jobs=_processes(n_jobs), return_as="generator")
     yield from parallel(delayed(on_one_thread)(function, *call, *shared) for call in calls)
 
 
 def workers(n_jobs: int) -> int:
     """Calls that :func:`fan_out` makes at the same time."""
+    from joblib import effective_n_jobs
+
     return _engines[-1].workers() if _engines else effective_n_jobs(_processes(n_jobs))
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from kedro.pipeline import Pipeline
 
@@ -35,20 +34,24 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-class _Pipelines(Mapping[str, Pipeline]):
-    """Pipelines that are imported when they are asked for: a command needs few, and not their code."""
+class _Named(Pipeline):
+    """A pipeline that is made when it is first asked for anything.
 
-    def __getitem__(self, name: str) -> Pipeline:
-        modules = [import_module(f"speech_emotion.pipelines.{part}") for part in PARTS[name]]
-        return sum((module.create_pipeline() for module in modules), start=Pipeline([]))
+    Most commands need few pipelines or only their names, and Kedro copies the whole registry to list it.
+    """
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(PARTS)
+    def __init__(self, parts: tuple[str, ...]):
+        self._parts = parts
 
-    def __len__(self) -> int:
-        return len(PARTS)
+    def __getattr__(self, attribute: str) -> Any:
+        # Called for what is not there: all that Pipeline's constructor sets, as long as it was not run.
+        if attribute.startswith("__"):  # asked for by copies, of the class and not of the pipeline
+            raise AttributeError(attribute)
+        modules = [import_module(f"speech_emotion.pipelines.{part}") for part in self._parts]
+        super().__init__([module.create_pipeline() for module in modules])
+        return object.__getattribute__(self, attribute)
 
 
-def register_pipelines() -> Mapping[str, Pipeline]:
+def register_pipelines() -> dict[str, Pipeline]:
     """Name every pipeline."""
-    return _Pipelines()
+    return {name: _Named(parts) for name, parts in PARTS.items()}

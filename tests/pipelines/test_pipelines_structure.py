@@ -1,3 +1,4 @@
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -92,19 +93,53 @@ def test_candidates_are_namespaces_with_equal_nodes():
 @pytest.mark.parametrize(
     "code",
     [
-        "import speech_emotion.audio, speech_emotion.corpora, speech_emotion.models",
-        "from speech_emotion.pipeline_registry import register_pipelines; dict(register_pipelines())",
+        "import speech_emotion.audio, speech_emotion.corpora",
+        "from speech_emotion.models import *",
+        "from speech_emotion.pipeline_registry import register_pipelines\n"
+        "[pipeline.nodes for pipeline in register_pipelines().values()]",
     ],
 )
 def test_importing_does_not_import_tensorflow(code):
-    check = f"{code}; import sys; sys.exit('tensorflow' in sys.modules or 'xgboost' in sys.modules)"
+    check = f"{code}\nimport sys; sys.exit('tensorflow' in sys.modules or 'xgboost' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def imported_by(*arguments):
+    """Modules that a command of Kedro imports."""
+    code = (
+        "import atexit, sys; from kedro.framework.cli.cli import main\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main()"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_listing_pipelines_imports_none():
+    imported = imported_by("registry", "list")
+    assert "speech_emotion.pipeline_registry" in imported
+    assert not imported & {"speech_emotion.pipelines", "sklearn", "matplotlib", "tensorflow"}
+
+
+@pytest.mark.slow
+def test_ingestion_imports_no_models(tmp_path):
+    run = ("run", "--pipelines", "ingestion", "--env", "test", "--params", f"data_dir={tmp_path}")
+    imported = imported_by(*run)
+    assert "speech_emotion.pipelines.ingestion.nodes" in imported
+    heavy = {"tensorflow", "keras", "xgboost", "skops", "optuna", "matplotlib", "plotly"}
+    assert not imported & {*heavy, "sklearn.ensemble", "speech_emotion.models.estimators"}
 
 
 def test_a_pipeline_imports_no_other():
     code = (
         "from speech_emotion.pipeline_registry import register_pipelines\n"
-        "register_pipelines()['ingestion']\n"
+        "register_pipelines()['ingestion'].nodes\n"
         "import sys; sys.exit('speech_emotion.pipelines.reporting' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_a_pipeline_that_is_not_made_yet_can_be_copied(duplicate):
+    names = {node.name for node in duplicate(register_pipelines()["ingestion"]).nodes}
+    assert names == {"ingestion.read_corpora", "ingestion.split_utterances"}

@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 import scipy.ndimage
-import scipy.signal
 
 from speech_emotion.audio.prosody import N_BANDS, SPECTRAL_SHAPE
 
@@ -159,7 +158,9 @@ def _pace(level: np.ndarray, voiced: np.ndarray, frame_rate: float) -> dict[str,
 @lru_cache(maxsize=1)
 def _delta_filter() -> np.ndarray:
     """Slope of the line through :data:`DELTA_WIDTH` frames, as ``librosa.feature.delta``."""
-    return scipy.signal.savgol_coeffs(DELTA_WIDTH, polyorder=1, deriv=1)
+    from scipy.signal import savgol_coeffs  # takes as long to import as all else here
+
+    return savgol_coeffs(DELTA_WIDTH, polyorder=1, deriv=1)
 
 
 def _change(mfcc: np.ndarray) -> dict[str, float]:

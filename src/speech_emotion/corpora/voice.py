@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.signal import butter, lfilter, sosfilt
 
 __all__ = ["SPOKEN_EMOTIONS", "Speaker", "generator_of", "speak"]
 
@@ -153,6 +152,8 @@ def _voiced(
     generator: np.random.Generator,
 ) -> np.ndarray:
     """Glottal pulses with a gliding pitch, jitter, breath noise and spectral slope."""
+    from scipy.signal import lfilter
+
     n_samples = int(lengths.sum() * sample_rate)
     centres = np.cumsum(lengths) - lengths / 2
     times = np.arange(n_samples) / sample_rate
@@ -176,6 +177,8 @@ def _articulate(
     generator: np.random.Generator,
 ) -> np.ndarray:
     """Shape the voice by the formants of each vowel, with a burst of noise before it."""
+    from scipy.signal import butter, sosfilt
+
     ends = np.minimum((np.cumsum(lengths) * sample_rate).astype(int), len(voice))
     starts = np.concatenate([[0], ends[:-1]])
     spoken = np.zeros(len(voice))
@@ -197,6 +200,8 @@ def _articulate(
 def _resonate(
     signal: np.ndarray, frequency: float, bandwidth: float, sample_rate: int
 ) -> np.ndarray:
+    from scipy.signal import lfilter
+
     radius = np.exp(-np.pi * bandwidth / sample_rate)
     angle = 2 * np.pi * frequency / sample_rate
     poles = [1, -2 * radius * np.cos(angle), radius**2]

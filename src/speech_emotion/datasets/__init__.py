@@ -1,4 +1,8 @@
-"""Kedro datasets for what no library stores: corpora, sound, arrays, estimators, registrations, MIDI."""
+"""Kedro datasets for what no library stores: corpora, sound, arrays, estimators, registrations, MIDI.
+
+kedro-mlflow makes every dataset of the catalog when a run starts, whatever the run is of: what loading
+and saving take is imported by ``load`` and ``save``.
+"""
 
 from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
 from speech_emotion.datasets.artifact import ArtifactDataset

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
-from sklearn.base import BaseEstimator
 
 from speech_emotion.datasets.folders import Place
-from speech_emotion.models.persistence import load_estimator, save_estimator
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 __all__ = ["EstimatorDataset"]
 
 
-class EstimatorDataset(AbstractDataset[BaseEstimator, BaseEstimator]):
+class EstimatorDataset(AbstractDataset["BaseEstimator", "BaseEstimator"]):
     """A folder with one fitted estimator: skops for scikit-learn, ``.keras`` for networks.
 
     kedro-datasets stores either kind, but which one a model is shows only when it is fitted.
@@ -33,12 +34,16 @@ class EstimatorDataset(AbstractDataset[BaseEstimator, BaseEstimator]):
 
     def save(self, data: BaseEstimator) -> None:
         """Write the estimator in the place of an older one."""
+        from speech_emotion.models.persistence import save_estimator
+
         with self._place.to_write() as folder:
             shutil.rmtree(folder, ignore_errors=True)
             save_estimator(data, folder)
 
     def load(self) -> BaseEstimator:
         """Read the estimator without unpickling anything."""
+        from speech_emotion.models.persistence import load_estimator
+
         with self._place.to_read() as folder:
             return load_estimator(folder)
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never
 
 import mlflow
 from kedro.io import AbstractDataset, DatasetError
 from mlflow.exceptions import MlflowException
 
-from speech_emotion.models.predictor import CARD, EmotionPredictor
+if TYPE_CHECKING:
+    from speech_emotion.models.predictor import EmotionPredictor
 
 __all__ = ["ModelDataset"]
 
 
-class ModelDataset(AbstractDataset[Never, EmotionPredictor]):
+class ModelDataset(AbstractDataset[Never, "EmotionPredictor"]):
     """Load the predictor of a registered model, or of a folder.
 
     The predictor is read by this project's own code, whatever version of it is stored with the model.
@@ -33,6 +34,8 @@ class ModelDataset(AbstractDataset[Never, EmotionPredictor]):
 
     def load(self) -> EmotionPredictor:
         """Read the predictor."""
+        from speech_emotion.models.predictor import CARD, EmotionPredictor
+
         folder = Path(self._uri)
         if not folder.is_dir():
             try:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
 from speech_emotion.datasets.folders import Place
-from speech_emotion.models.predictor import EmotionPredictor
+
+if TYPE_CHECKING:
+    from speech_emotion.models.predictor import EmotionPredictor
 
 __all__ = ["PredictorDataset"]
 
 
-class PredictorDataset(AbstractDataset[EmotionPredictor, EmotionPredictor]):
+class PredictorDataset(AbstractDataset["EmotionPredictor", "EmotionPredictor"]):
     """A folder with an :class:`~speech_emotion.models.predictor.EmotionPredictor`."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
@@ -33,6 +35,8 @@ class PredictorDataset(AbstractDataset[EmotionPredictor, EmotionPredictor]):
 
     def load(self) -> EmotionPredictor:
         """Read the predictor without unpickling anything."""
+        from speech_emotion.models.predictor import EmotionPredictor
+
         with self._place.to_read() as folder:
             return EmotionPredictor.load(folder)
 

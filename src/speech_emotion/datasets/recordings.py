@@ -7,8 +7,6 @@ from typing import Any, Never
 
 from kedro.io import AbstractDataset, DatasetError
 
-from speech_emotion.calls import find_recordings
-
 __all__ = ["RecordingsDataset"]
 
 
@@ -30,6 +28,8 @@ class RecordingsDataset(AbstractDataset[Never, dict[str, Path]]):
 
     def load(self) -> dict[str, Path]:
         """Find the recordings."""
+        from speech_emotion.calls import find_recordings
+
         if self._folder is None:
             raise DatasetError("No folder of recordings is given: add --params recordings_dir=PATH")
         found = find_recordings(self._folder)

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import mlflow
 import pandas as pd
@@ -22,7 +22,9 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 import speech_emotion
-from speech_emotion.models.predictor import EmotionPredictor
+
+if TYPE_CHECKING:
+    from speech_emotion.models.predictor import EmotionPredictor
 
 __all__ = ["Registration", "RegistryDataset", "decide_alias"]
 
@@ -31,6 +33,7 @@ CHALLENGER: Final = "challenger"
 REQUIRED: Final = (
     "joblib",
     "keras",
+    "lazy-loader",
     "librosa",
     "mlflow",
     "numpy",

@@ -26,7 +26,6 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from speech_emotion.models.settings import SplitSettings
 
@@ -148,6 +147,8 @@ def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) ->
 
 
 def _parts(utterances: pd.DataFrame, protocol: str, n: int, seed: int) -> np.ndarray:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     by_speaker = protocol == "cold"
     splitter_class = StratifiedGroupKFold if by_speaker else StratifiedKFold
     splitter = splitter_class(n_splits=n, shuffle=True, random_state=seed)
