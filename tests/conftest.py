@@ -2,6 +2,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 # Workers side by side that each take all cores wait for one another; set before libraries start threads.
 os.environ.setdefault(
@@ -108,7 +109,7 @@ def store(monkeypatch):
     # Processes of earlier tests know neither the server nor its keys.
     get_reusable_executor().shutdown(wait=True)
     s3fs.S3FileSystem.clear_instance_cache()
-    files, bucket = s3fs.S3FileSystem(), f"speech-emotion-test-{os.getpid()}"
+    files, bucket = s3fs.S3FileSystem(), f"speech-emotion-test-{uuid4().hex}"
     files.mkdir(bucket)
     yield Store(files, bucket)
     s3fs.S3FileSystem.clear_instance_cache()

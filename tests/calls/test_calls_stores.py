@@ -211,12 +211,7 @@ def test_an_empty_place_is_an_error_with_what_to_do(fetches):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["processes", "dask"])
-def test_calls_and_results_lie_in_an_object_store(
-    store, run_kedro, tmp_path, predictor, call, engine
-):
-    if engine == "dask":
-        pytest.importorskip("distributed")
+def test_calls_and_results_lie_in_an_object_store(store, run_kedro, tmp_path, predictor, call):
     files, bucket = store
     predictor.save(tmp_path / "model")
     for name in NAMES:
@@ -228,7 +223,6 @@ def test_calls_and_results_lie_in_an_object_store(
     here = {"recordings_dir": str(tmp_path / "calls"), "calls": {"n_jobs": 1}}
     run_kedro(tmp_path / "here", params=shared | here, pipeline_names=["call_scoring"])
     there = {"recordings_dir": f"s3://{bucket}/calls", "calls": {"n_jobs": 2}}
-    there |= {"cluster": {"engine": engine, "workers": 2 if engine == "dask" else None}}
     run_kedro(f"s3://{bucket}/run", params=shared | there, pipeline_names=["call_scoring"])
     for name in ("emotions", "summary", "passages"):
         path = f"07_model_output/calls/{name}.parquet"
