@@ -229,7 +229,7 @@ def trial_table(study: optuna.Study, model: str) -> pd.DataFrame:
     """List the finished trials: model, trial, state, UAR, fold UARs, seconds, parameters (JSON)."""
     states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
     rows = []
-    for trial in study.trials:
+    for trial in study.get_trials(states=FINISHED):  # others may be under way in another run
         folds = trial.user_attrs.get("fold_uar", [])
         rows.append(
             {
