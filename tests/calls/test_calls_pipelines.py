@@ -141,7 +141,7 @@ def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [1, 2, 64])
-def test_calls_are_the_same_in_shards_of_any_size_and_order(scoring, monkeypatch, size):
+def test_calls_are_put_together_from_shards_of_any_size_and_order(scoring, monkeypatch, size):
     index, score, collect, _ = scoring
     monkeypatch.setattr(nodes, "SHARD_SIZE", size)
     score(index.iloc[::-1])

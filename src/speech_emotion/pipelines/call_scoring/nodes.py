@@ -135,23 +135,30 @@ def collect_calls(
             f"{missing.sum()} recordings, {found['path'][missing].iloc[0]} among them, were not scored: "
             "run the call_scoring pipeline without --only-missing-outputs"
         )
-    labels, threshold = predictor.labels, threshold_of(predictor, settings)
-    rejected, summaries, passages, mono = [], [], [], 0
-    for own, heard in zip(_gathered(found, facts), _gathered(found, windows), strict=True):
-        scored = own[own["reason"] == ""]
-        rejected.append(own.loc[own["reason"] != "", ["call", "path", "reason"]])
-        mono += int((scored["party"] == MONO).sum())
-        tables = summarize(scored, heard, settings, labels=labels, threshold=threshold)
-        summaries.append(tables[0].assign(synthetic_model=predictor.synthetic))
-        passages.append(tables[1])
-    if mono:
+    blocks = zip(_gathered(found, facts), _gathered(found, windows), strict=True)
+    shared = (settings, predictor.labels, threshold_of(predictor, settings))
+    # Processes take longer to start than one block takes.
+    n_jobs = settings.n_jobs if len(found) > SHARD_SIZE else 1
+    parts = fan_out(_summarized, blocks, shared=shared, n_jobs=n_jobs)
+    summaries, passages, rejected = map(list, zip(*parts, strict=True))
+    summary = _joined(summaries).assign(synthetic_model=predictor.synthetic)
+    if mono := int((summary["party"] == MONO).sum()):
         logger.info("%d mono recordings: each is judged as one party, whoever speaks", mono)
-    return (
-        _unless_empty(_gathered(found, windows)),
-        _joined(summaries),
-        _joined(passages),
-        _joined(rejected),
-    )
+    emotions = _unless_empty(_gathered(found, windows))
+    return emotions, summary, _joined(passages), _joined(rejected)
+
+
+def _summarized(
+    facts: pd.DataFrame,
+    windows: pd.DataFrame,
+    settings: CallSettings,
+    labels: tuple[str, ...],
+    threshold: float,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Summary, passages and rejected recordings of a block of calls."""
+    scored = facts[facts["reason"] == ""]
+    tables = summarize(scored, windows, settings, labels=labels, threshold=threshold)
+    return *tables, facts.loc[facts["reason"] != "", ["call", "path", "reason"]]
 
 
 def _stored(prefix: str, windows: Shards, facts: Shards) -> pd.DataFrame:
