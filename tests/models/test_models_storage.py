@@ -4,6 +4,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -80,7 +81,7 @@ def server():
             assert process.poll() is None, (folder / "log").read_text()
             yield Server(f"postgresql://optuna@127.0.0.1:{port}/postgres", process)
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # at others it waits until all have left
             process.wait()
 
 
