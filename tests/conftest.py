@@ -2,6 +2,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 # Workers side by side that each take all cores wait for one another; set before libraries start threads.
 os.environ.setdefault(
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from fsspec import AbstractFileSystem
 from hypothesis import HealthCheck, settings
 
 RATE = 22050
@@ -67,10 +69,12 @@ def run_kedro(empty_store):
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
+    from speech_emotion.settings import on_disk
+
     bootstrap_project(PROJECT)
 
     def run(data_dir, *, env="test", params=None, **options):
-        store = Path(data_dir) / "mlflow.db"
+        store = Path(on_disk(str(data_dir))) / "mlflow.db"
         if not store.exists():
             store.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(empty_store, store)
@@ -79,6 +83,38 @@ def run_kedro(empty_store):
             return session.run(**options)
 
     return run
+
+
+class Store(NamedTuple):
+    """An object store with an empty bucket."""
+
+    files: AbstractFileSystem
+    bucket: str
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """An S3-compatible server on this machine."""
+    server = pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    from joblib.externals.loky import get_reusable_executor
+
+    running = server.ThreadedMotoServer(port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # Processes of earlier tests know neither the server nor its keys.
+    get_reusable_executor().shutdown(wait=True)
+    s3fs.S3FileSystem.clear_instance_cache()
+    files, bucket = s3fs.S3FileSystem(), f"speech-emotion-test-{uuid4().hex}"
+    files.mkdir(bucket)
+    yield Store(files, bucket)
+    s3fs.S3FileSystem.clear_instance_cache()
+    running.stop()
+    shutil.rmtree(PROJECT / "data" / bucket, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

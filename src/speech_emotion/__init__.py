@@ -1,3 +1,3 @@
 """Recognise emotion in speech, with figures that hold for unknown speakers."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,8 +1,11 @@
 import json
+import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import audiomentations
+import librosa
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,10 +48,66 @@ def level_db(samples):
     return 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)))
 
 
-def test_noise_has_its_ratio(tone):
-    clean = tone(seconds=2)
-    noisy = augment(clean, RATE, transform="noise", value=10, seed=3)
-    assert level_db(clean) - level_db(noisy - clean) == pytest.approx(10, abs=0.2)
+def with_pauses(seconds=1.0, rate=RATE):
+    """Noise that swells and fades, quiet at both ends."""
+    length = round(seconds * rate)
+    swell = np.clip(np.sin(np.linspace(0, np.pi, length)) * 1.6 - 0.6, 1e-5, 1)
+    return (0.2 * swell * np.random.default_rng(0).standard_normal(length)).astype(np.float32)
+
+
+AS_BEFORE = {
+    "gain": (
+        lambda samples, rate, value: audiomentations.Gain(value, value, p=1)(samples, rate),
+        [-40.0, -3.3, 0.0, 6.0, 40.0],
+    ),
+    "time_shift": (
+        lambda samples, rate, value: audiomentations.Shift(value, value, rollover=False, p=1)(
+            samples, rate
+        ),
+        [-0.5, -0.123, -1e-3, 0.0, 1e-6, 0.1, 0.5],
+    ),
+    "trim": (
+        lambda samples, rate, value: librosa.effects.trim(samples, top_db=value)[0],
+        [10.0, 30.0, 55.0, 80.0],
+    ),
+    "pitch_shift": (
+        lambda samples, rate, value: audiomentations.PitchShift(value, value, p=1)(samples, rate),
+        [-3.3, 2.0],
+    ),
+    "time_stretch": (
+        lambda samples, rate, value: audiomentations.TimeStretch(
+            value, value, leave_length_unchanged=False, p=1
+        )(samples, rate),
+        [0.8, 1.25],
+    ),
+}
+
+
+@pytest.mark.parametrize("rate", [8000, RATE])
+@pytest.mark.parametrize("seconds", [0.06, 1.0001])
+@pytest.mark.parametrize(
+    ("transform", "value"),
+    [(name, value) for name, (_, values) in AS_BEFORE.items() for value in values],
+)
+def test_transforms_are_those_of_the_libraries(transform, value, seconds, rate):
+    sound = with_pauses(seconds, rate)
+    expected = AS_BEFORE[transform][0](sound, rate, value)
+    changed = augment(sound, rate, transform=transform, value=value, seed=0)
+    np.testing.assert_allclose(changed, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [-20.0, 10.0, 100.0])
+def test_noise_has_the_ratio_of_audiomentations(value):
+    clean = with_pauses(4)
+    reference = audiomentations.AddGaussianSNR(value, value, p=1)
+    reference.randomize_parameters(clean, RATE)
+    deviation = reference.parameters["noise_std"]
+    noisy = augment(clean, RATE, transform="noise", value=value, seed=3)
+    drawn = np.random.default_rng(3).standard_normal(len(clean), dtype=np.float32)
+    np.testing.assert_allclose(noisy - clean, deviation * drawn, rtol=1e-4, atol=1e-7)
+    assert level_db(clean) - level_db(deviation * drawn) == pytest.approx(value, abs=0.1)
+    other = augment(clean, RATE, transform="noise", value=value, seed=4)
+    assert not np.array_equal(noisy, other)
 
 
 @pytest.mark.parametrize(("semitones", "expected"), [(12, 880), (-12, 220), (0, 440)])
@@ -145,12 +204,19 @@ def test_plan_is_the_same_in_another_process():
     assert json.loads(done.stdout) == ours
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS)
-def test_transforms_are_deterministic_in_threads_and_leave_numpy_alone(transform, tone):
+@pytest.mark.parametrize(
+    ("transform", "value"),
+    [
+        *((name, SETTINGS.transforms[name].high) for name in TRANSFORMS),
+        *((name, limits.smallest) for name, limits in TRANSFORMS.items()),
+    ],
+)
+def test_transforms_are_deterministic_in_threads_and_leave_global_states_alone(
+    transform, value, tone
+):
     sound = tone(seconds=0.5) + 0.01
-    value = SETTINGS.transforms[transform].high
     np.random.seed(1)  # noqa: NPY002
-    expected = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = str(np.random.get_state()), random.getstate()  # noqa: NPY002
 
     def change(_):
         return augment(sound, RATE, transform=transform, value=value, seed=7)
@@ -161,7 +227,7 @@ def test_transforms_are_deterministic_in_threads_and_leave_numpy_alone(transform
         np.testing.assert_array_equal(result, results[0])
         assert np.isfinite(result).all()
         assert len(result) > 0
-    np.testing.assert_array_equal(np.random.get_state()[1], expected)  # noqa: NPY002
+    assert (str(np.random.get_state()), random.getstate()) == before  # noqa: NPY002
 
 
 def test_copies_are_heard_over_a_telephone_too(tone, write_sound):

@@ -73,10 +73,16 @@ def test_frames_equal_librosa(signal):
         np.testing.assert_allclose(ours[name].T / scale, expected / scale, atol=1e-4, err_msg=name)
 
 
-def test_trimming_equals_librosa():
-    signal = np.concatenate([noise(0.4, amplitude=1e-4), noise(1), noise(0.6, amplitude=1e-4)])
-    expected, _ = librosa.effects.trim(signal, top_db=30)
-    np.testing.assert_array_equal(trim_silence(signal, 30), expected)
+@pytest.mark.parametrize("top_db", [10, 30, 90])
+@pytest.mark.parametrize("length", [1, 511, 512, 1300, RATE, RATE + 300])
+@pytest.mark.parametrize("level", [1.0, 1e-3, 1e-5, 0.0])
+def test_trimming_equals_librosa(level, length, top_db):
+    ends = np.zeros(3000, np.float32), 1e-4 * noise(0.6)
+    signal = level * np.concatenate([ends[0], noise(3)[:length], ends[1]])
+    expected, _ = librosa.effects.trim(signal, top_db=top_db)
+    np.testing.assert_array_equal(trim_silence(signal, top_db), expected)
+    bare, _ = librosa.effects.trim(level * noise(3)[:length], top_db=top_db)
+    np.testing.assert_array_equal(trim_silence(level * noise(3)[:length], top_db), bare)
 
 
 def test_sets_have_their_size_and_readable_names():

@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 import soundfile
 
+from speech_emotion.calls import CallSettings, find_recordings
 from speech_emotion.calls.__main__ import main as play
+from speech_emotion.models.predictor import EmotionPredictor
+from speech_emotion.pipelines.call_scoring import nodes
 
 
 @pytest.fixture
@@ -40,7 +43,10 @@ def recordings(tmp_path_factory, dialogue):
 
 
 @pytest.mark.slow
-def test_folder_of_calls_is_scored_and_resumed(tmp_path, run, model, recordings, caplog):
+def test_folder_of_calls_is_scored_and_resumed(
+    tmp_path, run, model, recordings, caplog, monkeypatch
+):
+    monkeypatch.setattr(nodes, "SHARD_SIZE", 2)
     options = {"recordings_dir": str(recordings), "model_uri": str(model), "calls": {"n_jobs": 1}}
     with caplog.at_level(logging.INFO):
         run(tmp_path, "call_scoring", **options)
@@ -63,25 +69,92 @@ def test_folder_of_calls_is_scored_and_resumed(tmp_path, run, model, recordings,
     assert "trained on the SYNTHETIC sample corpus" in caplog.text
     assert len(list(page.parent.glob("passages/**/*.wav"))) == len(passages)
 
-    shards = sorted((output / "calls/window").iterdir())
-    assert len(shards) == 3
-    before = {shard.name: shard.stat().st_mtime_ns for shard in shards}
-    # A recording whose result is lost, as after an interruption, and one that changed are done again.
-    lost = next(shard for shard in shards if len(pd.read_parquet(shard)) == 0)
-    lost.unlink()
+    shards = {path.name: pd.read_parquet(path) for path in (output / "calls/window").iterdir()}
+    assert sorted(table["key"].nunique() for table in shards.values()) == [
+        1,
+        1,
+    ]  # a letter has none
+    before = {path: path.stat().st_mtime_ns for path in (output / "calls").glob("*/*.parquet")}
+    assert len(before) == 4
+    # A shard whose facts are lost, as after an interruption, and a recording that changed are done again.
+    lost = next(name for name, table in shards.items() if "monday/angry.wav" in set(table["call"]))
+    (output / "calls/fact" / lost).unlink()
     os.utime(recordings / "calm.flac", ns=(1, 1))
     caplog.clear()
     with caplog.at_level(logging.INFO):
         run(tmp_path, "call_scoring", **options)
     assert "1 of 3 recordings were scored before" in caplog.text
-    after = {shard.name: shard.stat().st_mtime_ns for shard in (output / "calls/window").iterdir()}
-    assert len(after) == 4
-    kept = set(before) - {lost.name}
-    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    after = {path: path.stat().st_mtime_ns for path in (output / "calls").glob("*/*.parquet")}
+    assert len(after) == 5  # the windows of the lost shard are of no shard now
+    kept = [path for path in before if path.name != lost]
+    assert [after[path] for path in kept] == [before[path] for path in kept]
     pd.testing.assert_frame_equal(emotions, pd.read_parquet(output / "calls/emotions.parquet"))
+    pd.testing.assert_frame_equal(
+        summary, pd.read_parquet(output / "calls/summary.parquet").set_index("call")
+    )
     # Other settings are other results.
     run(tmp_path, "call_scoring", **options | {"calls": {"n_jobs": 1, "prior": 1.0}})
-    assert len(list((output / "calls/window").iterdir())) == 7
+    assert len(list((output / "calls/fact").iterdir())) == 4
+
+
+def loaders(tables):
+    return {name: lambda table=table: table for name, table in tables.items()}
+
+
+@pytest.fixture
+def scoring(recordings, model):
+    """Index and settings of the recordings; what a list of pieces stores of them."""
+    predictor, settings = EmotionPredictor.load(model), CallSettings(n_jobs=1)
+    index = nodes.index_recordings(find_recordings(recordings), predictor, settings)
+    windows, facts = {}, {}
+
+    def score(index=index):
+        on_disk = loaders(windows), loaders(facts)
+        for new_windows, new_facts in nodes.score_calls(index, predictor, settings, *on_disk):
+            windows.update(new_windows)
+            facts.update(new_facts)
+
+    def collect(index=index):
+        shards = loaders(windows), loaders(facts)
+        emotions, *tables = nodes.collect_calls(index, predictor, settings, *shards)
+        return pd.concat(emotions, ignore_index=True), *tables
+
+    return index, score, collect, facts
+
+
+def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
+    index, score, collect, facts = scoring
+    real = nodes._score
+
+    def fails_at_the_last(path, *arguments):
+        if path == index["path"].iloc[-1]:
+            raise MemoryError
+        return real(path, *arguments)
+
+    monkeypatch.setattr(nodes, "_score", fails_at_the_last)
+    with pytest.raises(MemoryError):
+        score()
+    (kept,) = facts.values()
+    assert set(kept["call"]) == set(index["call"].iloc[:-1])
+    with pytest.raises(ValueError, match=r"1 recordings, .*angry\.wav among them, were not scored"):
+        collect()
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_calls_are_put_together_from_shards_of_any_size_and_order(scoring, monkeypatch, size):
+    index, score, collect, _ = scoring
+    monkeypatch.setattr(nodes, "SHARD_SIZE", size)
+    score(index.iloc[::-1])
+    emotions, summary, passages, rejected = collect()
+    assert summary["call"].tolist() == ["calm.flac", "monday/angry.wav"]
+    assert emotions["call"].drop_duplicates().tolist() == summary["call"].tolist()
+    assert emotions.groupby("call")["start_s"].is_monotonic_increasing.all()
+    assert set(passages["call"]) == {"monday/angry.wav"}
+    assert rejected[["call"]].to_numpy().tolist() == [["letter.wav"]]
+    assert "key" not in emotions
+    only = index[index["call"] == "letter.wav"]
+    emotions, summary, passages, rejected = collect(only)
+    assert (len(emotions), len(summary), len(passages), len(rejected)) == (0, 0, 0, 1)
 
 
 @pytest.mark.parametrize(

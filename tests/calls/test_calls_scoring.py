@@ -241,8 +241,9 @@ def test_recordings_are_found_by_suffix(tmp_path):
     for name in ("b.WAV", "a/c.flac", "notes.txt", "d.mp3"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in find_recordings(tmp_path)]
-    assert found == ["a/c.flac", "b.WAV", "d.mp3"]
+    found = find_recordings(tmp_path)
+    assert found["call"].tolist() == ["a/c.flac", "b.WAV", "d.mp3"]
+    assert found["path"].tolist() == [str(tmp_path / call) for call in found["call"]]
     with pytest.raises(FileNotFoundError, match="recordings_dir"):
         find_recordings(tmp_path / "none")
 

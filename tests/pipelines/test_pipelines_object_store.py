@@ -1,9 +1,5 @@
-import os
-import shutil
-
 import pandas as pd
 import pytest
-from joblib.externals.loky import get_reusable_executor
 
 from speech_emotion.corpora import SampleSettings, write_sample
 from speech_emotion.settings import PROJECT, on_disk
@@ -14,34 +10,11 @@ SMALL = {
     "augmentation": {"variants": 1, "telephone": False},
     "selection": {"families": ["shrinkage_lda"], "compared": ["cold"]},
 }
-BUCKET = f"speech-emotion-test-{os.getpid()}"
-
-
-@pytest.fixture
-def store(monkeypatch):
-    """An S3-compatible server on this machine with two empty buckets."""
-    server = pytest.importorskip("moto.server")
-    s3fs = pytest.importorskip("s3fs")
-    running = server.ThreadedMotoServer(port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    # Processes of earlier tests know neither the server nor its keys.
-    get_reusable_executor().shutdown(wait=True)
-    s3fs.S3FileSystem.clear_instance_cache()
-    files = s3fs.S3FileSystem()
-    files.mkdir(BUCKET)
-    yield files
-    s3fs.S3FileSystem.clear_instance_cache()
-    running.stop()
-    shutil.rmtree(PROJECT / "data" / BUCKET, ignore_errors=True)
 
 
 @pytest.mark.slow
 def test_corpora_and_all_results_lie_in_an_object_store(store, run_kedro, tmp_path):
+    files, bucket = store
     sample = SampleSettings(
         ravdess_actors=4,
         ravdess_statements=1,
@@ -51,29 +24,29 @@ def test_corpora_and_all_results_lie_in_an_object_store(store, run_kedro, tmp_pa
         crema_d_sentences=1,
     )
     write_sample(tmp_path / "corpora", sample, progress=False)
-    store.put(f"{tmp_path}/corpora/", f"{BUCKET}/corpora", recursive=True)
+    files.put(f"{tmp_path}/corpora/", f"{bucket}/corpora", recursive=True)
     here = {"corpora_dir": str(tmp_path / "corpora")}
     run_kedro(tmp_path / "here", params=SMALL | here, pipeline_names=STAGES[:3])
-    there = {"corpora_dir": f"s3://{BUCKET}/corpora"}
-    run_kedro(f"s3://{BUCKET}/run", params=SMALL | there, pipeline_names=STAGES)
+    there = {"corpora_dir": f"s3://{bucket}/corpora"}
+    run_kedro(f"s3://{bucket}/run", params=SMALL | there, pipeline_names=STAGES)
 
     def read(path):
         return pd.read_parquet(tmp_path / "here" / path), pd.read_parquet(
-            f"s3://{BUCKET}/run/{path}"
+            f"s3://{bucket}/run/{path}"
         )
 
     here, there = read("02_intermediate/utterances.parquet")
-    assert there["path"].str.startswith(f"s3://{BUCKET}/corpora/").all()
+    assert there["path"].str.startswith(f"s3://{bucket}/corpora/").all()
     pd.testing.assert_frame_equal(here.drop(columns="path"), there.drop(columns="path"))
     pd.testing.assert_frame_equal(*read("04_feature/features.parquet"))
     rejected = [
         pd.read_csv(f"{place}/02_intermediate/rejected_audio.csv")["reason"].str.split(";").str[0]
-        for place in (tmp_path / "here", f"s3://{BUCKET}/run")
+        for place in (tmp_path / "here", f"s3://{bucket}/run")
     ]
     assert "a Git-LFS pointer, not the recording" in set(rejected[1])
     kept = ~rejected[0].str.startswith("duplicate of")
     pd.testing.assert_series_equal(rejected[0][kept], rejected[1][kept])
-    made = [name.removeprefix(f"{BUCKET}/run/") for name in store.find(f"{BUCKET}/run")]
+    made = [name.removeprefix(f"{bucket}/run/") for name in files.find(f"{bucket}/run")]
     assert {
         "04_feature/sequences.npy",
         "06_models/shrinkage_lda/estimator/estimator.skops",
@@ -82,7 +55,7 @@ def test_corpora_and_all_results_lie_in_an_object_store(store, run_kedro, tmp_pa
         "08_reporting/report.html",
     } <= set(made)
     assert not [name for name in made if "partial" in name]
-    assert "SYNTHETIC" in store.cat(f"{BUCKET}/run/08_reporting/report.html").decode()
+    assert "SYNTHETIC" in files.cat(f"{bucket}/run/08_reporting/report.html").decode()
 
 
 def test_what_cannot_lie_in_an_object_store_lies_in_the_project():

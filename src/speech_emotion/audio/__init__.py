@@ -26,7 +26,17 @@ from speech_emotion.audio.features import (
     sequence_shape,
 )
 from speech_emotion.audio.frames import frame_features, trim_silence
-from speech_emotion.audio.io import SILENCE, AudioError, check_file, load_audio, read_samples
+from speech_emotion.audio.io import (
+    SILENCE,
+    AudioError,
+    FetchError,
+    file_state,
+    is_url,
+    load_audio,
+    open_sound_file,
+    read_samples,
+    version_mark,
+)
 from speech_emotion.audio.kernels import KERNEL_PREFIX
 
 __all__ = [
@@ -40,19 +50,22 @@ __all__ = [
     "AudioError",
     "AugmentationSettings",
     "FeatureSettings",
+    "FetchError",
     "SequenceSettings",
     "UnknownFeatureSet",
     "UnknownTransform",
     "augment",
-    "check_file",
     "encode_sound",
     "extract",
     "extract_batch",
     "extract_features",
     "feature_names",
+    "file_state",
     "frame_features",
+    "is_url",
     "load_audio",
     "open_sound",
+    "open_sound_file",
     "over_telephone",
     "plan_augmentation",
     "read_envelope",
@@ -61,4 +74,5 @@ __all__ = [
     "sequence_names",
     "sequence_shape",
     "trim_silence",
+    "version_mark",
 ]

@@ -1,24 +1,25 @@
-"""Augmentation: a plan of what happens to which utterance, and the transforms, by audiomentations.
+"""Augmentation: a plan of what happens to which utterance, and the transforms.
 
 Every value is drawn when the plan is made, from a seed that depends on the utterance and the variant
 alone. Applying a row of the plan is then a plain function: any subset comes out the same on any
-machine, in any order, in any thread.
+machine, in any order, in any thread. Each is defined by audiomentations' transform of its name (speed by
+soxr, telephone by its parts); what costs little more than a copy of the samples is done by NumPy.
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import librosa
 import numpy as np
 import pandas as pd
 import soxr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from speech_emotion.audio.frames import trim_silence
 
 __all__ = [
     "NONE",
@@ -40,8 +41,8 @@ TELEPHONE: Final = "telephone"
 TELEPHONE_BAND: Final = (300.0, 3400.0)
 TELEPHONE_RATE: Final = 8000
 MU: Final = 255
-
-_global_random_state = threading.Lock()
+FADE_S: Final = 0.005
+"""Seconds in which a sound that was cut open fades in or out."""
 
 
 class UnknownTransform(ValueError):
@@ -123,58 +124,84 @@ class AugmentationSettings(BaseModel):
         return self
 
 
-def _speed(samples: np.ndarray, sample_rate: int, factor: float) -> np.ndarray:
+def _speed(samples: np.ndarray, sample_rate: int, factor: float, seed: int) -> np.ndarray:
     """Play faster: pitch and formants rise with the tempo, as of a smaller speaker."""
     return soxr.resample(samples, sample_rate * factor, sample_rate, quality="HQ")
 
 
-def _noise(samples: np.ndarray, sample_rate: int, snr_db: float) -> np.ndarray:
-    import audiomentations
-
-    transform = audiomentations.AddGaussianSNR(min_snr_db=snr_db, max_snr_db=snr_db, p=1.0)
-    return transform(samples, sample_rate)
-
-
-def _pitch_shift(samples: np.ndarray, sample_rate: int, semitones: float) -> np.ndarray:
-    import audiomentations
-
-    transform = audiomentations.PitchShift(semitones, semitones, p=1.0)
-    return transform(samples, sample_rate)
+def _noise(samples: np.ndarray, sample_rate: int, snr_db: float, seed: int) -> np.ndarray:
+    """Add white noise whose expected power is so far below that of the sound, pauses included."""
+    noise = np.random.default_rng(seed).standard_normal(len(samples), dtype=np.float32)
+    noise *= np.sqrt(samples @ samples / len(samples)) / 10 ** (snr_db / 20)
+    noise += samples
+    return noise
 
 
-def _time_stretch(samples: np.ndarray, sample_rate: int, rate: float) -> np.ndarray:
-    import audiomentations
-
-    transform = audiomentations.TimeStretch(rate, rate, leave_length_unchanged=False, p=1.0)
-    return transform(samples, sample_rate)
-
-
-def _time_shift(samples: np.ndarray, sample_rate: int, share: float) -> np.ndarray:
-    import audiomentations
-
-    return audiomentations.Shift(share, share, rollover=False, p=1.0)(samples, sample_rate)
+def _pitch_shift(samples: np.ndarray, sample_rate: int, semitones: float, seed: int) -> np.ndarray:
+    stretch = _stretcher(sample_rate, seed)
+    stretch.setTransposeSemitones(semitones)
+    return stretch.process(samples[np.newaxis])[0]
 
 
-def _trim(samples: np.ndarray, sample_rate: int, top_db: float) -> np.ndarray:
-    import audiomentations
-
-    return audiomentations.Trim(top_db=top_db, p=1.0)(samples, sample_rate)
-
-
-def _gain(samples: np.ndarray, sample_rate: int, gain_db: float) -> np.ndarray:
-    import audiomentations
-
-    return audiomentations.Gain(gain_db, gain_db, p=1.0)(samples, sample_rate)
+def _time_stretch(samples: np.ndarray, sample_rate: int, rate: float, seed: int) -> np.ndarray:
+    stretch = _stretcher(sample_rate, seed)
+    stretch.setTimeFactor(rate)
+    return stretch.process(samples[np.newaxis])[0]
 
 
-def _telephone(samples: np.ndarray, sample_rate: int, _: float) -> np.ndarray:
+def _stretcher(sample_rate: int, seed: int) -> Any:
+    """Set up what audiomentations uses, which takes no seed: at half the tempo it draws phases."""
+    from python_stretch import Signalsmith
+
+    stretch = Signalsmith.Stretch(int(seed))
+    stretch.preset(1, sample_rate)
+    return stretch
+
+
+def _time_shift(samples: np.ndarray, sample_rate: int, share: float, seed: int) -> np.ndarray:
+    """Move the sound later, below 0 earlier: what falls out is lost, and the cut is faded."""
+    if share < 0:
+        return _time_shift(samples[::-1], sample_rate, -share, seed)[::-1]
+    gap = round(share * len(samples))
+    shifted = np.empty_like(samples)
+    shifted[:gap] = 0
+    shifted[gap:] = samples[: len(samples) - gap]
+    if gap:
+        edge = shifted[gap : gap + int(FADE_S * sample_rate)]
+        edge *= _fade_in(int(FADE_S * sample_rate))[: len(edge)]
+    return shifted
+
+
+@lru_cache(maxsize=8)
+def _fade_in(length: int) -> np.ndarray:
+    """Rise from 0 to 1 at equal energy (signalsmith-audio.co.uk/writing/2021/cheap-energy-crossfade)."""
+    line = np.linspace(0, 1, length, dtype=np.float32)
+    bend = line * (1 - line)
+    return np.square(bend * (1 + 1.4186 * bend) + line)
+
+
+def _trim(samples: np.ndarray, sample_rate: int, top_db: float, seed: int) -> np.ndarray:
+    return trim_silence(samples, top_db)
+
+
+def _gain(samples: np.ndarray, sample_rate: int, gain_db: float, seed: int) -> np.ndarray:
+    return samples * np.float32(10 ** (gain_db / 20))
+
+
+def _telephone(samples: np.ndarray, sample_rate: int, _: float, seed: int) -> np.ndarray:
     """Narrow band: 300-3400 Hz, 8 kHz, µ-law in 8 bits (ITU-T G.711), back at the given rate."""
     import audiomentations
 
     low, high = TELEPHONE_BAND
-    centre = (low + high) / 2
-    width = (high - low) / centre
-    band = audiomentations.BandPassFilter(centre, centre, width, width, 24, 24, p=1.0)
+    band = audiomentations.BandPassFilter()
+    # Else it draws them from Python's and NumPy's global states, which others use, too.
+    band.parameters = {
+        "should_apply": True,
+        "center_freq": (low + high) / 2,
+        "bandwidth": high - low,
+        "rolloff": 24,
+    }
+    band.freeze_parameters()
     narrow = librosa.resample(
         band(samples, sample_rate), orig_sr=sample_rate, target_sr=TELEPHONE_RATE
     )
@@ -187,7 +214,7 @@ def _telephone(samples: np.ndarray, sample_rate: int, _: float) -> np.ndarray:
 class Transform(NamedTuple):
     """A transform: its function, what its value means, its limits, and where it does nothing."""
 
-    apply: Callable[[np.ndarray, int, float], np.ndarray]
+    apply: Callable[[np.ndarray, int, float, int], np.ndarray]
     unit: str
     smallest: float
     largest: float
@@ -277,20 +304,5 @@ def augment(
         UnknownTransform: With the names that exist.
     """
     apply = _transform_named(transform).apply
-    with _seeded(seed):
-        changed = apply(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, value)
-    return np.asarray(changed, dtype=np.float32)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Lend audiomentations our seed: it draws from global states, which others use too."""
-    with _global_random_state:
-        numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-        np.random.seed(seed)  # noqa: NPY002
-        random.seed(int(seed))  # tables hold NumPy integers, which it refuses
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002
-            random.setstate(python_state)
+    changed = apply(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, value, seed)
+    return np.ascontiguousarray(changed, dtype=np.float32)

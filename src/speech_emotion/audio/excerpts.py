@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from speech_emotion.audio.io import AudioError, check_file
+from speech_emotion.audio.io import AudioError, open_sound_file
 
 __all__ = ["read_envelope", "read_excerpt"]
 
@@ -27,7 +27,7 @@ def read_excerpt(
     """Decode a stretch of a recording; only the stretch is read.
 
     Args:
-        path: Path of the file.
+        path: Path or URL (``s3://…``) of the file.
         start_s: Where the stretch starts, in seconds; what lies before 0 is left out.
         end_s: Where it ends, in seconds; what lies behind the recording is left out.
         channel: The channel to read; all if ``None``.
@@ -65,7 +65,7 @@ def read_envelope(
     The file is read in blocks, so memory does not grow with its length.
 
     Args:
-        path: Path of the file.
+        path: Path or URL (``s3://…``) of the file.
         channel: The channel to read.
         points: Stretches at most.
 
@@ -101,8 +101,7 @@ def read_envelope(
 @contextmanager
 def _open(path: str | os.PathLike[str], channel: int | None) -> Iterator[soundfile.SoundFile]:
     try:
-        check_file(path)
-        with soundfile.SoundFile(path) as file:
+        with open_sound_file(path) as (file, _):
             if channel is not None and not 0 <= channel < file.channels:
                 said = f"has no channel {channel}: it has {file.channels}, counted from 0"
                 raise AudioError(path, f"{said}; score it anew if it was replaced")

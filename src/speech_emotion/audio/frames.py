@@ -31,6 +31,8 @@ MEL_GROUPS: Final = 4
 N_CHROMA: Final = 12
 SHORTEST = 0.05
 """Seconds below which there is nothing to describe."""
+FAINTEST: Final = 1e-5
+"""Level of a frame below which all counts as equally silent."""
 LOUDEST = 1e6
 """Peak amplitude above which power nears the end of float32."""
 
@@ -89,8 +91,15 @@ def trim_silence(samples: np.ndarray, top_db: float) -> np.ndarray:
         samples: Shape ``(n_samples,)``.
         top_db: Threshold below the loudest frame, in dB.
     """
-    rms = _rms(_framed(samples, mode="constant"))
-    loud = np.flatnonzero(rms > rms.max() * 10 ** (-top_db / 20))
+    # A frame is a few hops, so that the samples are read once.
+    hops = len(samples) // HOP
+    whole, rest = samples[: hops * HOP].reshape(hops, HOP), samples[hops * HOP :]
+    energy = np.zeros(hops + WINDOW // HOP)
+    middle = WINDOW // HOP // 2
+    energy[middle : middle + hops] = np.einsum("ij,ij->i", whole, whole)
+    energy[middle + hops] = rest @ rest
+    power = np.maximum(np.convolve(energy, np.ones(WINDOW // HOP), "valid") / WINDOW, FAINTEST**2)
+    loud = np.flatnonzero(power > power.max() * 10 ** (-top_db / 10))
     return samples[loud[0] * HOP : (loud[-1] + 1) * HOP]
 
 

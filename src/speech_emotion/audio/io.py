@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import soundfile
 import soxr
 
-__all__ = ["SILENCE", "AudioError", "check_file", "check_rate", "load_audio", "read_samples"]
+__all__ = [
+    "SILENCE",
+    "AudioError",
+    "FetchError",
+    "check_rate",
+    "file_state",
+    "is_url",
+    "load_audio",
+    "open_sound_file",
+    "read_samples",
+    "version_mark",
+]
 
 SILENCE = 1e-4
 """Peak amplitude below which a recording is silent: 16-bit sound has steps of 3e-5."""
@@ -21,6 +34,10 @@ URL = "://"
 MISSING = "no such file; check the path and that links lead somewhere"
 EMPTY = "empty file (0 bytes); replace it by an intact copy"
 POINTER = "a Git-LFS pointer, not the recording; run `git lfs pull`"
+AHEAD: Final = 1 << 22
+"""Bytes of a file in an object store that are fetched and held at once."""
+MARKS: Final = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+"""What fsspec's file systems tell versions of a file by, the surest first."""
 
 
 class AudioError(ValueError):
@@ -35,6 +52,13 @@ class AudioError(ValueError):
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
+
+
+class FetchError(OSError):
+    """An object store failed: the recording may be sound, and be read another time."""
+
+    def __init__(self, url: str, error: Exception):
+        super().__init__(f"{url}: fetching it failed ({error!r}); run it again")
 
 
 def check_rate(sample_rate: float) -> None:
@@ -87,10 +111,11 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
     """
     try:
         sound: str | os.PathLike[str] | BinaryIO = path
-        if isinstance(path, str) and URL in path:
-            sound = _fetched(path)
+        if is_url(path):
+            with _open_bytes(str(path)) as file:  # whole: formats are read back and forth
+                sound = io.BytesIO(file.read())
         elif isinstance(path, str | os.PathLike):
-            check_file(path)
+            _check_file(path)
         samples, rate = soundfile.read(sound, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
@@ -101,29 +126,127 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
     return samples, int(rate)
 
 
-def _fetched(url: str) -> BinaryIO:
-    """Get a file of an object store, whole: formats are read back and forth."""
-    import fsspec
-
-    try:
-        with fsspec.open(url, "rb") as file:
-            content = file.read()
-    except FileNotFoundError as error:
-        raise AudioError(url, MISSING) from error
-    if not content:
-        raise AudioError(url, EMPTY)
-    if content.startswith(LFS_POINTER):
-        raise AudioError(url, POINTER)
-    return io.BytesIO(content)
+def is_url(path: object) -> bool:
+    """Whether a path is the URL of a file in an object store."""
+    return isinstance(path, str) and URL in path
 
 
-def check_file(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that cannot be a recording, before anything decodes it.
+@contextmanager
+def open_sound_file(
+    path: str | os.PathLike[str],
+) -> Iterator[tuple[soundfile.SoundFile, BinaryIO]]:
+    """Open a sound file to decode it block by block, without holding the rest in memory.
+
+    Args:
+        path: Path, or URL (``s3://…``), whose bytes are fetched as they are needed.
+
+    Yields:
+        The decoder, and the file's bytes: of a URL, they have one position.
 
     Raises:
-        AudioError: If the file is missing, empty or a Git-LFS pointer.
-        OSError: If it may not be read.
+        AudioError: If it is missing, empty, a Git-LFS pointer or unreadable.
+        FetchError: If the object store fails, also later; at the end at the latest, because the
+            decoder takes it for the end of the file.
     """
+    with ExitStack() as stack:
+        try:
+            content = stack.enter_context(_open_bytes(path))
+            source = content if is_url(path) else path
+            sound = stack.enter_context(soundfile.SoundFile(source))
+        except FetchError:
+            raise
+        except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+            raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
+        yield sound, content
+
+
+def file_state(path: str | os.PathLike[str]) -> tuple[int, str]:
+    """Return the size of a file in bytes, and what tells this version of it from others.
+
+    Raises:
+        OSError: If there is no such file any more.
+        FetchError: If the object store fails.
+    """
+    if not is_url(path):
+        facts = os.stat(path)
+        return facts.st_size, str(facts.st_mtime_ns)
+    with _store(str(path)) as (files, name):
+        files.invalidate_cache(files._parent(name))
+        found = files.info(name)
+    return int(found["size"]), version_mark(found)
+
+
+def version_mark(facts: dict[str, Any]) -> str:
+    """Choose what tells this version of a file from others of the facts that fsspec gives."""
+    return next((str(facts[name]) for name in MARKS if facts.get(name)), "")
+
+
+@contextmanager
+def _store(url: str) -> Iterator[tuple[Any, str]]:
+    """Give the file system of a URL and the name there; each has errors of its own."""
+    from fsspec.core import url_to_fs
+
+    try:
+        yield url_to_fs(url)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:
+        raise FetchError(url, error) from error
+
+
+@contextmanager
+def _open_bytes(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    if not is_url(path):
+        _check_file(path)
+        with open(path, "rb") as file:
+            yield file
+        return
+    try:
+        with _store(str(path)) as (files, name):
+            content = _Fetched(files.open(name, "rb", block_size=AHEAD))
+    except FileNotFoundError as error:
+        raise AudioError(path, MISSING) from error
+    try:
+        head = content.read(len(LFS_POINTER))
+        if not head:
+            raise AudioError(path, EMPTY)
+        if head == LFS_POINTER:
+            raise AudioError(path, POINTER)
+        content.seek(0)
+        yield content
+    finally:
+        content.close()
+        if content.error:
+            raise FetchError(str(path), content.error)
+
+
+class _Fetched(io.BufferedIOBase, BinaryIO):
+    """A file of an object store that keeps the error of a reading: libsndfile cannot pass it on."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.error: Exception | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return self._file.read(-1 if size is None else size)
+        except Exception as error:
+            self.error = error
+            return b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _check_file(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that cannot be a recording, before anything decodes it."""
     path = Path(path)
     if not path.is_file():
         raise AudioError(path, MISSING)

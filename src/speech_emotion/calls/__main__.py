@@ -24,7 +24,7 @@ PORTION_S = 0.1
 def main(arguments: list[str] | None = None) -> None:
     """Play one channel of a recording."""
     parser = argparse.ArgumentParser(prog="python -m speech_emotion.calls", description=__doc__)
-    parser.add_argument("recording", type=Path)
+    parser.add_argument("recording", help="path or URL (s3://…)")
     parser.add_argument("--model", type=Path, required=True, help="folder of a predictor")
     parser.add_argument("--channel", type=int, default=0, help="the customer's, from 0")
     parser.add_argument("--speed", type=float, default=1.0, help="times real time; 0: at once")
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
         predictor = EmotionPredictor.load(options.model)
         for window in _play(options, predictor, settings):
             print(_line(window), flush=True)  # noqa: T201
-    except (AudioError, FileNotFoundError, ValueError) as error:
+    except (AudioError, OSError, ValueError) as error:
         parser.error(str(error))
 
 

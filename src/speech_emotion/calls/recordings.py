@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final
 
 import numpy as np
+import pandas as pd
 import soundfile
 
-from speech_emotion.audio import AudioError, check_file
+from speech_emotion.audio import (
+    AudioError,
+    FetchError,
+    file_state,
+    is_url,
+    open_sound_file,
+    version_mark,
+)
 
 __all__ = ["SUFFIXES", "Recording", "find_recordings", "open_recording"]
 
@@ -27,18 +36,48 @@ UNCOUNTED: Final = ("MP3", "MPEG")
 """Formats whose length is an estimate until all of it is decoded."""
 
 
-def find_recordings(folder: Path) -> list[Path]:
-    """Recordings below ``folder``, by the names of :data:`SUFFIXES`, in the order of their paths.
+def find_recordings(folder: str | os.PathLike[str]) -> pd.DataFrame:
+    """List the recordings below a folder, by the names of :data:`SUFFIXES`.
+
+    Args:
+        folder: Path of a folder, or URL in an object store (``s3://…``).
+
+    Returns:
+        In the order of their paths: ``call``, the path below the folder; ``path``; ``size`` in bytes
+        and ``version``, the time of change or what the object store marks versions by.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no recording in it.
     """
+    rows = list(_in_store(str(folder)) if is_url(folder) else _on_disk(Path(folder)))
+    found = [row for row in rows if PurePosixPath(row[0]).suffix.lower() in SUFFIXES]
+    if not found:
+        said = f"{folder} holds no recording ({', '.join(SUFFIXES)})"
+        raise FileNotFoundError(f"{said}: check --params recordings_dir=PATH")
+    table = pd.DataFrame(found, columns=["call", "path", "size", "version"])
+    return table.sort_values("path", ignore_index=True)
+
+
+def _on_disk(folder: Path) -> Iterator[tuple[str, str, int, str]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder: set --params recordings_dir=PATH")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise FileNotFoundError(f"{folder} holds no recording ({', '.join(SUFFIXES)})")
-    return found
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in SUFFIXES:
+            try:
+                state = file_state(path)
+            except OSError:  # a broken link; scoring tells
+                state = (0, "")
+            yield path.relative_to(folder).as_posix(), str(path), *state
+
+
+def _in_store(url: str) -> Iterator[tuple[str, str, int, str]]:
+    from fsspec.core import url_to_fs
+
+    files, root = url_to_fs(url)
+    files.invalidate_cache()
+    for name, facts in files.find(root, detail=True).items():
+        call = name.removeprefix(root).lstrip("/")
+        yield call, files.unstrip_protocol(name), int(facts["size"]), version_mark(facts)
 
 
 @dataclass(frozen=True)
@@ -46,16 +85,16 @@ class Recording:
     """An open recording.
 
     Attributes:
-        path: Its path.
+        path: Its path or URL.
         sample_rate: Rate in Hz.
         channels: Number of channels.
     """
 
-    path: Path
+    path: str | os.PathLike[str]
     sample_rate: int
     channels: int
     _file: soundfile.SoundFile
-    _state: tuple[int, int]
+    _state: tuple[int, str]
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Read float32 blocks ``(n_samples, n_channels)`` of ten seconds.
@@ -86,37 +125,32 @@ class Recording:
 
     def _changed(self) -> str:
         try:
-            return "" if _state(self.path) == self._state else CHANGED
+            return "" if file_state(self.path) == self._state else CHANGED
+        except FetchError:
+            raise
         except OSError:
             return CHANGED
 
 
 @contextmanager
-def open_recording(path: Path) -> Iterator[Recording]:
-    """Open a recording of any length.
+def open_recording(path: str | os.PathLike[str]) -> Iterator[Recording]:
+    """Open a recording of any length, on a disk or, by its URL, in an object store.
 
     Raises:
         AudioError: If it is missing, empty, unreadable, breaks off or has a rate that no telephone
             and no recorder has.
+        FetchError: If the object store fails, at the end of the block at the latest.
     """
-    check_file(path)
-    state = _state(path)
-    try:
-        file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
-    with file:
+    with open_sound_file(path) as (file, content):
+        state = file_state(path)
         if file.format == WAV:
-            _check_wav(path)
+            position = content.tell()
+            _check_wav(path, content, state[0])
+            content.seek(position)
         if not RATES[0] <= file.samplerate <= RATES[1]:
             said = f"its header says {file.samplerate} Hz; {RATES[0]} to {RATES[1]} can be"
             raise AudioError(path, f"{said}: correct the header")
         yield Recording(path, file.samplerate, file.channels, file, state)
-
-
-def _state(path: Path) -> tuple[int, int]:
-    facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns
 
 
 def _truncated(promised: float, held: float, rate: float) -> str:
@@ -126,30 +160,29 @@ def _truncated(promised: float, held: float, rate: float) -> str:
     )
 
 
-def _check_wav(path: Path) -> None:
+def _check_wav(path: str | os.PathLike[str], file: BinaryIO, size: int) -> None:
     """Compare a WAV header with the file: libsndfile reads on where they disagree."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(12)[:4] != b"RIFF":
-            return  # RF64 and RIFX hold their sizes elsewhere
-        align = rate = 0
-        while len(head := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", head)
-            if name == b"fmt ":
-                _, _, rate, per_second, align = struct.unpack("<HHIIH", file.read(14))
-                if align and per_second != rate * align:
-                    said = f"its header says {rate} Hz and {per_second} bytes a second"
-                    raise AudioError(path, f"{said}, which cannot both be; correct the header")
-                file.seek(length - 14, 1)
-            elif name == b"data":
-                held = size - file.tell()
-                if length in STREAMED:
-                    length = held
-                if held < length:
-                    raise AudioError(path, _truncated(length / align, held / align, rate))
-                if length % align:
-                    said = f"its {length} bytes of sound are no whole number of samples a channel"
-                    raise AudioError(path, f"{said}: the channels have unequal lengths")
-                return
-            else:
-                file.seek(length + length % 2, 1)
+    file.seek(0)
+    if file.read(12)[:4] != b"RIFF":
+        return  # RF64 and RIFX hold their sizes elsewhere
+    align = rate = 0
+    while len(head := file.read(8)) == 8:
+        name, length = struct.unpack("<4sI", head)
+        if name == b"fmt ":
+            _, _, rate, per_second, align = struct.unpack("<HHIIH", file.read(14))
+            if align and per_second != rate * align:
+                said = f"its header says {rate} Hz and {per_second} bytes a second"
+                raise AudioError(path, f"{said}, which cannot both be; correct the header")
+            file.seek(length - 14, 1)
+        elif name == b"data":
+            held = size - file.tell()
+            if length in STREAMED:
+                length = held
+            if held < length:
+                raise AudioError(path, _truncated(length / align, held / align, rate))
+            if length % align:
+                said = f"its {length} bytes of sound are no whole number of samples a channel"
+                raise AudioError(path, f"{said}: the channels have unequal lengths")
+            return
+        else:
+            file.seek(length + length % 2, 1)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from speech_emotion.audio import SILENCE, AudioError
+from speech_emotion.audio import SILENCE, AudioError, FetchError
 from speech_emotion.calls.activity import ActivityDetector, block_length
 from speech_emotion.calls.recordings import open_recording
 from speech_emotion.calls.settings import CallSettings
@@ -52,10 +52,12 @@ class ScoredCall:
             rejected.
         facts: One row a scored channel, columns of :data:`FACTS`; a rejected recording has one row
             with its ``reason``.
+        unread: Whether it was rejected because an object store failed: scored again, it may do.
     """
 
     windows: pd.DataFrame
     facts: pd.DataFrame
+    unread: bool = False
 
 
 def window_columns(labels: Iterable[str]) -> list[str]:
@@ -78,12 +80,16 @@ def window_columns(labels: Iterable[str]) -> list[str]:
 
 
 def score_recording(
-    path: Path, predictor: EmotionPredictor, settings: CallSettings, *, call: str | None = None
+    path: str | os.PathLike[str],
+    predictor: EmotionPredictor,
+    settings: CallSettings,
+    *,
+    call: str | None = None,
 ) -> ScoredCall:
     """Score the customer's channel of a recording, and the others if asked.
 
     Args:
-        path: Path of the recording.
+        path: Path or URL (``s3://…``) of the recording.
         predictor: The model.
         settings: How calls are scored.
         call: Name of the call; the file's without it.
@@ -91,7 +97,7 @@ def score_recording(
     Returns:
         Windows and facts; a recording that cannot be used is rejected in the facts.
     """
-    name = call or path.name
+    name = call or os.path.basename(path)
     try:
         with open_recording(path) as recording:
             return score_blocks(
@@ -103,16 +109,17 @@ def score_recording(
                 call=name,
                 path=str(path),
             )
-    except AudioError as error:
+    except (AudioError, FetchError) as error:
         facts = {
             "call": name,
             "path": str(path),
             "channel": -1,
             "party": "",
-            "reason": error.reason,
+            "reason": error.reason if isinstance(error, AudioError) else str(error),
         }
         table = pd.DataFrame([facts]).reindex(columns=FACTS)
-        return ScoredCall(_window_table([], predictor.labels), table)
+        windows = _window_table([], predictor.labels)
+        return ScoredCall(windows, table, unread=isinstance(error, FetchError))
 
 
 def score_blocks(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Never
 
+import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
+
+from speech_emotion.datasets.folders import Place
 
 __all__ = ["RecordingsDataset"]
 
 
-class RecordingsDataset(AbstractDataset[Never, dict[str, Path]]):
-    """Recordings below a folder: the path of each by its path relative to the folder.
+class RecordingsDataset(AbstractDataset[Never, pd.DataFrame]):
+    """Recordings below a folder, listed by :func:`speech_emotion.calls.find_recordings`.
 
     They stay where they are, and are opened one by one.
     """
@@ -20,27 +22,26 @@ class RecordingsDataset(AbstractDataset[Never, dict[str, Path]]):
         """Take recordings from ``filepath``.
 
         Args:
-            filepath: Folder with recordings.
+            filepath: Path or URL (``s3://…``) of the folder with recordings.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._folder = Path(filepath) if filepath else None
+        self._folder = filepath
         self.metadata = metadata
 
-    def load(self) -> dict[str, Path]:
+    def load(self) -> pd.DataFrame:
         """Find the recordings."""
         from speech_emotion.calls import find_recordings
 
         if self._folder is None:
             raise DatasetError("No folder of recordings is given: add --params recordings_dir=PATH")
-        found = find_recordings(self._folder)
-        return {path.relative_to(self._folder).as_posix(): path for path in found}
+        return find_recordings(self._folder)
 
     def save(self, data: Never) -> Never:
         """Refuse: recordings are never written."""
         raise DatasetError("Recordings are read, never written")
 
     def _exists(self) -> bool:
-        return self._folder is not None and self._folder.is_dir()
+        return self._folder is not None and Place(self._folder).exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder)}
+        return {"filepath": self._folder}

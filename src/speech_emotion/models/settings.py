@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -14,6 +15,7 @@ __all__ = [
     "CategoricalRange",
     "FloatRange",
     "IntRange",
+    "PasswordGiven",
     "RecipesSettings",
     "SearchRange",
     "SelectionSettings",
@@ -151,6 +153,10 @@ def _all_families() -> list[str]:
     return list(FAMILIES)
 
 
+class PasswordGiven(RuntimeError):
+    """A password stands where it would be tracked."""
+
+
 class SelectionSettings(_Settings):
     """How candidates are tuned, compared and combined.
 
@@ -166,7 +172,11 @@ class SelectionSettings(_Settings):
         voters: Largest number of families in the soft vote and in the stack; below 2 there is none.
         bootstrap: Resamples of speakers behind each interval.
         storage: Where Optuna keeps the studies between runs, and for several runs at the same time: a
-            journal file, or the URL of a database (``postgresql://…``, ``mysql://…``, ``sqlite:///…``).
+            journal file, or the URL of a database (``postgresql://USER@HOST/DATABASE``), without a
+            password, which PostgreSQL takes from ``PGPASSWORD`` or ``~/.pgpass``.
+
+    Raises:
+        PasswordGiven: If ``storage`` holds a password.
     """
 
     families: list[str] = Field(default_factory=_all_families, min_length=1)
@@ -195,6 +205,18 @@ class SelectionSettings(_Settings):
         for name in names:
             family_named(name)
         return names
+
+    @field_validator("storage")
+    @classmethod
+    def _without_password(cls, place: str) -> str:
+        url = urlsplit(place)
+        if url.password or "password" in parse_qs(url.query):
+            # No ValueError: pydantic would show what was given.
+            raise PasswordGiven(
+                "selection.storage holds a password, which would be tracked and logged: leave it out, and "
+                "set the environment variable PGPASSWORD, or write it into ~/.pgpass"
+            )
+        return place
 
     @model_validator(mode="after")
     def _protocol_is_compared(self) -> SelectionSettings:

@@ -6,8 +6,10 @@ import hashlib
 import json
 import logging
 import math
+import time
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -33,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class TuningError(RuntimeError):
-    """No trial of a study could be completed."""
+    """No trial of a study could be completed, or its storage cannot be used."""
 
 
 def tune(
@@ -60,7 +62,7 @@ def tune(
         The study, with ``fold_uar`` and ``seconds`` among the trials' facts.
 
     Raises:
-        TuningError: If every trial failed, with the last error.
+        TuningError: If every trial failed, with the last error; if the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = f"{candidate.family}-{_digest(examples, candidate, settings)}"
@@ -99,12 +101,47 @@ def tune(
 def _storage(place: str) -> BaseStorage:
     """Open a database by its URL, or a journal file, which needs none."""
     if "://" in place:
-        return RDBStorage(place)
+        return _database(place)
     journal = Path(place)
     journal.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def _database(place: str) -> RDBStorage:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+
+    url = make_url(place)
+    if url.drivername == "postgresql":
+        # Which driver that means depends on the version of SQLAlchemy.
+        url = url.set(drivername="postgresql+psycopg")
+    opened = partial(
+        RDBStorage,
+        url.render_as_string(hide_password=False),
+        # Trainings are long, and servers close connections that nothing is heard of.
+        engine_kwargs={"pool_pre_ping": True},
+    )
+    try:
+        for seconds in (0.5, 1.0, 2.0):
+            try:
+                return opened()
+            except DatabaseError:
+                # Runs that start at the same time make the tables at the same time: one succeeds.
+                time.sleep(seconds)
+        return opened()
+    except ImportError as error:
+        raise TuningError(
+            f"The driver of {url!r} is not installed: pip install 'speech-emotion[postgresql]', or the "
+            "one of your database"
+        ) from error
+    except SQLAlchemyError as error:
+        said = str(error).splitlines()[0]
+        raise TuningError(
+            f"{url!r} cannot be used ({said}): start the server, create the database, or correct "
+            "selection.storage"
+        ) from error
 
 
 def _sampler_seed(study: optuna.Study, settings: SelectionSettings, done: int) -> int:
@@ -192,7 +229,7 @@ def trial_table(study: optuna.Study, model: str) -> pd.DataFrame:
     """List the finished trials: model, trial, state, UAR, fold UARs, seconds, parameters (JSON)."""
     states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
     rows = []
-    for trial in study.trials:
+    for trial in study.get_trials(states=FINISHED):  # others may be under way in another run
         folds = trial.user_attrs.get("fold_uar", [])
         rows.append(
             {
