@@ -64,7 +64,7 @@ class SpeakerNormalizer(TransformerMixin, BaseEstimator):
         self.mean_ = np.mean([mean for _, mean, _ in self.speakers_.values()], axis=0)
         squares = np.zeros(rows.shape[1])
         for name in np.unique(names):
-            own = rows[names == name]
+            own = rows[names == name].astype(np.float64)
             squares += ((own - own.mean(axis=0)) ** 2).sum(axis=0)
         spread = np.sqrt(squares / len(rows))
         self.scale_ = np.where(spread > SMALLEST, spread, 1.0)  # constant features stay as they are
@@ -74,7 +74,7 @@ class SpeakerNormalizer(TransformerMixin, BaseEstimator):
         """Add utterances to what is known of their speakers."""
         rows, names = _utterances(X), np.asarray(speakers)
         for name in np.unique(names):
-            own = rows[names == name]
+            own = rows[names == name].astype(np.float64)
             count, mean, squares = self.speakers_.get(
                 str(name), (0, np.zeros(rows.shape[1]), np.zeros(rows.shape[1]))
             )
@@ -179,8 +179,9 @@ def measured(inputs: pd.DataFrame | np.ndarray, values: np.ndarray) -> pd.DataFr
 
 def _utterances(X: ArrayLike) -> np.ndarray:
     """One row an utterance: sequences are averaged over the frames that are not padding."""
-    values = np.asarray(X, dtype=np.float64)
+    values = np.asarray(X)
     if values.ndim == 2:
         return values
+    values = values.astype(np.float64)
     heard = np.any(values != 0, axis=2, keepdims=True)
     return (values * heard).sum(axis=1) / np.maximum(heard.sum(axis=1), 1)
