@@ -219,7 +219,8 @@ def _log_candidate(parent: str, family: str, catalog: DataCatalog) -> None:
     ]
     for start in range(0, len(metrics), 500):  # more are refused at once
         client.log_batch(child, metrics[start : start + 500])
-    client.log_table(child, trials, "trials.json")
+    if len(trials):
+        client.log_table(child, trials, "trials.json")
     for trial in trials.itertuples():
         _log_trial(child, family, trial, now)
     client.set_terminated(child)

@@ -354,3 +354,19 @@ def test_foreign_types_are_not_loaded(tmp_path):
 def test_protocols_are_named_in_one_string_where_lists_cannot_be_written():
     settings = SelectionSettings(compared="cold; enrolled", storage="")
     assert settings.compared == ["cold", "enrolled"]
+
+
+def test_a_space_without_a_choice_is_not_searched():
+    space = {
+        "model__alpha": {"type": "float", "low": 0.5, "high": 0.5},
+        "model__max_iter": {"type": "int", "low": 20, "high": 20},
+        "model__hidden_layer_sizes": {"type": "categorical", "choices": [[8, 4]]},
+    }
+    fixed = {"model__learning_rate_init": 0.01}
+    candidate = CandidateSettings.model_validate({"family": "mlp", "fixed": fixed, "space": space})
+    expected = {"model__alpha": 0.5, "model__max_iter": 20, "model__hidden_layer_sizes": (8, 4)}
+    assert candidate.only_choice == fixed | expected
+    space["model__max_iter"]["high"] = 21
+    candidate = CandidateSettings.model_validate({"family": "mlp", "fixed": fixed, "space": space})
+    assert candidate.only_choice is None
+    assert CandidateSettings(family="mlp").only_choice == {}

@@ -56,6 +56,11 @@ class FloatRange(_Settings):
     high: float
     log: bool = False
 
+    @property
+    def values(self) -> list[float]:
+        """Its one value, or its limits."""
+        return [self.low] if self.low == self.high else [self.low, self.high]
+
     def suggest(self, trial: optuna.Trial, name: str) -> float:
         """Draw a value for ``name`` in ``trial``."""
         return trial.suggest_float(name, self.low, self.high, log=self.log)
@@ -70,6 +75,11 @@ class IntRange(_Settings):
     step: int = 1
     log: bool = False
 
+    @property
+    def values(self) -> list[int]:
+        """Its one value, or its limits."""
+        return [self.low] if self.low == self.high else [self.low, self.high]
+
     def suggest(self, trial: optuna.Trial, name: str) -> int:
         """Draw a value for ``name`` in ``trial``."""
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
@@ -81,12 +91,16 @@ class CategoricalRange(_Settings):
     type: Literal["categorical"]
     choices: list[Any] = Field(min_length=1)
 
+    @property
+    def values(self) -> list[Any]:
+        """All its values; lists become tuples, as estimators want them."""
+        return [tuple(choice) if isinstance(choice, list) else choice for choice in self.choices]
+
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
-        """Draw a value for ``name`` in ``trial``; lists become tuples, as estimators want them."""
+        """Draw a value for ``name`` in ``trial``."""
         # Optuna stores only scalars faithfully, so the position is what it searches over.
         position = trial.suggest_categorical(name, list(range(len(self.choices))))
-        choice = self.choices[position]
-        return tuple(choice) if isinstance(choice, list) else choice
+        return self.values[position]
 
 
 SearchRange = Annotated[FloatRange | IntRange | CategoricalRange, Field(discriminator="type")]
@@ -117,6 +131,14 @@ class CandidateSettings(_Settings):
     protocols: list[Protocol] | None = None
     fixed: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, SearchRange] = Field(default_factory=dict)
+
+    @property
+    def only_choice(self) -> dict[str, Any] | None:
+        """Hyperparameters where the space leaves no choice, ``None`` where it does."""
+        values = {name: search.values for name, search in self.space.items()}
+        if any(len(possible) > 1 for possible in values.values()):
+            return None
+        return self.fixed | {name: possible[0] for name, possible in values.items()}
 
     @model_validator(mode="after")
     def _space_fits_the_family(self) -> CandidateSettings:

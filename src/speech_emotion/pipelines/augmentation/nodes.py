@@ -59,7 +59,8 @@ def draw_examples(utterances: pd.DataFrame, plan: pd.DataFrame) -> tuple[dict[st
         after = augment(
             before, RATE, transform=str(transform), value=row["value"], seed=row["seed"]
         )
-        described = f"{transform} {row['value']:.2f} {known.unit}\n{row['utterance_id']}"
+        value = f" {row['value']:.2f}" if known.smallest < known.largest else ""
+        described = f"{transform}{value} {known.unit}\n{row['utterance_id']}"
         examples[described] = (before, after)
         sounds[f"{transform}_before"] = Sound(before, RATE)
         sounds[f"{transform}_after"] = Sound(after, RATE)

@@ -97,9 +97,11 @@ def tune_candidate(
     selection: SelectionSettings,
     candidate: CandidateSettings,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Search hyperparameters on the folds of the selecting protocol."""
+    """Search hyperparameters on the folds of the selecting protocol, where there is a choice."""
     if candidate.family not in selection.families:
         return pd.DataFrame(columns=TRIALS), {}
+    if (only := candidate.only_choice) is not None:
+        return pd.DataFrame(columns=TRIALS), only
     examples = _examples(
         features, sequences, utterances, splits, candidate, selection, [selection.protocol]
     )

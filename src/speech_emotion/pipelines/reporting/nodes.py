@@ -195,7 +195,8 @@ def draw_comparison(
     note = synthetic_note(utterances)
     trained_on = _trained_on(utterances, splits, selection)
     curves = curves[curves["protocol"] == selection.protocol]
-    searched = [table for table in trials.values() if len(table)]
+    # Of tables without rows only the columns count, and where nothing was searched there are no others.
+    searched = [table for table in trials.values() if len(table)] or list(trials.values())
     return (
         figures.leaderboard_figure(leaderboard, labels=len(_labels(utterances)), note=note),
         figures.emotions_figure(utterances, note=note),
