@@ -104,7 +104,7 @@ class CallSettings(_Settings):
 
     customer_channel: int = Field(0, ge=0)
     score_agent: bool = False
-    normalization: Literal["running", "none"] = "running"
+    normalization: Literal["running", "none"] = "none"
     prior: float = Field(5.0, gt=0)
     shortest_call_s: float = Field(5.0, ge=0)
     batch: int = Field(256, ge=1)
