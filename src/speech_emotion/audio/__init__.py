@@ -2,7 +2,7 @@
 
 from speech_emotion.audio.augment import (
     NONE,
-    TELEPHONE,
+    TELEPHONE_TRANSFORM,
     TRANSFORMS,
     AugmentationSettings,
     UnknownTransform,
@@ -45,7 +45,7 @@ __all__ = [
     "KERNEL_PREFIX",
     "NONE",
     "SILENCE",
-    "TELEPHONE",
+    "TELEPHONE_TRANSFORM",
     "TRANSFORMS",
     "AudioError",
     "AugmentationSettings",

@@ -23,7 +23,7 @@ from speech_emotion.audio.frames import trim_silence
 
 __all__ = [
     "NONE",
-    "TELEPHONE",
+    "TELEPHONE_TRANSFORM",
     "TRANSFORMS",
     "AugmentationSettings",
     "TransformSettings",
@@ -36,7 +36,7 @@ __all__ = [
 
 NONE: Final = "none"
 """What is done to a recording that is taken as it is."""
-TELEPHONE: Final = "telephone"
+TELEPHONE_TRANSFORM: Final = "telephone"
 """Transform that carries a sound over a telephone."""
 TELEPHONE_BAND: Final = (300.0, 3400.0)
 TELEPHONE_RATE: Final = 8000
@@ -229,7 +229,7 @@ TRANSFORMS: Final = {
     "time_shift": Transform(_time_shift, "of the length", -0.5, 0.5, 0.0),
     "trim": Transform(_trim, "dB below the loudest frame", 10.0, 80.0, 80.0),
     "gain": Transform(_gain, "dB", -40.0, 40.0, 0.0),
-    TELEPHONE: Transform(_telephone, "(300-3400 Hz, µ-law, 8 kHz)", 0.0, 0.0, 0.0),
+    TELEPHONE_TRANSFORM: Transform(_telephone, "(300-3400 Hz, µ-law, 8 kHz)", 0.0, 0.0, 0.0),
 }
 """All transforms by name."""
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from speech_emotion.audio.augment import NONE, TELEPHONE, augment
+from speech_emotion.audio.augment import NONE, TELEPHONE_TRANSFORM, augment
 from speech_emotion.audio.features import FeatureSettings, extract, feature_names
 from speech_emotion.audio.io import AudioError, load_audio
 
@@ -75,7 +75,7 @@ def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettin
     if task.transform != NONE:
         samples = augment(samples, rate, transform=task.transform, value=task.value, seed=task.seed)
     if task.telephone:
-        samples = augment(samples, rate, transform=TELEPHONE, value=0.0, seed=task.seed)
+        samples = augment(samples, rate, transform=TELEPHONE_TRANSFORM, value=0.0, seed=task.seed)
     try:
         statistics, sequence = extract(samples, rate, settings=settings)
     except AudioError as error:

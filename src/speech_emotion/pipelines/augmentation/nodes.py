@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from speech_emotion.audio import (
     NONE,
-    TELEPHONE,
+    TELEPHONE_TRANSFORM,
     TRANSFORMS,
     AugmentationSettings,
     augment,
@@ -52,7 +52,9 @@ def draw_examples(utterances: pd.DataFrame, plan: pd.DataFrame) -> tuple[dict[st
     sounds = {"recording": Sound(load_audio(paths.iloc[0], RATE), RATE)}
     # A telephone is shown with recordings alone, other transforms without one.
     alone = plan[~plan["telephone"] | (plan["transform"] == NONE)]
-    for transform, rows in alone.groupby(alone["transform"].replace(NONE, TELEPHONE), sort=True):
+    for transform, rows in alone.groupby(
+        alone["transform"].replace(NONE, TELEPHONE_TRANSFORM), sort=True
+    ):
         known = TRANSFORMS[str(transform)]
         row = rows.loc[(rows["value"] - known.neutral).abs().idxmax()]  # the clearest one
         before = load_audio(paths[row["utterance_id"]], RATE)
