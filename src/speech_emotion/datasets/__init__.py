@@ -9,11 +9,10 @@ from speech_emotion.datasets.artifact import ArtifactDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
 from speech_emotion.datasets.blocks import BlocksDataset
 from speech_emotion.datasets.corpora import CorporaDataset
-from speech_emotion.datasets.estimator import EstimatorDataset
+from speech_emotion.datasets.estimator import EstimatorDataset, PredictorDataset
 from speech_emotion.datasets.midi import MidiDataset
 from speech_emotion.datasets.model import ModelDataset
 from speech_emotion.datasets.optional import OptionalDataset
-from speech_emotion.datasets.predictor import PredictorDataset
 from speech_emotion.datasets.recordings import RecordingsDataset
 from speech_emotion.datasets.registry import Registration, RegistryDataset
 from speech_emotion.datasets.shards import ShardsDataset

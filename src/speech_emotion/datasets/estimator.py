@@ -1,8 +1,9 @@
-"""Fitted estimators of any family."""
+"""Fitted models as folders: an estimator of any family, and the champion."""
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
@@ -12,17 +13,19 @@ from speech_emotion.datasets.folders import Place
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-__all__ = ["EstimatorDataset"]
+    from speech_emotion.models.predictor import EmotionPredictor
+
+__all__ = ["EstimatorDataset", "PredictorDataset"]
 
 
-class EstimatorDataset(AbstractDataset["BaseEstimator", "BaseEstimator"]):
+class EstimatorDataset(AbstractDataset[Any, Any]):
     """A folder with one fitted estimator: skops for scikit-learn, ``.keras`` for networks.
 
     kedro-datasets stores either kind, but which one a model is shows only when it is fitted.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        """Store the estimator in the folder ``filepath``.
+        """Store the model in the folder ``filepath``.
 
         Args:
             filepath: Path or URL of the folder.
@@ -32,23 +35,41 @@ class EstimatorDataset(AbstractDataset["BaseEstimator", "BaseEstimator"]):
         self._place = Place(filepath)
         self.metadata = metadata
 
-    def save(self, data: BaseEstimator) -> None:
-        """Write the estimator in the place of an older one."""
+    def save(self, data: BaseEstimator | EmotionPredictor) -> None:
+        """Write the model in the place of an older one."""
+        with self._place.to_write() as folder:
+            self._write(data, folder)
+
+    def load(self) -> BaseEstimator | EmotionPredictor:
+        """Read the model without unpickling anything."""
+        with self._place.to_read() as folder:
+            return self._read(folder)
+
+    def _write(self, data: BaseEstimator, folder: Path) -> None:
         from speech_emotion.models.persistence import save_estimator
 
-        with self._place.to_write() as folder:
-            shutil.rmtree(folder, ignore_errors=True)
-            save_estimator(data, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        save_estimator(data, folder)
 
-    def load(self) -> BaseEstimator:
-        """Read the estimator without unpickling anything."""
+    def _read(self, folder: Path) -> BaseEstimator:
         from speech_emotion.models.persistence import load_estimator
 
-        with self._place.to_read() as folder:
-            return load_estimator(folder)
+        return load_estimator(folder)
 
     def _exists(self) -> bool:
         return self._place.exists()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath}
+
+
+class PredictorDataset(EstimatorDataset):
+    """A folder with an :class:`~speech_emotion.models.predictor.EmotionPredictor`."""
+
+    def _write(self, data: EmotionPredictor, folder: Path) -> None:
+        data.save(folder)
+
+    def _read(self, folder: Path) -> EmotionPredictor:
+        from speech_emotion.models.predictor import EmotionPredictor
+
+        return EmotionPredictor.load(folder)

@@ -182,10 +182,8 @@ def compare_candidates(
     leaderboard = pd.concat(_of(candidates, "figures"), ignore_index=True)
     predictions = singles
     combiners: dict[tuple[str, str], Combiner] = {}
-    for name in COMBINATIONS:
-        members = choose_members(singles, name, protocol=selection.protocol, most=selection.voters)
-        if not members:
-            continue
+    members = choose_members(singles, protocol=selection.protocol, most=selection.voters)
+    for name in COMBINATIONS if members else ():
         combined, learnt = combine(singles, name, members)
         combiners |= {(name, protocol): combiner for protocol, combiner in learnt.items()}
         predictions = pd.concat([predictions, combined], ignore_index=True)
@@ -206,25 +204,20 @@ def compare_candidates(
         ignore_index=True,
     )
     predictions, calibration = calibrate(predictions)
-    own = calibration[
-        (calibration["model"] == champion) & (calibration["protocol"] == selection.protocol)
-    ]
-    combiner = combiners.get((champion, selection.protocol), Combiner.single(champion))
+    temperatures = calibration[calibration["model"] == champion].groupby("protocol")["temperature"]
+    temperature = temperatures.first().to_dict()
+
+    def finished(protocol: str) -> dict[str, Any]:
+        combiner = combiners.get((champion, protocol), Combiner.single(champion)).trimmed()
+        return {"combiner": combiner.facts(), "temperature": temperature[protocol]}
+
+    own = finished(selection.protocol)
     choice = {
         "champion": champion,
-        "members": list(combiner.members),
-        "combiner": combiner.facts(),
-        "temperature": float(own["temperature"].iloc[0]),
-        "running": None,
+        "members": own["combiner"]["members"],
+        **own,
+        "running": finished(ENROLLED) if ENROLLED in temperature else None,
     }
-    measured = calibration[
-        (calibration["model"] == champion) & (calibration["protocol"] == ENROLLED)
-    ]
-    if len(measured):
-        choice["running"] = {
-            "combiner": combiners.get((champion, ENROLLED), Combiner.single(champion)).facts(),
-            "temperature": float(measured["temperature"].iloc[0]),
-        }
     return predictions, leaderboard, calibration, choice
 
 
@@ -268,7 +261,8 @@ def assemble_champion(
 
     running = None
     if choice.get("running"):
-        measured = {family: estimators[f"{family}_enrolled"] for family in choice["members"]}
+        combiner = Combiner.of(choice["running"]["combiner"])
+        measured = {family: estimators[f"{family}_enrolled"] for family in combiner.members}
         running = EmotionPredictor(
             labels=labels,
             features=features,
@@ -276,7 +270,7 @@ def assemble_champion(
                 Member(family, known.estimator, known.normalizer)
                 for family, known in measured.items()
             ),
-            combiner=Combiner.of(choice["running"]["combiner"]),
+            combiner=combiner,
             temperature=choice["running"]["temperature"],
             threshold=threshold(ENROLLED),
         )
