@@ -136,7 +136,7 @@ def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
         score()
     (kept,) = facts.values()
     assert set(kept["call"]) == set(index["call"].iloc[:-1])
-    with pytest.raises(ValueError, match=r"1 recordings, .*angry\.wav among them, were not scored"):
+    with pytest.raises(ValueError, match=r"1 of \d results, that of .*angry\.wav among them"):
         collect()
 
 

@@ -115,7 +115,9 @@ def test_unusable_sounds_are_listed_and_missing_ones_refused(utterances):
     assert rejected["path"].str.endswith("broken.wav").all()
     assert rejected["reason"].str.contains("unreadable").all()
     more = utterances(3)
-    with pytest.raises(ValueError, match=r"2 recordings or variants, .*2.wav among them"):
+    with pytest.raises(
+        ValueError, match=r"2 of 8 results, that of .*2.wav among them, are not stored"
+    ):
         collect(more, plan_of(more), store)
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 
 import pandas as pd
 from tqdm import tqdm
 
-from speech_emotion import __version__
 from speech_emotion.calls import (
     CallSettings,
     ScoredCall,
@@ -20,16 +17,20 @@ from speech_emotion.calls import (
     threshold_of,
 )
 from speech_emotion.calls.scoring import MONO
+from speech_emotion.calls.store import (
+    UNREAD,
+    gather_calls,
+    join_tables,
+    list_calls,
+    shard_calls,
+    without_empty,
+)
 from speech_emotion.models.predictor import EmotionPredictor, PackedPredictor
 from speech_emotion.parallel import fan_out
+from speech_emotion.shards import KEY, Shards, digest, locate, prefix_of
 
-Shards = dict[str, Callable[[], pd.DataFrame]]
 SHARD_SIZE = 64
 """Calls a shard: what is scored again after an interruption, at most."""
-RECENT = 8
-"""Shards at hand when calls are put together: several runs store neighbours in a few."""
-KEY = "key"
-UNREAD = "unread"
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def index_recordings(
             "The model carries no version for running normalization: windows are judged as they are"
         )
     files = recordings[["path", "size", "version"]].itertuples(index=False, name=None)
-    return recordings[["call", "path"]].assign(**{KEY: [_digest(*file) for file in files]})
+    return recordings[["call", "path"]].assign(**{KEY: [digest(*file) for file in files]})
 
 
 def score_calls(
@@ -68,7 +69,7 @@ def score_calls(
     One that an object store failed to give is stored as rejected, and is scored again the next time.
     """
     prefix = _prefix(predictor, settings)
-    stored = _stored(prefix, windows_on_disk, facts_on_disk)
+    stored = list_calls(windows_on_disk, facts_on_disk, prefix)
     done = index[KEY].isin(stored.loc[~stored[UNREAD], KEY])
     missing = index[~done]
     logger.info("%d of %d recordings were scored before", done.sum(), len(index))
@@ -77,36 +78,9 @@ def score_calls(
     calls = missing[["path", "call"]].itertuples(index=False, name=None)
     shared = (PackedPredictor.of(predictor), settings)
     results = fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs)
-    scored = zip(missing[KEY], results, strict=True)
-    yield from _shards(prefix, tqdm(scored, total=len(missing), desc="Scoring calls"))
-
-
-def _shards(
-    prefix: str, scored: Iterable[tuple[str, ScoredCall]]
-) -> Iterator[tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]]:
-    """Put calls together that come one by one; those before a failure are kept, too."""
-    part: list[tuple[str, ScoredCall]] = []
-    try:
-        for one in scored:
-            part.append(one)
-            if len(part) == SHARD_SIZE:
-                yield _shard(prefix, part)
-                part = []
-    except Exception:
-        if part:
-            yield _shard(prefix, part)
-        raise
-    if part:
-        yield _shard(prefix, part)
-
-
-def _shard(
-    prefix: str, part: list[tuple[str, ScoredCall]]
-) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
-    name = f"{prefix}{_digest(*(key for key, _ in part))}"
-    windows = [one.windows.assign(**{KEY: key}) for key, one in part]
-    facts = [one.facts.assign(**{KEY: key, UNREAD: one.unread}) for key, one in part]
-    return {name: _joined(windows)}, {name: _joined(facts)}
+    keyed = zip(missing[KEY], results, strict=True)
+    scored = tqdm(keyed, total=len(missing), desc="Scoring calls")
+    yield from shard_calls(prefix, scored, size=SHARD_SIZE)
 
 
 def _score(path: str, call: str, model: PackedPredictor, settings: CallSettings) -> ScoredCall:
@@ -128,24 +102,26 @@ def collect_calls(
     Raises:
         ValueError: If a recording was not scored.
     """
-    stored = _stored(_prefix(predictor, settings), windows, facts)
-    found = index.merge(stored, on=KEY, how="left")
-    if (missing := found["shard"].isna()).any():
-        raise ValueError(
-            f"{missing.sum()} recordings, {found['path'][missing].iloc[0]} among them, were not scored: "
-            "run the call_scoring pipeline without --only-missing-outputs"
-        )
-    blocks = zip(_gathered(found, facts), _gathered(found, windows), strict=True)
+    found = locate(
+        index,
+        list_calls(windows, facts, _prefix(predictor, settings)),
+        remedy="run the call_scoring pipeline without --only-missing-outputs",
+    )
+
+    def gathered(shards: Shards) -> Iterator[pd.DataFrame]:
+        return gather_calls(found, shards, size=SHARD_SIZE)
+
+    blocks = zip(gathered(facts), gathered(windows), strict=True)
     shared = (settings, predictor.labels, threshold_of(predictor, settings))
     # Processes take longer to start than one block takes.
     n_jobs = settings.n_jobs if len(found) > SHARD_SIZE else 1
     parts = fan_out(_summarized, blocks, shared=shared, n_jobs=n_jobs)
     summaries, passages, rejected = map(list, zip(*parts, strict=True))
-    summary = _joined(summaries).assign(synthetic_model=predictor.synthetic)
+    summary = join_tables(summaries).assign(synthetic_model=predictor.synthetic)
     if mono := int((summary["party"] == MONO).sum()):
         logger.info("%d mono recordings: each is judged as one party, whoever speaks", mono)
-    emotions = _unless_empty(_gathered(found, windows))
-    return emotions, summary, _joined(passages), _joined(rejected)
+    emotions = without_empty(gathered(windows))
+    return emotions, summary, join_tables(passages), join_tables(rejected)
 
 
 def _summarized(
@@ -161,53 +137,7 @@ def _summarized(
     return *tables, facts.loc[facts["reason"] != "", ["call", "path", "reason"]]
 
 
-def _stored(prefix: str, windows: Shards, facts: Shards) -> pd.DataFrame:
-    """Find the shard of each key that is stored, and whether its recording could not be read."""
-    listed = [pd.DataFrame({KEY: [], UNREAD: [], "shard": []}).astype({KEY: "str", UNREAD: "bool"})]
-    for name, load in facts.items():
-        if name.startswith(prefix) and name in windows:
-            listed.append(load()[[KEY, UNREAD]].assign(shard=name))
-    # The same may be stored twice: by two runs at the same time, or because it was unread before.
-    return pd.concat(listed).sort_values(UNREAD, kind="stable").drop_duplicates(KEY)
-
-
-def _gathered(found: pd.DataFrame, shards: Shards) -> Iterator[pd.DataFrame]:
-    """Give the rows of the calls in the order of ``found``, a block of calls at a time."""
-    recent = lru_cache(RECENT)(lambda name: shards[name]())
-    for start in range(0, len(found), SHARD_SIZE):
-        part = found.iloc[start : start + SHARD_SIZE]
-        tables = []
-        for name, keys in part.groupby("shard", sort=False)[KEY]:
-            table = recent(name)
-            tables.append(table[table[KEY].isin(keys)])
-        rows = _joined(tables)
-        order = rows[KEY].map(dict(zip(part[KEY], range(len(part)), strict=True)))
-        rows = rows.iloc[order.to_numpy(dtype=int).argsort(kind="stable")]
-        yield rows.drop(columns=[KEY, UNREAD], errors="ignore").reset_index(drop=True)
-
-
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Put tables below one another; those without rows, whose types are anything, only say the columns."""
-    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
-
-
-def _unless_empty(tables: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Leave out tables without rows: a file takes its types from the first; give one at least."""
-    given = False
-    for table in tables:
-        if len(table):
-            given = True
-            yield table
-    if not given:
-        yield table
-
-
 def _prefix(predictor: EmotionPredictor, settings: CallSettings) -> str:
-    """Mark shards by how they were scored; another version of the package may do it otherwise."""
     threshold = threshold_of(predictor, settings)
     decisive = settings.model_dump_json(exclude={"n_jobs", "batch"})
-    return f"{_digest(__version__, predictor.digest, threshold, decisive)[:12]}-"
-
-
-def _digest(*facts: object) -> str:
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
+    return prefix_of(predictor.digest, threshold, decisive)

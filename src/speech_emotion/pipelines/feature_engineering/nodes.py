@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from speech_emotion import __version__
 from speech_emotion.audio import (
     NONE,
     FeatureSettings,
@@ -20,15 +18,12 @@ from speech_emotion.audio import (
 )
 from speech_emotion.datasets import ArrayBlocks
 from speech_emotion.parallel import fan_out
+from speech_emotion.shards import KEY, RECENT, Shards, digest, list_stored, locate, prefix_of
 
-Shards = dict[str, Callable[[], pd.DataFrame]]
 SHARD_SIZE = 64
 """Utterances a shard and a worker's portion: what each worker computes again after an interruption."""
 BLOCK = 1024
 """Rows that are put together at once."""
-RECENT = 8
-"""Shards at hand meanwhile: one run stores neighbours in one shard, several runs in a few."""
-KEY = "key"
 
 
 def extract_shards(
@@ -50,10 +45,9 @@ def extract_shards(
     """
     rows = _rows(utterances, plan)
     prefix = _prefix(settings)
-    known = [load()[KEY] for name, load in stored.items() if name.startswith(prefix)]
     # Of all rows, so that a run after an interruption takes up the shards of the interrupted one.
     shard = pd.factorize(rows["utterance_id"])[0] // SHARD_SIZE
-    missing = ~rows[KEY].isin(set().union(*known))
+    missing = ~rows[KEY].isin(list_stored(stored, prefix)[KEY])
     parts = [part.reset_index(drop=True) for _, part in rows[missing].groupby(shard[missing])]
     # A generator node must give something, or Kedro stores nothing and tells nobody.
     yield {}
@@ -62,7 +56,7 @@ def extract_shards(
     with tqdm(total=int(missing.sum()), desc="Extracting features") as bar:
         for part, table in zip(parts, tables, strict=True):
             table.insert(0, KEY, part[KEY])
-            yield {f"{prefix}{_digest(*part[KEY])}": table}
+            yield {f"{prefix}{digest(*part[KEY])}": table}
             bar.update(len(part))
 
 
@@ -91,7 +85,10 @@ def collect_features(
     Raises:
         ValueError: If something was not extracted.
     """
-    found = _locate(_rows(utterances, plan), keys, _prefix(settings))
+    # Two runs at the same time may have stored the same.
+    stored = list_stored(keys, _prefix(settings), ["reason"]).drop_duplicates(KEY)
+    remedy = "run the feature_engineering pipeline from extract_features on"
+    found = locate(_rows(utterances, plan), stored, remedy=remedy)
     good = found[found["reason"] == ""]
     rejected = found.loc[found["reason"] != "", ["path", "variant", "reason"]]
     shape = sequence_shape(settings)
@@ -112,23 +109,6 @@ def collect_features(
         ArrayBlocks((len(good), *shape), sequences),
         rejected,
     )
-
-
-def _locate(rows: pd.DataFrame, keys: Shards, prefix: str) -> pd.DataFrame:
-    """Add the shard of each row, its place there, and the reason of what could not be used."""
-    listed = [pd.DataFrame({KEY: [], "reason": [], "place": [], "shard": []}, dtype="str")]
-    for name, load in keys.items():
-        if name.startswith(prefix):
-            listed.append(load().assign(place=lambda table: range(len(table)), shard=name))
-    # Two runs at the same time may have stored the same.
-    stored = pd.concat(listed[1:] or listed).drop_duplicates(KEY)
-    found = rows.merge(stored, on=KEY, how="left")
-    if (missing := found["shard"].isna()).any():
-        raise ValueError(
-            f"{missing.sum()} recordings or variants, {rows['path'][missing].iloc[0]} among them, were "
-            "not extracted: run the feature_engineering pipeline from extract_features on"
-        )
-    return found.astype({"place": int})
 
 
 def _gathered(
@@ -170,14 +150,9 @@ def _rows(utterances: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
     rows = rows.merge(utterances[["utterance_id", "path", "content_hash"]], on="utterance_id")
     rows = rows.sort_values(["utterance_id", "variant"], ignore_index=True)
     decisive = rows[["content_hash", "transform", "value", "seed", "telephone"]]
-    keys = [_digest(*sound) for sound in decisive.itertuples(index=False, name=None)]
+    keys = [digest(*sound) for sound in decisive.itertuples(index=False, name=None)]
     return rows.drop(columns="content_hash").assign(key=keys)
 
 
 def _prefix(settings: FeatureSettings) -> str:
-    """Mark shards by how they were extracted; another version of the package may do it otherwise."""
-    return f"{_digest(__version__, settings.model_dump_json())[:12]}-"
-
-
-def _digest(*facts: object) -> str:
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:24]
+    return prefix_of(settings.model_dump_json())
