@@ -310,18 +310,14 @@ def candidates():
 
 @pytest.mark.parametrize("name", ["voting", "stacking"])
 def test_combination_listens_to_those_who_know(candidates, name):
-    members = choose_members(candidates, protocol="cold", most=3)
-    assert set(members) == {"a", "b", "c"}
-    assert members[-1] == "c"
-    assert choose_members(candidates, protocol="cold", most=2) == members[:2]
-    assert choose_members(candidates, protocol="cold", most=1) == ()
-    combined, combiners = combine(candidates, name, ["a", "b", "c"])
+    assert choose_members(candidates, name, most=1) == ()
+    assert set(choose_members(candidates, name, most=3)) >= {"a", "b"}
+    combined, combiner = combine(candidates, name, ["a", "b", "c"])
     scores = cross_validated_uar(pd.concat([candidates, combined]), "cold")
     assert scores[name] > scores[["a", "b", "c"]].max()
     probabilities = combined[["p_angry", "p_sad"]]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert set(combined["evaluation"]) == {CROSS_VALIDATION} != {HELD_OUT}
-    combiner = combiners["cold"]
     size = np.abs(combiner.weights).reshape(-1, 3, 1 if name == "voting" else 2)
     assert size.mean(axis=(0, 2))[2] < size.mean(axis=(0, 2))[:2].min()
     again = type(combiner).of(json.loads(json.dumps(combiner.facts())))

@@ -125,7 +125,7 @@ def _fit_stack(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -
 
     D. H. Wolpert, *Stacked generalization*, Neural Networks 5, 1992.
     """
-    model = LogisticRegression(C=0.01, max_iter=500, class_weight="balanced")
+    model = LogisticRegression(C=0.01, class_weight="balanced", solver="newton-cholesky")
     model.fit(_logs(stacked).reshape(len(stacked), -1), codes)
     weights = np.zeros((stacked.shape[2], stacked.shape[1] * stacked.shape[2]))
     offsets = np.full(stacked.shape[2], -50.0)  # a label that is not there is not predicted
@@ -179,50 +179,53 @@ def cross_validated_choice(folds: pd.DataFrame, protocol: str) -> str:
 
 def combine(
     predictions: pd.DataFrame, name: str, members: Sequence[str]
-) -> tuple[pd.DataFrame, dict[str, Combiner]]:
-    """Combine ``members`` under every protocol they all take part in.
+) -> tuple[pd.DataFrame, Combiner]:
+    """Combine ``members`` under one protocol.
 
     Args:
-        predictions: Predictions of every candidate.
+        predictions: Predictions of every candidate under the protocol.
         name: ``voting`` or ``stacking``.
         members: Models to combine.
 
     Returns:
-        Predictions of one more model, ``name``, and its combiner for each protocol.
+        Predictions of one more model, ``name``, and its combiner.
     """
     columns = probability_columns(predictions)
     chosen = predictions[predictions["model"].isin(members)]
-    tables, combiners = [], {}
-    for protocol, rows in chosen.groupby("protocol", sort=True):
-        if rows["model"].nunique() < len(members):
-            continue
-        wide = rows.pivot(index=KEYS, columns="model", values=columns)
-        stacked = np.stack(
-            [wide.xs(member, axis=1, level=1)[columns] for member in members], axis=1
-        )
-        keys = wide.index.to_frame(index=False)
-        codes = pd.Index(columns).get_indexer("p_" + keys["label"])
-        learnt = (keys["evaluation"] == CROSS_VALIDATION) & (keys["condition"] == CLEAN)
-        combiners[str(protocol)] = _FITS[name](members, stacked[learnt], codes[learnt])
-        combined = combiners[str(protocol)](stacked)
-        for fold in sorted(keys.loc[learnt, "fold"].unique()):
-            others, inside = learnt & (keys["fold"] != fold), keys["fold"] == fold
-            combined[inside] = _FITS[name](members, stacked[others], codes[others])(stacked[inside])
-        table = keys.assign(
-            model=name,
-            prediction=pd.Index(columns).str.removeprefix("p_").to_numpy()[combined.argmax(axis=1)],
-        )
-        tables.append(table.join(pd.DataFrame(combined, columns=columns)))
-    if not tables:
-        return predictions.iloc[:0], {}
-    return pd.concat(tables, ignore_index=True)[list(predictions.columns)], combiners
+    wide = chosen.pivot(index=KEYS, columns="model", values=columns)
+    stacked = np.stack([wide.xs(member, axis=1, level=1)[columns] for member in members], axis=1)
+    keys = wide.index.to_frame(index=False)
+    codes = pd.Index(columns).get_indexer("p_" + keys["label"])
+    learnt = (keys["evaluation"] == CROSS_VALIDATION) & (keys["condition"] == CLEAN)
+    combiner = _FITS[name](members, stacked[learnt], codes[learnt])
+    combined = combiner(stacked)
+    for fold in sorted(keys.loc[learnt, "fold"].unique()):
+        others, inside = learnt & (keys["fold"] != fold), keys["fold"] == fold
+        combined[inside] = _FITS[name](members, stacked[others], codes[others])(stacked[inside])
+    table = keys.assign(
+        model=name,
+        prediction=pd.Index(columns).str.removeprefix("p_").to_numpy()[combined.argmax(axis=1)],
+    )
+    table = table.join(pd.DataFrame(combined, columns=columns))
+    return table[list(predictions.columns)], combiner
 
 
-def choose_members(predictions: pd.DataFrame, *, protocol: str, most: int) -> tuple[str, ...]:
-    """Name the ``most`` best models under ``protocol``, best first; none if fewer than two combine.
+def choose_members(predictions: pd.DataFrame, name: str, *, most: int) -> tuple[str, ...]:
+    """Choose how many of the best models combine: the number with the highest cross-fitted UAR.
 
-    How many combine is not searched for: the weights leave out who adds nothing, and each choice by
-    the same folds would flatter their figures a little more.
+    Args:
+        predictions: Predictions of every candidate under one protocol.
+        name: ``voting`` or ``stacking``.
+        most: Largest number of members.
+
+    Returns:
+        Model names, best first; empty where fewer than two may combine.
     """
-    ranked = tuple(map(str, cross_validated_uar(predictions, protocol).index))
-    return ranked[:most] if min(most, len(ranked)) > 1 else ()
+    (protocol,) = predictions["protocol"].unique()
+    folds = predictions[predictions["evaluation"] == CROSS_VALIDATION]
+    ranked = tuple(map(str, cross_validated_uar(folds, protocol).index))
+    scores = {
+        size: cross_validated_uar(combine(folds, name, ranked[:size])[0], protocol)[name]
+        for size in range(2, min(most, len(ranked)) + 1)
+    }
+    return ranked[: max(scores, key=lambda size: scores[size])] if scores else ()

@@ -191,7 +191,7 @@ class SelectionSettings(_Settings):
         seed: Seed of samplers and estimators.
         n_jobs: Trainings at the same time, each on one thread; -1 for one a core. The figures do not
             depend on it.
-        voters: The best so many families make the soft vote and the stack; below 2 there is none.
+        voters: Largest number of families in the soft vote and in the stack; below 2 there is none.
         bootstrap: Resamples of speakers behind each interval.
         storage: Where Optuna keeps the studies between runs, and for several runs at the same time: a
             journal file, or the URL of a database (``postgresql://USER@HOST/DATABASE``), without a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -182,17 +183,19 @@ def compare_candidates(
     leaderboard = pd.concat(_of(candidates, "figures"), ignore_index=True)
     predictions = singles
     combiners: dict[tuple[str, str], Combiner] = {}
-    members = choose_members(singles, protocol=selection.protocol, most=selection.voters)
-    for name in COMBINATIONS if members else ():
-        combined, learnt = combine(singles, name, members)
-        combiners |= {(name, protocol): combiner for protocol, combiner in learnt.items()}
+    for name, protocol in product(COMBINATIONS, sorted(singles["protocol"].unique())):
+        own = singles[singles["protocol"] == protocol]
+        members = choose_members(own, name, most=selection.voters)
+        if not members:
+            continue
+        combined, combiners[name, protocol] = combine(own, name, members)
         predictions = pd.concat([predictions, combined], ignore_index=True)
         # A combination costs what its members cost together.
-        timings = leaderboard[leaderboard["model"].isin(members)].drop_duplicates(
-            ["model", "protocol"]
-        )
-        timings = timings.groupby("protocol", as_index=False)[["fit_seconds", "predict_ms"]].sum()
-        figures = score_predictions(combined, timings.assign(model=name), utterances, selection)
+        costs = leaderboard[
+            (leaderboard["protocol"] == protocol) & leaderboard["model"].isin(members)
+        ].drop_duplicates("model")[["fit_seconds", "predict_ms"]]
+        timings = pd.DataFrame([costs.sum()]).assign(model=name, protocol=protocol)
+        figures = score_predictions(combined, timings, utterances, selection)
         leaderboard = pd.concat([leaderboard, figures], ignore_index=True)
     champion = str(cross_validated_uar(predictions, selection.protocol).index[0])
     leaderboard["champion"] = (leaderboard["model"] == champion) & (
@@ -211,11 +214,11 @@ def compare_candidates(
         combiner = combiners.get((champion, protocol), Combiner.single(champion)).trimmed()
         return {"combiner": combiner.facts(), "temperature": temperature[protocol]}
 
-    own = finished(selection.protocol)
+    chosen = finished(selection.protocol)
     choice = {
         "champion": champion,
-        "members": own["combiner"]["members"],
-        **own,
+        "members": chosen["combiner"]["members"],
+        **chosen,
         "running": finished(ENROLLED) if ENROLLED in temperature else None,
     }
     return predictions, leaderboard, calibration, choice
