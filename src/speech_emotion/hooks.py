@@ -31,6 +31,7 @@ PLACES = (
     "md_report",
     "html_report",
     "model_card",
+    "recipes_page",
     "study_page",
     "call_emotions",
     "call_summary",

@@ -252,10 +252,12 @@ class Recipe(_Settings):
 
     Attributes:
         said: What was done, in a few words.
+        corpora: Corpora it takes.
         claimed: Accuracy that was claimed; ``None`` if none was.
     """
 
     said: str
+    corpora: list[str]
     claimed: float | None = Field(None, ge=0, le=1)
 
 

@@ -28,7 +28,6 @@ __all__ = [
     "leaderboard_figure",
     "learning_curves_figure",
     "pca_figure",
-    "recipes_figure",
     "reliability_figure",
     "tuning_figure",
 ]
@@ -332,37 +331,3 @@ def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
     figure.update_yaxes(title="mean UAR over folds", tickformat=".0%")
     subtitle = f"× was pruned; {CROSS_VALIDATION}, {trained_on}"
     return finish_figure(figure, "Hyperparameter search", subtitle)
-
-
-def recipes_figure(table: pd.DataFrame) -> go.Figure:
-    """Draw claimed accuracy beside the accuracy of the same recipe, leaky and cold.
-
-    Args:
-        table: ``environment``, ``claimed``, ``protocol``, ``n_utterances``, ``n_speakers`` and
-            accuracies, one row a recipe and protocol.
-    """
-    figure = go.Figure()
-    claims = table.drop_duplicates("environment").dropna(subset="claimed")
-    figure.add_bar(
-        x=claims["environment"], y=claims["claimed"], name="claimed", marker={"color": "#bbb"}
-    )
-    for protocol, rows in table.dropna(subset="accuracy").groupby("protocol", sort=False):
-        figure.add_bar(
-            x=rows["environment"],
-            y=rows["accuracy"],
-            name=str(protocol),
-            marker={"color": PROTOCOL_COLOURS[str(protocol)]},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": rows["accuracy_high"] - rows["accuracy"],
-                "arrayminus": rows["accuracy"] - rows["accuracy_low"],
-            },
-            customdata=rows[["n_utterances", "n_speakers", "model"]],
-            hovertemplate="%{y:.1%}, %{customdata[2]}, n = %{customdata[0]} of %{customdata[1]}",
-        )
-    figure.update_yaxes(title="accuracy on held-out utterances", range=[0, 1], tickformat=".0%")
-    subtitle = (
-        "random: speakers leak into the test, as in the original; cold: the same recipe without"
-    )
-    return finish_figure(figure, "What was claimed, and what it is", subtitle)

@@ -12,7 +12,7 @@ import pandas as pd
 import soundfile
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-__all__ = ["PLOT_OPTIONS", "template", "wav_base64"]
+__all__ = ["PLOT_OPTIONS", "interval", "template", "wav_base64"]
 
 # No button of a page may send data away.
 PLOT_OPTIONS: Final = {"responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
@@ -34,6 +34,16 @@ def template(name: str) -> Any:
     environment.filters["percent"] = lambda value: "–" if pd.isna(value) else f"{value:.1%}"
     environment.filters["decimal"] = lambda value: "–" if pd.isna(value) else f"{value:.2f}"
     return environment.get_template(name)
+
+
+def interval(value: float, low: float, high: float, *, signed: bool = False) -> str:
+    """Write a share in percent with its interval, where it has one; with its sign if it is a difference."""
+    if pd.isna(value):
+        return "–"
+    form = "+.1f" if signed else ".1f"
+    # Adding zero leaves no minus before it.
+    said, *bounds = (f"{round(100 * part, 1) + 0.0:{form}}" for part in (value, low, high))
+    return said if pd.isna(low) else f"{said} [{', '.join(bounds)}]"
 
 
 def wav_base64(samples: np.ndarray, sample_rate: int) -> str:

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from speech_emotion.models import CLEAN
 from speech_emotion.models.arms import ADDED, ALL, ALONE, RECORDINGS, WITHOUT
 from speech_emotion.reporting.figures import COLOURS, counted_note, finish_figure
-from speech_emotion.reporting.rendering import template
+from speech_emotion.reporting.rendering import interval
+from speech_emotion.reporting.sections import Section, sections_markdown, sections_page
 
 __all__ = [
     "ablation_figure",
@@ -34,6 +34,12 @@ FIGURES: Final = ("uar", "difference", "drop", "uar_min", "uar_max", "uar_sd")
 SIGNED: Final = ("difference", "drop")
 UNSAID: Final = ("arm", "reference", "better", "protocol", "n_utterances", "n_speakers")
 INTERVAL: Final = "95 % intervals over speakers"
+TITLE: Final = "Which features help"
+SAID: Final = (
+    "UAR, differences and drops in percent under protocol cold, by cross-validation over the training "
+    "speakers, with 95 % intervals from a bootstrap over speakers; n is utterances / speakers. Held-out "
+    "speakers took no part."
+)
 SECTIONS: Final = {
     "ablation": (
         "Groups of features",
@@ -310,7 +316,7 @@ def _readable(table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
         if name in FIGURES:
             bounds = [table.get(f"{name}_{bound}", values * np.nan) for bound in ("low", "high")]
             rows = zip(values, *bounds, strict=True)
-            values = [_interval(*row, signed=name in SIGNED) for row in rows]
+            values = [interval(*row, signed=name in SIGNED) for row in rows]
         written[COLUMNS.get(name, name)] = values
     written["n"] = table["n_utterances"].astype(str) + " / " + table["n_speakers"].astype(str)
     written = written.astype(str)
@@ -327,15 +333,6 @@ def _readable(table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     return "; ".join(f"{name}: {wide[name].iloc[0]}" for name in same), wide.drop(columns=same)
 
 
-def _interval(value: float, low: float, high: float, *, signed: bool) -> str:
-    if pd.isna(value):
-        return "–"
-    form = "+.1f" if signed else ".1f"  # of a difference
-    # Adding zero leaves no minus before it.
-    said, *bounds = (f"{round(100 * part, 1) + 0.0:{form}}" for part in (value, low, high))
-    return said if pd.isna(low) else f"{said} [{', '.join(bounds)}]"
-
-
 def study_markdown(tables: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
     """Write the tables in Markdown, to be quoted.
 
@@ -343,7 +340,7 @@ def study_markdown(tables: Mapping[str, pd.DataFrame], *, note: str = "") -> str
         tables: Tables by the names of the sections.
         note: Said at the top.
     """
-    return template("study.md.j2").render(sections=_sections(tables), note=note)
+    return sections_markdown(TITLE, SAID, _sections(tables), note=note)
 
 
 def study_page(
@@ -356,20 +353,12 @@ def study_page(
         figures: Figures by the names of the sections.
         note: Said at the top.
     """
-    # No button of the page may send data away.
-    options = {"responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
-    drawn = {
-        name: figure.to_html(full_html=False, include_plotlyjs=False, config=options)
-        for name, figure in figures.items()
-    }
-    return template("study.html.j2").render(
-        sections=_sections(tables), figures=drawn, plotly=get_plotlyjs(), note=note
-    )
+    return sections_page(TITLE, SAID, _sections(tables), figures, note=note)
 
 
-def _sections(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, object]]:
+def _sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     sections = []
     for name, (title, said) in SECTIONS.items():
         same, table = _readable(tables[name])
-        sections.append({"name": name, "title": title, "said": said, "same": same, "table": table})
+        sections.append(Section(name, title, said, table, same))
     return sections

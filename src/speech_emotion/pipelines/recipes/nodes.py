@@ -14,30 +14,40 @@ from speech_emotion.models import (
     RecipesSettings,
     cross_validated_choice,
 )
-from speech_emotion.reporting.figures import recipes_figure
+from speech_emotion.reporting import synthetic_note
+from speech_emotion.reporting.recipes import recipes_documents, recipes_figure
 
-COLUMNS = ["environment", "said", "claimed", "protocol", "model", "n_utterances", "n_speakers"]
+FACTS = ["environment", "said", "claimed", "corpora", "missing", "synthetic"]
+COLUMNS = [*FACTS, "protocol", "model", "n_utterances", "n_speakers"]
 FIGURES = ["accuracy", "accuracy_low", "accuracy_high", "uar", "uar_low", "uar_high"]
+Partitions = Mapping[str, Callable[[], pd.DataFrame]]
 
 
 def compare_recipes(
-    leaderboards: Mapping[str, Callable[[], pd.DataFrame]], recipes: RecipesSettings
-) -> tuple[pd.DataFrame, go.Figure]:
+    leaderboards: Partitions, utterances: Partitions, recipes: RecipesSettings
+) -> pd.DataFrame:
     """Put what was claimed beside what the same recipe gives, leaky and cold, on held-out utterances.
 
     Args:
         leaderboards: Leaderboard of each environment that was run, by its name.
+        utterances: Its utterances.
         recipes: What is known of each environment's recipe, in the order of the table.
 
     Returns:
-        One row a recipe and protocol; a recipe that was not run has one row without figures.
+        One row a recipe and protocol, with the corpora it was run on and those that were missing; a
+        recipe that was not run has one row without figures.
     """
     rows = []
     for environment, recipe in recipes.environments.items():
         facts = {"environment": environment, "said": recipe.said, "claimed": recipe.claimed}
-        if environment not in leaderboards:
-            rows.append(facts)
+        if environment not in leaderboards or environment not in utterances:
+            rows.append(facts | {"corpora": "", "missing": "", "synthetic": False})
             continue
+        spoken = utterances[environment]()
+        present = set(spoken["corpus"])
+        facts["corpora"] = ", ".join(name for name in recipe.corpora if name in present)
+        facts["missing"] = ", ".join(name for name in recipe.corpora if name not in present)
+        facts["synthetic"] = bool(spoken["synthetic"].any())
         board = leaderboards[environment]()
         board = board[board["condition"] == CLEAN]
         for protocol in ("random", "cold"):
@@ -48,5 +58,11 @@ def compare_recipes(
                 & (board["evaluation"] == HELD_OUT)
             ]
             rows += [facts | row for row in chosen.to_dict("records")]
-    table = pd.DataFrame(rows).reindex(columns=[*COLUMNS, *FIGURES])
-    return table, recipes_figure(table)
+    return pd.DataFrame(rows).reindex(columns=[*COLUMNS, *FIGURES])
+
+
+def write_recipes(table: pd.DataFrame) -> tuple[go.Figure, str, str]:
+    """Draw the comparison, and write it in Markdown and as a page."""
+    note = synthetic_note(table)
+    figure = recipes_figure(table, note=note)
+    return figure, *recipes_documents(table, figure, note=note)

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.recipes.nodes import compare_recipes
+from speech_emotion.pipelines.recipes.nodes import compare_recipes, write_recipes
 
 
 def create_pipeline() -> Pipeline:
@@ -11,10 +11,16 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 compare_recipes,
-                ["environment_leaderboards", "params:recipes"],
-                ["recipes_table", "recipes_figure"],
+                ["environment_leaderboards", "environment_utterances", "params:recipes"],
+                "recipes_table",
                 name="compare_recipes",
-            )
+            ),
+            Node(
+                write_recipes,
+                "recipes_table",
+                ["recipes_figure", "recipes_markdown", "recipes_page"],
+                name="write_recipes",
+            ),
         ],
         tags="recipes",
         namespace="recipes",
