@@ -28,3 +28,26 @@ def test_padding_does_not_enter_the_scaling():
     scaling = network.fit(padded, labels).network_.layers
     normalisation = next(layer for layer in scaling if layer.name.split("_")[0] == "normalization")
     np.testing.assert_allclose(np.ravel(normalisation.mean), frames.mean(axis=(0, 1)), rtol=1e-4)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_flattened_frames_tell_when_something_was():
+    labels = np.arange(48) % 2
+    frames = np.random.default_rng(0).normal(0, 0.1, size=(48, 16, 2)).astype(np.float32)
+    frames[np.arange(48), 4 + 8 * labels] += 3  # in the first half or in the second
+    scores = {
+        flatten: Conv1DClassifier(
+            filters=4,
+            blocks=1,
+            epochs=20,
+            dropout=0,
+            batch_size=16,
+            flatten=flatten,
+            random_state=0,
+        )
+        .fit(frames[:32], labels[:32])
+        .score(frames[32:], labels[32:])
+        for flatten in (False, True)
+    }
+    assert scores[True] == 1
+    assert scores[False] < 0.8

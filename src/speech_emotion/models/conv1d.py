@@ -40,6 +40,8 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: Peak step size of Adam, lowered to zero along a cosine.
         epochs: Passes over the training utterances.
         batch_size: Utterances a step.
+        flatten: Whether the last layer reads what the blocks leave at its own place in time, in the
+            stead of its mean and maximum over frames.
         attention: Whether a mean that is weighted by learnt attention joins the mean and the maximum
             over frames.
         label_smoothing: Share of the target that is spread evenly over all labels.
@@ -68,6 +70,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: float = 2e-3,
         epochs: int = 30,
         batch_size: int = 64,
+        flatten: bool = False,
         attention: bool = False,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
@@ -83,6 +86,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.epochs = epochs
         self.batch_size = batch_size
+        self.flatten = flatten
         self.attention = attention
         self.label_smoothing = label_smoothing
         self.mixup = mixup
@@ -213,6 +217,8 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
     def _pooled(self, x: Any) -> Any:
         """Summarise frames, shape ``(batch, n_frames, filters)``."""
         layers = import_keras().layers
+        if self.flatten:
+            return layers.Flatten()(x)
         pooled = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
         if self.attention:
             weights = layers.Softmax(axis=1)(layers.Dense(1)(x))

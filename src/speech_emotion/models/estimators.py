@@ -136,7 +136,8 @@ def _conv1d(*, seed: int) -> Conv1DClassifier:
 
 
 def _conv2d(*, seed: int) -> Conv2DClassifier:
-    return Conv2DClassifier(filters=16, kernel_size=3, random_state=seed)
+    # With larger batches most of the time goes to asking the system for memory.
+    return Conv2DClassifier(filters=16, kernel_size=3, batch_size=16, random_state=seed)
 
 
 FAMILIES: Final[dict[str, Family]] = {
