@@ -49,5 +49,5 @@ def test_flattened_frames_tell_when_something_was():
         .score(frames[32:], labels[32:])
         for flatten in (False, True)
     }
-    assert scores[True] == 1
-    assert scores[False] < 0.8
+    assert scores[True] > 0.9
+    assert scores[False] < 0.7
