@@ -16,7 +16,7 @@ __all__ = ["recipes_documents", "recipes_figure"]
 TITLE: Final = "What was claimed, and what it is"
 SAID: Final = (
     "Accuracy in percent on held-out utterances of clean sound, with 95 % intervals from a bootstrap over "
-    "speakers; n is utterances / speakers. Of each recipe the model that is best in cross-validation."
+    "speakers; n is utterances/speakers. Of each recipe the model that is best in cross-validation."
 )
 PROTOCOLS: Final = {"random": "ours, random", "cold": "ours, cold"}
 
@@ -60,7 +60,7 @@ def recipes_documents(table: pd.DataFrame, figure: go.Figure, *, note: str = "")
     """Write the comparison in Markdown and as a page.
 
     Args:
-        table: As for :func:`recipes_figure`, with ``said``, ``corpora``, ``missing`` and ``model``.
+        table: As for :func:`recipes_figure`, with ``said``, ``corpora`` and ``missing``.
         figure: Its figure.
         note: Said at the top.
     """
@@ -91,4 +91,4 @@ def recipes_documents(table: pd.DataFrame, figure: go.Figure, *, note: str = "")
 
 def _figure(line: pd.Series) -> str:
     said = interval(line["accuracy"], line["accuracy_low"], line["accuracy_high"])
-    return f"{said}, {line['model']}, n = {line['n_utterances']:.0f} / {line['n_speakers']:.0f}"
+    return f"{said}, n = {line['n_utterances']:.0f}/{line['n_speakers']:.0f}"
