@@ -340,7 +340,7 @@ def test_real_corpora_have_their_known_defects(corpora_settings):
     root = os.environ.get("SPEECH_EMOTION_CORPORA")
     if not root:
         pytest.skip("SPEECH_EMOTION_CORPORA is not set")
-    utterances, rejected = ingest(root, corpora_settings(), progress=False)
+    utterances, rejected = ingest(Path(root), corpora_settings(), progress=False)
     UTTERANCES.validate(utterances)
     reasons = dict(
         zip(rejected["path"].map(lambda path: Path(path).stem), rejected["reason"], strict=True)
