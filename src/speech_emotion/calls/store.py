@@ -11,9 +11,10 @@ import pandas as pd
 from speech_emotion.calls.scoring import ScoredCall
 from speech_emotion.shards import KEY, RECENT, Shards, digest, list_stored
 
-__all__ = ["gather_calls", "join_tables", "list_calls", "shard_calls", "without_empty"]
+__all__ = ["UNREAD", "gather_calls", "join_tables", "list_calls", "shard_calls", "without_empty"]
 
 UNREAD: Final = "unread"
+"""Column that tells recordings which could not be fetched."""
 
 
 def shard_calls(

@@ -41,7 +41,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         epochs: Passes over the training utterances.
         batch_size: Utterances a step.
         flatten: Whether the last layer reads what the blocks leave at its own place in time, in the
-            stead of its mean and maximum over frames.
+            stead of its mean and maximum over frames, and of attention.
         attention: Whether a mean that is weighted by learnt attention joins the mean and the maximum
             over frames.
         label_smoothing: Share of the target that is spread evenly over all labels.

@@ -76,7 +76,7 @@ def recipes_documents(table: pd.DataFrame, figure: go.Figure, *, note: str = "")
         }
         for protocol, said in PROTOCOLS.items():
             found = lines[lines["protocol"] == protocol]
-            row[said] = _figure(found.iloc[0]) if len(found) else "–"
+            row[said] = _accuracy(found.iloc[0]) if len(found) else "–"
         rows.append(row)
     said = (
         "Under random, utterances are drawn at random, as the authors did: the speakers of the test are "
@@ -89,6 +89,6 @@ def recipes_documents(table: pd.DataFrame, figure: go.Figure, *, note: str = "")
     )
 
 
-def _figure(line: pd.Series) -> str:
+def _accuracy(line: pd.Series) -> str:
     said = interval(line["accuracy"], line["accuracy_low"], line["accuracy_high"])
     return f"{said}, n = {line['n_utterances']:.0f}/{line['n_speakers']:.0f}"
