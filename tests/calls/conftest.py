@@ -11,7 +11,6 @@ from speech_emotion.corpora.voice import Speaker, speak
 from speech_emotion.models import Combiner, Threshold
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.predictor import EmotionPredictor, Member
-from speech_emotion.models.speakers import SpeakerNormalizer
 
 RATE = 16000
 FAMILY = "logistic_regression"
@@ -24,9 +23,9 @@ def say(speaker, emotion, take, rate=RATE):
 
 @pytest.fixture(scope="session")
 def predictor():
-    """A logistic regression on what the tests' voices say, and its running version."""
+    """A logistic regression on what the tests' voices say."""
     settings = FeatureSettings(feature_set="moments_370")
-    rows, speakers, labels = [], [], []
+    rows, labels = [], []
     for name in ("berta", "clara"):
         for emotion in EMOTIONS:
             said = [say(name, emotion, take, 8000) for take in range(4)]
@@ -36,33 +35,20 @@ def predictor():
                 line += 1e-3 * np.random.default_rng(0).standard_normal(len(line))
                 samples = soxr.resample(line, 8000, 22050).astype("f4")[: 5 * 22050]
                 rows.append(extract(samples, 22050, settings=settings)[0])
-                speakers.append(name)
                 labels.append(emotion)
-    table, speakers = pd.DataFrame(rows), np.array(speakers)
+    table = pd.DataFrame(rows)
     codes = pd.Index(EMOTIONS).get_indexer(pd.Index(labels))
-    normalizer = SpeakerNormalizer(own_scale=False)
-    normalizer.fit(table, speakers=speakers, known=np.array(labels) == "neutral")
-    values = normalizer.transform(table, speakers=speakers)
-    measured = pd.DataFrame(values, columns=table.columns)
-
-    def fit(inputs):
-        return family_named(FAMILY).build(seed=0).set_params(model__C=0.01).fit(inputs, codes)
-
+    estimator = family_named(FAMILY).build(seed=0).set_params(model__C=0.01).fit(table, codes)
     threshold = Threshold(
         target="angry", value=0.4, false_alarms=0.05, recall=0.9, n_utterances=24, n_speakers=2
     )
-    shared = {"labels": EMOTIONS, "features": settings, "combiner": Combiner.single(FAMILY)}
-    running = EmotionPredictor(
-        members=(Member(FAMILY, fit(measured), normalizer.without_speakers()),),
-        threshold=threshold,
-        **shared,
-    )
     return EmotionPredictor(
-        members=(Member(FAMILY, fit(table)),),
+        labels=EMOTIONS,
+        features=settings,
+        members=(Member(FAMILY, estimator),),
+        combiner=Combiner.single(FAMILY),
         threshold=threshold,
-        running=running,
         synthetic=True,
-        **shared,
     )
 
 

@@ -140,8 +140,7 @@ def test_figures_are_those_of_the_counts():
         ([], []),
     ]
     rows = [
-        {"normalization": "running"}
-        | measure_call(call_of(truth), scored_of(seen), CallSettings(), ("angry", "neutral"), 0.5)
+        measure_call(call_of(truth), scored_of(seen), CallSettings(), ("angry", "neutral"), 0.5)
         for truth, seen in cases
     ]
     table = figures_of_calls(pd.DataFrame(rows), resamples=200)
@@ -167,8 +166,5 @@ def test_figures_are_those_of_the_counts():
 
 def test_calls_are_scored_as_recordings_are(predictor, utterances):
     settings = SETTINGS.model_copy(update={"calls": 2, "conditions": ("telephone",)})
-    kinds = ("running", "none")
-    variants = {kind: CallSettings(normalization=kind) for kind in kinds}
-    measured = evaluate_calls(synthesize_calls(utterances, settings), predictor, variants)
-    assert measured["normalization"].tolist() == ["running", "none"] * 2
-    assert measured["flag"].tolist() == ["review"] * 4  # tones are no speech
+    measured = evaluate_calls(synthesize_calls(utterances, settings), predictor, CallSettings())
+    assert measured["flag"].tolist() == ["review"] * 2  # tones are no speech

@@ -182,7 +182,6 @@ def test_flags_are_measured_on_the_sample_corpus(tmp_path, run, model):
     run(tmp_path, "call_evaluation", model_uri=str(model), test_calls=test_calls)
     table = pd.read_csv(tmp_path / "08_reporting/call_evaluation.csv")
     assert table["synthetic"].all()
-    assert set(table["normalization"]) == {"running", "none"}
     assert set(table["condition"]) == {"clean", "telephone"}
     assert (table["n_calls"] == 4).all()
     assert "SYNTHETIC" in (tmp_path / "08_reporting/call_evaluation.json").read_text()

@@ -260,7 +260,7 @@ def test_recordings_are_found_by_suffix(tmp_path):
 def test_flag_and_reason_of_a_call(predictor, dialogue, emotions, noise, options, flag, reason):
     samples, _ = dialogue(emotions, rate=RATE, noise=noise)
     samples = np.append(samples, np.zeros(6 * RATE, dtype="f4"))
-    settings = CallSettings(**options, normalization="none")
+    settings = CallSettings(**options)
     scored = score_blocks([samples[:, np.newaxis]], RATE, 1, predictor, settings, call="x")
     summary, passages = summary_of(scored, predictor, settings)
     assert summary["flag"].tolist() == [flag]

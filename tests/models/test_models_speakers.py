@@ -72,30 +72,3 @@ def test_padding_of_sequences_stays_zero():
     unknown = normalizer.transform(sequences)
     assert (unknown[:, 3:] == 0).all()
     assert (unknown[:2, :3] < 0).all()
-
-
-@pytest.mark.parametrize("portions", [[6], [1] * 6, [2, 3, 1], [0, 6]])
-@pytest.mark.parametrize("shape", [(6, 2), (6, 5, 2)])
-def test_followed_speaker_is_measured_from_what_was_heard(portions, shape):
-    heard = GENERATOR.normal(3, 2, size=shape)
-    slow, running = fitted(own_scale=False), fitted(own_scale=False)
-    expected = []
-    for one in heard:
-        name = np.array(["dora"])
-        slow.partial_fit(one[np.newaxis], speakers=name)
-        expected.append(slow.transform(one[np.newaxis], speakers=name))
-    edges = np.cumsum([0, *portions])
-    measured = [running.follow(heard[a:b], speaker="dora") for a, b in itertools.pairwise(edges)]
-    np.testing.assert_allclose(
-        np.concatenate(measured), np.concatenate(expected), rtol=1e-4, atol=1e-5
-    )
-
-
-def test_copy_forgets_speakers_and_may_start_from_more():
-    normalizer = fitted(own_scale=False)
-    copy = normalizer.without_speakers(prior=3.0)
-    assert not copy.speakers_
-    assert set(normalizer.speakers_) == set(SPEAKERS)
-    first = copy.follow(np.array([[9.0, 9.0]]), speaker="dora")
-    centre = (np.array([9.0, 9.0]) + 3 * normalizer.mean_) / 4
-    np.testing.assert_allclose(first[0], (9.0 - centre) / normalizer.scale_, rtol=1e-5)

@@ -30,7 +30,7 @@ from speech_emotion.calls.scoring import (
 )
 from speech_emotion.calls.settings import CallSettings
 from speech_emotion.calls.sound import KpiSound, kpi_sound
-from speech_emotion.calls.stream import ChannelStream, ScoredWindow, judge_of, threshold_of
+from speech_emotion.calls.stream import ChannelStream, ScoredWindow, threshold_of
 from speech_emotion.calls.summary import PASSAGES, summarize
 from speech_emotion.calls.synthesis import SynthesisSettings, TestCall, synthesize_calls
 from speech_emotion.calls.tables import kpi_breakdown, kpi_series, kpi_table
@@ -62,7 +62,6 @@ __all__ = [
     "find_recordings",
     "generate_calls",
     "join_emotions",
-    "judge_of",
     "kpi_breakdown",
     "kpi_series",
     "kpi_sound",

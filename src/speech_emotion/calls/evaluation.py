@@ -30,31 +30,29 @@ FIGURES: Final = [
     "seconds_to_detect",
     "review_share",
 ]
-GROUPS: Final = ["normalization", "condition", "snr_db"]
+GROUPS: Final = ["condition", "snr_db"]
 
 
 def evaluate_calls(
-    calls: Iterable[TestCall], predictor: EmotionPredictor, variants: dict[str, CallSettings]
+    calls: Iterable[TestCall], predictor: EmotionPredictor, settings: CallSettings
 ) -> pd.DataFrame:
-    """Score test calls one after the other, each with every variant of the settings.
+    """Score test calls one after the other, as any recording is.
 
     Args:
         calls: Test calls; one at a time is in memory.
         predictor: A model that has not learnt from their speakers.
-        variants: Settings by the name of what they vary, here the normalization.
+        settings: How calls are scored.
 
     Returns:
-        One row a call and variant, see :func:`measure_call`.
+        One row a call, see :func:`measure_call`.
     """
+    threshold = threshold_of(predictor, settings)
     rows = []
     for call in calls:
-        for name, settings in variants.items():
-            scored = score_blocks(
-                _blocks(call), call.sample_rate, 2, predictor, settings, call=call.name
-            )
-            threshold = threshold_of(predictor, settings)
-            measured = measure_call(call, scored, settings, predictor.labels, threshold)
-            rows.append({"normalization": name, **measured})
+        scored = score_blocks(
+            _blocks(call), call.sample_rate, 2, predictor, settings, call=call.name
+        )
+        rows.append(measure_call(call, scored, settings, predictor.labels, threshold))
     return pd.DataFrame(rows)
 
 
@@ -125,7 +123,7 @@ def figures_of_calls(
         seed: Seed of the resampling.
 
     Returns:
-        One row a normalization, condition and signal-to-noise ratio, and one for ``all`` ratios of it:
+        One row a condition and signal-to-noise ratio, and one for ``all`` ratios of it:
         numbers of calls, customers, passages and hours, and each of :data:`FIGURES` with its ``_low``
         and ``_high``. Calls sent to review are neither flagged nor calm: they count as not found.
         ``seconds_to_detect`` is the median over passages that were found.
@@ -154,7 +152,7 @@ def figures_of_calls(
     order = table["snr_db"].map(lambda value: np.inf if value == "all" else float(value))
     return (
         table.assign(order=order)
-        .sort_values(["normalization", "condition", "order"], ascending=[False, True, False])
+        .sort_values(["condition", "order"], ascending=[True, False])
         .drop(columns="order")
         .reset_index(drop=True)
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
@@ -91,9 +89,6 @@ class CallSettings(_Settings):
             inferred in the European Union (Regulation (EU) 2024/1689, Article 5(1)(f)), but for
             medical or safety reasons; whoever sets this answers for its legality where the agent
             works, and for telling the agent.
-        normalization: ``running`` measures a channel's windows from those that were heard so far,
-            where the model carries a version that was trained so; ``none`` takes them as they are.
-        prior: Windows of an average speaker that running statistics start from.
         shortest_call_s: Shorter recordings are rejected.
         batch: Windows that are judged at once.
         n_jobs: Recordings that are scored at the same time; -1 for one a core.
@@ -104,8 +99,6 @@ class CallSettings(_Settings):
 
     customer_channel: int = Field(0, ge=0)
     score_agent: bool = False
-    normalization: Literal["running", "none"] = "none"
-    prior: float = Field(5.0, gt=0)
     shortest_call_s: float = Field(5.0, ge=0)
     batch: int = Field(256, ge=1)
     n_jobs: int = -1

@@ -17,9 +17,9 @@ from speech_emotion.calls.domain import outside
 from speech_emotion.calls.flags import Hysteresis
 from speech_emotion.calls.settings import CallSettings
 from speech_emotion.calls.windows import SpeechWindows, Window
-from speech_emotion.models.predictor import EmotionPredictor, Listener
+from speech_emotion.models.predictor import EmotionPredictor
 
-__all__ = ["UNKNOWN", "ChannelStream", "ScoredWindow", "judge_of", "threshold_of"]
+__all__ = ["UNKNOWN", "ChannelStream", "ScoredWindow", "threshold_of"]
 
 UNKNOWN: Final = "unknown"
 NOTHING: Final = np.empty(0, dtype=np.float32)
@@ -55,13 +55,6 @@ class ScoredWindow:
     snr_db: float
 
 
-def judge_of(predictor: EmotionPredictor, settings: CallSettings) -> EmotionPredictor:
-    """Return the version of the model that judges windows."""
-    if settings.normalization == "running" and predictor.running is not None:
-        return predictor.running
-    return predictor
-
-
 def threshold_of(predictor: EmotionPredictor, settings: CallSettings) -> float:
     """Return the threshold that is set, else the one stored with the model.
 
@@ -76,7 +69,7 @@ def threshold_of(predictor: EmotionPredictor, settings: CallSettings) -> float:
         )
     if flags.threshold is not None:
         return flags.threshold
-    stored = judge_of(predictor, settings).threshold
+    stored = predictor.threshold
     if stored is None or stored.target != flags.target:
         raise ValueError(
             f"No threshold for {flags.target!r} is stored with the model: set calls.flags.threshold "
@@ -120,7 +113,6 @@ class ChannelStream:
         settings = settings or CallSettings()
         self._predictor, self._settings, self._batch = predictor, settings, batch
         self._rate, self._model_rate = sample_rate, predictor.features.sample_rate
-        self._listener = Listener(judge_of(predictor, settings), prior=settings.prior)
         self._target = predictor.labels.index(settings.flags.target)
         self._hysteresis = Hysteresis(threshold_of(predictor, settings), settings.flags)
         self._detector = ActivityDetector(sample_rate)
@@ -204,7 +196,7 @@ class ChannelStream:
             statistics = pd.DataFrame([row for row, _ in judged])
             sequences = np.stack([sequence for _, sequence in judged])
             known = [inputs is not None for _, _, inputs in finished]
-            probabilities[known] = self._listener(statistics, sequences)
+            probabilities[known] = self._predictor.predict_proba(statistics, sequences)
         return [
             self._scored(window, reason, row)
             for (window, reason, _), row in zip(finished, probabilities, strict=True)

@@ -19,7 +19,7 @@ from speech_emotion.models.classifiers import SexThenEmotion
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.settings import CandidateSettings, SelectionSettings
-from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer, measured
+from speech_emotion.models.speakers import SpeakerNormalizer, measured
 from speech_emotion.models.splits import HELD_OUT, TRAIN
 from speech_emotion.parallel import fan_out
 
@@ -95,13 +95,6 @@ class Examples:
         """Training examples of the other folds; what is tested of this one, by condition."""
         inside = self.table["fold"] == fold
         return self._divide(_is_train(self.table) & ~inside, inside)
-
-    def normalizer(self) -> SpeakerNormalizer | None:
-        """Give what measures the final training examples; ``None`` if speakers are not measured."""
-        if not self.table["known"].any():
-            return None
-        normalizer = self._normalizer(self._part(_is_train(self.table) & self._learnt()))
-        return normalizer.without_speakers()
 
     def final(self) -> tuple[Part, dict[str, Part]]:
         """All training examples; what is tested of the held-out ones, by condition."""
@@ -271,15 +264,12 @@ class Evaluation:
         learning_curves: ``model``, ``protocol``, ``run``, ``epoch`` and the network's losses and
             accuracies; empty for other models.
         estimator: The estimator trained on all training examples of the selecting protocol.
-        enrolled: The same of ``enrolled`` with what measures its features, for channels in which one
-            speaker is heard for long; ``None`` where the protocol was not evaluated.
     """
 
     predictions: pd.DataFrame
     timings: pd.DataFrame
     learning_curves: pd.DataFrame
     estimator: BaseEstimator
-    enrolled: MeasuredEstimator | None
 
 
 def evaluate(
@@ -320,12 +310,11 @@ def evaluate(
         pd.DataFrame(timings.values()),
         pd.concat(curves, ignore_index=True),
         estimators[settings.protocol],
-        _enrolled(examples.get(ENROLLED), estimators.get(ENROLLED)),
     )
 
 
 def _needs_final(examples: Examples, settings: SelectionSettings) -> bool:
-    return examples.has_held_out or examples.protocol in {settings.protocol, ENROLLED}
+    return examples.has_held_out or examples.protocol == settings.protocol
 
 
 def _train_and_test(
@@ -353,15 +342,8 @@ def _train_and_test(
             taken["predict_ms"] = 1000 * (time.perf_counter() - begun) / len(unseen.codes)
         facts = names | {"condition": condition}
         tables.append(_prediction_table(facts, fold, unseen, predicted, known.labels))
-    kept = final and protocol in {settings.protocol, ENROLLED}
+    kept = final and protocol == settings.protocol
     return tables, taken, _curves(names, fold, estimator), estimator if kept else None
-
-
-def _enrolled(
-    examples: Examples | None, estimator: BaseEstimator | None
-) -> MeasuredEstimator | None:
-    normalizer = examples.normalizer() if examples is not None else None
-    return None if normalizer is None else MeasuredEstimator(estimator, normalizer)
 
 
 def _curves(names: dict[str, str], fold: int, estimator: BaseEstimator) -> pd.DataFrame:

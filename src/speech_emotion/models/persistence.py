@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator
 
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.conv2d import Conv2DClassifier
-from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer
 
 __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 
@@ -35,26 +34,15 @@ NETWORKS: Final = {kind.__name__: kind for kind in (Conv1DClassifier, Conv2DClas
 SKOPS = "estimator.skops"
 NETWORK = "network.keras"
 ARGUMENTS = "estimator.json"
-NORMALIZER = "normalizer.npz"
 
 
 class UntrustedModel(ValueError):
     """A model file holds types that no model of this project has."""
 
 
-def save_estimator(estimator: BaseEstimator | MeasuredEstimator, folder: Path) -> None:
+def save_estimator(estimator: BaseEstimator, folder: Path) -> None:
     """Write a fitted estimator into ``folder``, which is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(estimator, MeasuredEstimator):
-        normalizer = estimator.normalizer
-        np.savez(
-            folder / NORMALIZER,
-            allow_pickle=False,
-            mean=normalizer.mean_,
-            scale=normalizer.scale_,
-            **normalizer.get_params(),
-        )
-        estimator = estimator.estimator
     if isinstance(estimator, Conv1DClassifier):
         estimator.network_.save(folder / NETWORK)
         names = getattr(estimator, "feature_names_in_", None)
@@ -71,25 +59,13 @@ def save_estimator(estimator: BaseEstimator | MeasuredEstimator, folder: Path) -
         skops.io.dump(estimator, folder / SKOPS)
 
 
-def load_estimator(folder: Path) -> BaseEstimator | MeasuredEstimator:
+def load_estimator(folder: Path) -> BaseEstimator:
     """Read an estimator that :func:`save_estimator` wrote.
 
     Raises:
         UntrustedModel: If the file would build types beyond those of this project's models.
         FileNotFoundError: If there is no estimator in ``folder``.
     """
-    estimator = _load(folder)
-    if not (folder / NORMALIZER).exists():
-        return estimator
-    with np.load(folder / NORMALIZER, allow_pickle=False) as stored:
-        facts = dict(stored)
-    mean, scale = facts.pop("mean"), facts.pop("scale")
-    normalizer = SpeakerNormalizer(**{name: value.item() for name, value in facts.items()})
-    normalizer.mean_, normalizer.scale_, normalizer.speakers_ = mean, scale, {}
-    return MeasuredEstimator(estimator, normalizer)
-
-
-def _load(folder: Path) -> BaseEstimator:
     if (folder / NETWORK).exists():
         import keras
 

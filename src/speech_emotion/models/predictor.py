@@ -20,13 +20,10 @@ from speech_emotion.models.combining import Combiner
 from speech_emotion.models.detection import Threshold
 from speech_emotion.models.estimators import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
-from speech_emotion.models.speakers import MeasuredEstimator, SpeakerNormalizer, measured
 
-__all__ = ["EmotionPredictor", "Listener", "Member", "PackedPredictor"]
+__all__ = ["EmotionPredictor", "Member", "PackedPredictor"]
 
 CARD = "predictor.json"
-RUNNING = "running"
-SPEAKER = "speaker"
 
 
 @dataclass(frozen=True)
@@ -36,13 +33,10 @@ class Member:
     Attributes:
         family: Name of its family, which says what it reads.
         estimator: The fitted estimator; its classes are positions in the predictor's labels.
-        normalizer: What measures its features from the speaker; ``None`` if they are taken as they
-            are.
     """
 
     family: str
     estimator: BaseEstimator
-    normalizer: SpeakerNormalizer | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +51,6 @@ class EmotionPredictor:
         temperature: What the result is calibrated by.
         threshold: From which probability on speech is flagged; ``None`` in models that were stored
             without one.
-        running: The same model trained on features that are measured from their speaker, for
-            channels in which one speaker is heard for long; ``None`` if there is none.
         synthetic: Whether any of the speech it was trained on is synthetic: then what it says of real
             speech means nothing.
         digest: Digest of the files it was read from; empty if it was never stored.
@@ -70,7 +62,6 @@ class EmotionPredictor:
     combiner: Combiner
     temperature: float = 1.0
     threshold: Threshold | None = None
-    running: EmotionPredictor | None = None
     synthetic: bool = False
     digest: str = ""
 
@@ -86,25 +77,10 @@ class EmotionPredictor:
             statistics: Named features, one row an utterance.
             sequences: Frames, shape ``(n, n_frames, n_channels)``.
         """
-        inputs = [self._inputs(member, statistics, sequences) for member in self.members]
-        return self._combined(
-            [
-                own
-                if member.normalizer is None
-                else measured(own, member.normalizer.transform(own))
-                for member, own in zip(self.members, inputs, strict=True)
-            ]
-        )
-
-    def _inputs(
-        self, member: Member, statistics: pd.DataFrame, sequences: np.ndarray
-    ) -> pd.DataFrame | np.ndarray:
-        return family_named(member.family).select(statistics, sequences)
-
-    def _combined(self, inputs: Sequence[pd.DataFrame | np.ndarray]) -> np.ndarray:
-        stacked = np.zeros((len(inputs[0]), len(self.members), len(self.labels)))
-        for position, (member, own) in enumerate(zip(self.members, inputs, strict=True)):
-            stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(own)
+        stacked = np.zeros((len(statistics), len(self.members), len(self.labels)))
+        for position, member in enumerate(self.members):
+            inputs = family_named(member.family).select(statistics, sequences)
+            stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
         return with_temperature(self.combiner(stacked), self.temperature)
 
     def predict_files(
@@ -151,12 +127,7 @@ class EmotionPredictor:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for member in self.members:
-            stored = member.estimator
-            if member.normalizer is not None:
-                stored = MeasuredEstimator(stored, member.normalizer)
-            save_estimator(stored, partial / member.family)
-        if self.running is not None:
-            self.running.save(partial / RUNNING)
+            save_estimator(member.estimator, partial / member.family)
         card = {
             "labels": self.labels,
             "combiner": self.combiner.facts(),
@@ -186,12 +157,11 @@ class EmotionPredictor:
             labels=tuple(card["labels"]),
             features=FeatureSettings.model_validate(card["features"]),
             members=tuple(
-                _member(family, load_estimator(folder / family)) for family in combiner.members
+                Member(family, load_estimator(folder / family)) for family in combiner.members
             ),
             combiner=combiner,
             temperature=card["temperature"],
             threshold=Threshold.model_validate(threshold) if threshold else None,
-            running=cls.load(folder / RUNNING) if (folder / RUNNING).exists() else None,
             synthetic=card.get("synthetic", False),
             digest=_digest(folder),
         )
@@ -235,44 +205,9 @@ class PackedPredictor:
 _unpacked: dict[str, EmotionPredictor] = {}
 
 
-class Listener:
-    """Hear one speaker: utterances one after the other, each measured from those up to itself.
-
-    What is measured depends on the order of the utterances alone, so a live speaker is judged as a
-    recorded one.
-
-    Args:
-        predictor: A model; one without normalizers takes utterances as they are.
-        prior: Utterances of an average speaker that the statistics start from.
-    """
-
-    def __init__(self, predictor: EmotionPredictor, *, prior: float = 5.0):
-        self._predictor = predictor
-        self._normalizers = [
-            member.normalizer and member.normalizer.without_speakers(prior=prior)
-            for member in predictor.members
-        ]
-
-    def __call__(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
-        """Return probabilities of the speaker's next utterances, ``(n, n_labels)``."""
-        inputs = []
-        for member, normalizer in zip(self._predictor.members, self._normalizers, strict=True):
-            own = self._predictor._inputs(member, statistics, sequences)
-            if normalizer is not None:
-                own = measured(own, normalizer.follow(own, speaker=SPEAKER))
-            inputs.append(own)
-        return self._predictor._combined(inputs)
-
-
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _member(family: str, stored: BaseEstimator | MeasuredEstimator) -> Member:
-    if isinstance(stored, MeasuredEstimator):
-        return Member(family, stored.estimator, stored.normalizer)
-    return Member(family, stored)

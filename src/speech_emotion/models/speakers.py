@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from speech_emotion.models.bands import BAND_FEATURE
 
-__all__ = ["MeasuredEstimator", "SpeakerNormalizer", "measured"]
+__all__ = ["SpeakerNormalizer", "measured"]
 
 SMALLEST = 1e-6
 
@@ -99,43 +98,6 @@ class SpeakerNormalizer(TransformerMixin, BaseEstimator):
             result[~np.any(values != 0, axis=2)] = 0
         return result
 
-    def follow(self, X: ArrayLike, *, speaker: str) -> np.ndarray:
-        """Measure one speaker's utterances in their order, each from those up to itself.
-
-        The result is that of :meth:`partial_fit` and :meth:`transform` utterance by utterance, where
-        ``own_scale`` is off; portions may be of any size.
-
-        Args:
-            X: Further utterances of the speaker, as for :meth:`fit`.
-            speaker: Name of the speaker.
-        """
-        values, rows = np.asarray(X, dtype=np.float32), _utterances(X)
-        nothing = (0, np.zeros_like(self.mean_), np.zeros_like(self.mean_))
-        count, mean, squares = self.speakers_.get(speaker, nothing)
-        # Sums go on where the last portion ended, in the same order whatever the portions are.
-        sums = np.cumsum(np.vstack([count * mean, rows]), axis=0)[1:]
-        counts = count + np.arange(1, len(rows) + 1)[:, np.newaxis]
-        centres = (sums + self.prior * self.mean_) / (counts + self.prior)
-        if len(rows):
-            self.speakers_[speaker] = (count + len(rows), sums[-1] / (count + len(rows)), squares)
-        if values.ndim == 3:
-            measured = ((values - centres[:, np.newaxis]) / self.scale_).astype(np.float32)
-            measured[~np.any(values != 0, axis=2)] = 0
-            return measured
-        return ((values - centres) / self.scale_).astype(np.float32)
-
-    def without_speakers(self, *, prior: float | None = None) -> SpeakerNormalizer:
-        """Copy what an average speaker is, and none of those it was learnt from.
-
-        Args:
-            prior: Utterances of an average speaker that each mean of the copy starts from.
-        """
-        copy = SpeakerNormalizer(
-            self.prior if prior is None else prior, self.own_scale, self.prior_scale
-        )
-        copy.mean_, copy.scale_, copy.speakers_ = self.mean_, self.scale_, {}
-        return copy
-
     def statistics(self, speaker: str) -> tuple[np.ndarray, np.ndarray]:
         """Mean and scale of a speaker, each of shape ``(n_features,)``."""
         nothing = (0, np.zeros_like(self.mean_), np.zeros_like(self.mean_))
@@ -147,19 +109,6 @@ class SpeakerNormalizer(TransformerMixin, BaseEstimator):
             return centre, self.scale_
         variance = (squares + self.prior_scale * self.scale_**2) / (count + self.prior_scale)
         return centre, np.where(variance > SMALLEST**2, np.sqrt(variance), self.scale_)
-
-
-@dataclass(frozen=True)
-class MeasuredEstimator:
-    """An estimator that reads features measured from their speaker, and what measures them.
-
-    Attributes:
-        estimator: The fitted estimator.
-        normalizer: The fitted normalizer; it knows no speaker.
-    """
-
-    estimator: BaseEstimator
-    normalizer: SpeakerNormalizer
 
 
 def measured(inputs: pd.DataFrame | np.ndarray, values: np.ndarray) -> pd.DataFrame | np.ndarray:

@@ -23,7 +23,7 @@ SHOWN: Final = {
 
 
 def call_evaluation_figure(table: pd.DataFrame, *, target: str, note: str = "") -> go.Figure:
-    """Show how calls are flagged by noise, for each condition and normalization.
+    """Show how calls are flagged by noise, for each condition.
 
     Args:
         table: Table of :func:`speech_emotion.calls.figures_of_calls`.
@@ -32,9 +32,7 @@ def call_evaluation_figure(table: pd.DataFrame, *, target: str, note: str = "") 
     """
     titles = [title for title, _ in SHOWN.values()]
     figure = make_subplots(2, 3, subplot_titles=titles, vertical_spacing=0.17)
-    for number, ((condition, kind), rows) in enumerate(
-        table.groupby(["condition", "normalization"], sort=True)
-    ):
+    for number, (condition, rows) in enumerate(table.groupby("condition", sort=True)):
         places = [snr if snr == "all" else f"{float(snr):g} dB" for snr in rows["snr_db"]]
         for cell, name in enumerate(SHOWN):
             figure.add_scatter(
@@ -49,7 +47,7 @@ def call_evaluation_figure(table: pd.DataFrame, *, target: str, note: str = "") 
                     "thickness": 1,
                 },
                 mode="markers",
-                name=f"{condition}, normalization {kind}",
+                name=str(condition),
                 legendgroup=str(number),
                 showlegend=cell == 0,
                 marker={"color": COLOURS[number], "size": 9},

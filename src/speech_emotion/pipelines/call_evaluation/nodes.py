@@ -21,13 +21,11 @@ def flag_test_calls(
     synthesis: SynthesisSettings,
     selection: SelectionSettings,
 ) -> pd.DataFrame:
-    """Build calls from held-out speakers' utterances and flag them, with and without normalization."""
+    """Build calls from held-out speakers' utterances and flag them."""
     split = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == HELD_OUT)]
     held_out = utterances[utterances["utterance_id"].isin(split["utterance_id"])]
-    kinds = ["running", "none"] if predictor.running is not None else ["none"]
-    variants = {kind: settings.model_copy(update={"normalization": kind}) for kind in kinds}
     calls = synthesize_calls(held_out, synthesis, target=settings.flags.target)
-    return evaluate_calls(calls, predictor, variants)
+    return evaluate_calls(calls, predictor, settings)
 
 
 def measure_flags(

@@ -11,7 +11,6 @@ from tqdm import tqdm
 from speech_emotion.calls import (
     CallSettings,
     ScoredCall,
-    judge_of,
     score_recording,
     summarize,
     threshold_of,
@@ -48,10 +47,6 @@ def index_recordings(
         logger.warning(
             "The model was trained on the SYNTHETIC sample corpus: what it says of these calls means "
             "nothing. Train one on real corpora (--env full), or name one by model_uri"
-        )
-    if settings.normalization == "running" and judge_of(predictor, settings) is predictor:
-        logger.warning(
-            "The model carries no version for running normalization: windows are judged as they are"
         )
     files = recordings[["path", "size", "version"]].itertuples(index=False, name=None)
     return recordings[["call", "path"]].assign(**{KEY: [digest(*file) for file in files]})

@@ -15,13 +15,11 @@ from speech_emotion.models import (
     CLEAN,
     COMBINATIONS,
     CROSS_VALIDATION,
-    ENROLLED,
     CandidateSettings,
     Combiner,
     DetectionSettings,
     Examples,
     SelectionSettings,
-    Threshold,
     calibrate,
     choose_members,
     choose_threshold,
@@ -36,7 +34,6 @@ from speech_emotion.models.evaluation import CURVES
 from speech_emotion.models.metrics import METRICS
 from speech_emotion.models.predictor import EmotionPredictor, Member
 from speech_emotion.models.settings import Protocol
-from speech_emotion.models.speakers import MeasuredEstimator
 from speech_emotion.models.tuning import best_parameters, trial_table, tune
 
 KEYS = ["utterance_id", "variant"]
@@ -123,13 +120,12 @@ def evaluate_candidate(
     pd.DataFrame,
     pd.DataFrame,
     BaseEstimator,
-    BaseEstimator | MeasuredEstimator,
 ]:
     """Predict folds and held-out utterances under every compared protocol."""
     if candidate.family not in selection.families:
         # Kedro stores no "nothing": an estimator that was never trained stands for it.
         nothing = [pd.DataFrame(columns=names) for names in (PREDICTIONS, TIMINGS, CURVES)]
-        return (*nothing, DummyClassifier(), DummyClassifier())
+        return (*nothing, DummyClassifier())
     present = set(splits["protocol"])  # one corpus alone crosses nothing
     protocols = [
         protocol
@@ -143,7 +139,6 @@ def evaluate_candidate(
         result.timings,
         result.learning_curves,
         result.estimator,
-        result.enrolled or DummyClassifier(),
     )
 
 
@@ -210,16 +205,12 @@ def compare_candidates(
     temperatures = calibration[calibration["model"] == champion].groupby("protocol")["temperature"]
     temperature = temperatures.first().to_dict()
 
-    def finished(protocol: str) -> dict[str, Any]:
-        combiner = combiners.get((champion, protocol), Combiner.single(champion)).trimmed()
-        return {"combiner": combiner.facts(), "temperature": temperature[protocol]}
-
-    chosen = finished(selection.protocol)
+    combiner = combiners.get((champion, selection.protocol), Combiner.single(champion)).trimmed()
     choice = {
         "champion": champion,
-        "members": chosen["combiner"]["members"],
-        **chosen,
-        "running": finished(ENROLLED) if ENROLLED in temperature else None,
+        "members": list(combiner.members),
+        "combiner": combiner.facts(),
+        "temperature": temperature[selection.protocol],
     }
     return predictions, leaderboard, calibration, choice
 
@@ -236,12 +227,9 @@ def assemble_champion(
     features: FeatureSettings,
     selection: SelectionSettings,
     detection: DetectionSettings,
-    **estimators: BaseEstimator | MeasuredEstimator,
+    **estimators: BaseEstimator,
 ) -> EmotionPredictor:
     """Put the chosen estimators together with the way their inputs are extracted.
-
-    Where the members were trained on speaker-measured features, too, the model carries that version
-    for channels in which one speaker is heard for long.
 
     Args:
         choice: What :func:`compare_candidates` chose.
@@ -250,40 +238,21 @@ def assemble_champion(
         features: How inputs are extracted.
         selection: Selecting protocol.
         detection: What is to be flagged, and at how many false alarms.
-        estimators: ``FAMILY`` and ``FAMILY_enrolled`` of every family.
+        estimators: Fitted estimator of every family.
     """
     labels = tuple(sorted(utterances["label"].unique()))
-    own = predictions[
+    validation = predictions[
         (predictions["model"] == choice["champion"])
+        & (predictions["protocol"] == selection.protocol)
         & (predictions["evaluation"] == CROSS_VALIDATION)
         & (predictions["condition"] == CLEAN)
     ].merge(utterances[["utterance_id", "speaker"]], on="utterance_id")
-
-    def threshold(protocol: str) -> Threshold | None:
-        return choose_threshold(own[own["protocol"] == protocol], detection)
-
-    running = None
-    if choice.get("running"):
-        combiner = Combiner.of(choice["running"]["combiner"])
-        measured = {family: estimators[f"{family}_enrolled"] for family in combiner.members}
-        running = EmotionPredictor(
-            labels=labels,
-            features=features,
-            members=tuple(
-                Member(family, known.estimator, known.normalizer)
-                for family, known in measured.items()
-            ),
-            combiner=combiner,
-            temperature=choice["running"]["temperature"],
-            threshold=threshold(ENROLLED),
-        )
     return EmotionPredictor(
         labels=labels,
         features=features,
         members=tuple(Member(family, estimators[family]) for family in choice["members"]),
         combiner=Combiner.of(choice["combiner"]),
         temperature=choice["temperature"],
-        threshold=threshold(selection.protocol),
-        running=running,
+        threshold=choose_threshold(validation, detection),
         synthetic=bool(utterances["synthetic"].any()),
     )

@@ -14,7 +14,7 @@ from speech_emotion.pipelines.model_selection.nodes import (
 DATA = ["features", "sequences", "utterances", "splits"]
 SETTINGS = ["params:selection", "params:candidate"]
 # What others read of a candidate is called FAMILY_result, the rest stays FAMILY.result.
-RESULTS = ("trials", "predictions", "learning_curves", "estimator", "enrolled_estimator", "figures")
+RESULTS = ("trials", "predictions", "learning_curves", "estimator", "figures")
 
 
 def create_pipeline() -> Pipeline:
@@ -50,8 +50,7 @@ def create_pipeline() -> Pipeline:
                     "selection": "params:selection",
                     "detection": "params:detection",
                 }
-                | {family: f"{family}_estimator" for family in FAMILIES}
-                | {f"{family}_enrolled": f"{family}_enrolled_estimator" for family in FAMILIES},
+                | {family: f"{family}_estimator" for family in FAMILIES},
                 "champion",
                 name="assemble_champion",
             ),
@@ -68,7 +67,7 @@ def _candidate_nodes() -> list[Node]:
         Node(
             evaluate_candidate,
             [*DATA, "hyperparameters", *SETTINGS],
-            ["predictions", "timings", "learning_curves", "estimator", "enrolled_estimator"],
+            ["predictions", "timings", "learning_curves", "estimator"],
             name="evaluate",
         ),
         Node(
