@@ -31,7 +31,7 @@ import mlflow.models
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
-from speech_emotion.models.predictor import EmotionPredictor
+from speech_emotion.models import EmotionPredictor
 
 __all__ = ["RECORDINGS", "EmotionModel"]
 

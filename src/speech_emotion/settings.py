@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from speech_emotion.cluster import ClusterHooks
-from speech_emotion.hooks import SummaryHooks, TrackingHooks
+from speech_emotion.hooks.cluster import ClusterHooks
+from speech_emotion.hooks.summary import SummaryHooks
+from speech_emotion.hooks.tracking import TrackingHooks
 
 PROJECT = Path(__file__).resolve().parents[2]
 

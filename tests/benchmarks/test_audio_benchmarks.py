@@ -13,15 +13,8 @@ import pytest
 import soundfile
 from threadpoolctl import threadpool_limits
 
-from speech_emotion.audio import (
-    FEATURE_SETS,
-    TRANSFORMS,
-    FeatureSettings,
-    augment,
-    extract,
-    extract_features,
-    load_audio,
-)
+from speech_emotion.audio import TRANSFORMS, augment, load_audio
+from speech_emotion.features import FEATURE_SETS, FeatureSettings, extract, extract_features
 
 RATE = 22050
 SECONDS = 3.7

@@ -17,22 +17,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import soxr
+import speech_emotion.call_scoring.stream
 import yaml
 from threadpoolctl import threadpool_limits
 
-import speech_emotion.calls.stream
-from speech_emotion.audio import AudioError, FeatureSettings, extract, load_audio
-from speech_emotion.calls import (
+from speech_emotion.audio import AudioError, load_audio
+from speech_emotion.call_scoring import (
     ActivityDetector,
     CallSettings,
     SynthesisSettings,
     score_blocks,
     synthesize_calls,
 )
-from speech_emotion.calls.activity import AFTER, BEFORE, block_length
-from speech_emotion.models import Combiner
-from speech_emotion.models.estimators import family_named
-from speech_emotion.models.predictor import EmotionPredictor, Member
+from speech_emotion.call_scoring.voice_activity import AFTER, BEFORE, block_length
+from speech_emotion.features import FeatureSettings, extract
+from speech_emotion.models import Combiner, EmotionPredictor, Member, family_named
 
 CONF = Path(__file__).parents[2] / "conf/base/parameters_corpora.yml"
 CALLS = SynthesisSettings(calls=12, minutes=1.0, snr_db=(30.0, 20.0, 10.0, 5.0))
@@ -127,7 +126,7 @@ def test_scoring(benchmark, utterances, predictor, take_turns, ratios, monkeypat
         return extract(samples, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(speech_emotion.calls.stream, "extract", noted)
+        patch.setattr(speech_emotion.call_scoring.stream, "extract", noted)
         scored = score()
 
     def extraction():

@@ -18,12 +18,14 @@ import pytest
 import soundfile
 import yaml
 
-from speech_emotion.audio import FeatureSettings
 from speech_emotion.corpora import CorporaSettings, ingest
 from speech_emotion.corpora.crema_d import EMOTIONS, LEVELS, SENTENCES
-from speech_emotion.datasets import ArrayDataset, BlocksDataset, ShardsDataset
-from speech_emotion.parallel import running_on
+from speech_emotion.datasets.array import ArrayDataset
+from speech_emotion.datasets.blocks import BlocksDataset
+from speech_emotion.datasets.shards import ShardsDataset
+from speech_emotion.features import FeatureSettings
 from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards
+from speech_emotion.runtime import running_on
 
 CLIPS = int(os.environ.get("SPEECH_EMOTION_CLIPS", "1200"))
 CONF = Path(__file__).parents[2] / "conf/base/parameters_corpora.yml"
@@ -137,7 +139,7 @@ def seconds(function, *arguments):
 @pytest.mark.benchmark(group="scale")
 def test_extraction_by_workers_cluster_and_store(benchmark, ratios, corpus, tmp_path):
     client = pytest.importorskip("distributed").Client
-    from speech_emotion.cluster import DaskEngine
+    from speech_emotion.runtime import DaskEngine
 
     settings = FeatureSettings(feature_set="means_184")
     taken = {name: [] for name in ("one", "two", "dask", "stored")}

@@ -4,16 +4,12 @@ import pytest
 from kedro.io import DatasetError
 from sklearn.linear_model import LogisticRegression
 
-from speech_emotion.datasets import (
-    ArrayBlocks,
-    ArrayDataset,
-    AudioDataset,
-    BlocksDataset,
-    CorporaDataset,
-    EstimatorDataset,
-    ShardsDataset,
-    Sound,
-)
+from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
+from speech_emotion.datasets.audio import AudioDataset, Sound
+from speech_emotion.datasets.blocks import BlocksDataset
+from speech_emotion.datasets.corpora import CorporaDataset
+from speech_emotion.datasets.estimator import EstimatorDataset
+from speech_emotion.datasets.shards import ShardsDataset
 
 SAMPLE = {
     "ravdess_actors": 0,

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
-from speech_emotion.datasets import MidiDataset, OptionalDataset
+from speech_emotion.datasets.midi import MidiDataset
+from speech_emotion.datasets.optional import OptionalDataset
 
 
 @pytest.fixture

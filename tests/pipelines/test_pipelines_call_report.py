@@ -5,9 +5,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from speech_emotion.reporting.calls import calls_page
-from speech_emotion.reporting.timelines import (
+from speech_emotion.reporting.calls import (
     CallReportSettings,
+    calls_page,
     channel_id,
     excerpt_table,
     read_envelopes,

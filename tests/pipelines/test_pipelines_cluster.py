@@ -10,9 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speech_emotion.cluster import ClusterError, ClusterSettings, DaskEngine, _connected
-from speech_emotion.parallel import fan_out, running_on, workers
 from speech_emotion.pipelines.feature_engineering import nodes
+from speech_emotion.runtime import (
+    ClusterSettings,
+    DaskEngine,
+    connect,
+    fan_out,
+    running_on,
+    workers,
+)
+from speech_emotion.runtime.dask import ClusterError
 
 STAGES = ["ingestion", "augmentation", "feature_engineering", "model_selection"]
 SMALL = {
@@ -141,7 +148,7 @@ def test_no_scheduler_is_an_error_with_what_to_do():
     pytest.importorskip("distributed")
     settings = ClusterSettings(engine="dask", scheduler="tcp://127.0.0.1:1", wait_s=0.5)
     with pytest.raises(ClusterError, match=r"No worker at tcp://127\.0\.0\.1:1 .*dask worker"):
-        _connected(settings)
+        connect(settings)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -8,9 +8,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from speech_emotion.corpora import UTTERANCES
+from speech_emotion.corpora import PROTOCOLS, UTTERANCES
 from speech_emotion.datasets.registry import Registration, decide_alias
-from speech_emotion.models import FAMILIES, PROTOCOLS
+from speech_emotion.models import FAMILIES
 
 COMPARED = sorted(set(FAMILIES) - {"conv1d_table"})  # that one is for recipes
 
@@ -210,7 +210,7 @@ def test_champion_must_be_beaten_on_the_same_split(value, champion, alias, reaso
 
 
 def test_sounds_of_the_examples_can_be_previewed(project):
-    from speech_emotion.datasets import AudioDataset
+    from speech_emotion.datasets.audio import AudioDataset
 
     sounds = sorted((project / "03_primary/augmentation_examples").glob("*.wav"))
     kinds = {sound.stem.rsplit("_", 1)[-1] for sound in sounds}

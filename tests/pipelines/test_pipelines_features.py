@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speech_emotion.audio import FeatureSettings
+from speech_emotion.features import FeatureSettings
 from speech_emotion.pipelines.augmentation.nodes import draw_examples
 from speech_emotion.pipelines.feature_engineering import nodes
 from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from speech_emotion.models import RecipesSettings
+from speech_emotion.evaluation import RecipesSettings
 from speech_emotion.pipelines.recipes.nodes import compare_recipes, write_recipes
 
 RECIPES = RecipesSettings.model_validate(

@@ -128,7 +128,7 @@ def test_ingestion_imports_no_models(tmp_path):
     imported = imported_by(*run)
     assert "speech_emotion.pipelines.ingestion.nodes" in imported
     heavy = {"tensorflow", "keras", "xgboost", "skops", "optuna", "matplotlib", "plotly"}
-    assert not imported & {*heavy, "sklearn.ensemble", "speech_emotion.models.estimators"}
+    assert not imported & {*heavy, "sklearn.ensemble", "speech_emotion.models.families"}
 
 
 def test_a_pipeline_imports_no_other():

@@ -3,9 +3,10 @@ import json
 import pandas as pd
 import pytest
 
-from speech_emotion.audio import feature_names
-from speech_emotion.audio.groups import GROUPS, KERNELS
-from speech_emotion.models.arms import ONE, PLAIN, TWO
+from speech_emotion.ablation import PLAIN
+from speech_emotion.ablation.configurations import ONE, TWO
+from speech_emotion.features import KERNELS, feature_names
+from speech_emotion.features.groups import GROUPS
 from speech_emotion.pipeline_registry import register_pipelines
 
 STUDIES = (

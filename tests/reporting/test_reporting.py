@@ -6,9 +6,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from speech_emotion.models import DetectionSettings
-from speech_emotion.reporting import figures, pictures
-from speech_emotion.reporting.document import Evidence, html_report, markdown_report, model_card
+from speech_emotion.evaluation import DetectionSettings
+from speech_emotion.reporting.models import (
+    Evidence,
+    figures,
+    html_report,
+    markdown_report,
+    model_card,
+)
+from speech_emotion.reporting.models import sounds as pictures
 
 LABELS = ["angry", "happy", "sad"]
 

@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from speech_emotion.pipelines.call_report.nodes import cut_passages, draw_timelines
-from speech_emotion.reporting.calls import calls_page
-from speech_emotion.reporting.timelines import (
+from speech_emotion.reporting.calls import (
     CallReportSettings,
+    calls_page,
     channel_id,
-    clock,
     excerpt_table,
-    judged_windows,
     read_envelopes,
     target_of,
 )
+from speech_emotion.reporting.calls.timelines import clock, judged_windows
 
 SETTINGS = CallReportSettings()
 

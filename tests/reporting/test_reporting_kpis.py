@@ -5,32 +5,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speech_emotion.calls import (
+from speech_emotion.contact_center import (
     CallSelection,
     GeneratedCentre,
     KpiSettings,
     NoCalls,
     add_kpi_columns,
     anger_effects,
+    angry_calls,
     generate_calls,
     kpi_breakdown,
     kpi_series,
     kpi_sound,
+    no_rejected_calls,
     select_period,
 )
-from speech_emotion.calls.centre import no_rejected_calls
-from speech_emotion.calls.tables import angry_calls
 from speech_emotion.pipelines.call_kpis.pipeline import FIGURES
-from speech_emotion.reporting import kpi_figure
-from speech_emotion.reporting.kpi_pages import KpiEvidence, kpi_page, sound_page
-from speech_emotion.reporting.kpi_patterns import handle_time_figure, hours_figure, motion_figure
-from speech_emotion.reporting.kpis import (
+from speech_emotion.reporting.kpis import KpiEvidence, kpi_figure, kpi_page, sound_page
+from speech_emotion.reporting.kpis.figures import (
     calls_note,
     effects_figure,
     emotions_note,
     groups_figure,
     over_time_figure,
 )
+from speech_emotion.reporting.kpis.patterns import handle_time_figure, hours_figure, motion_figure
 
 FAST = KpiSettings(resamples=100)
 

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speech_emotion.models.arms import ALL, ALONE, WITHOUT
-from speech_emotion.reporting import study
+from speech_emotion.ablation import ALL, ALONE, WITHOUT
+from speech_emotion.reporting import ablation as study
 
 NOTE = " (SYNTHETIC sample corpus)"
 

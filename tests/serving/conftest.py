@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from speech_emotion.audio import FeatureSettings, encode_sound, extract
-from speech_emotion.corpora.voice import Speaker, speak
-from speech_emotion.datasets import Registration, RegistryDataset
-from speech_emotion.models import Combiner, family_named
-from speech_emotion.models.predictor import EmotionPredictor, Member
+from speech_emotion.audio import encode_sound
+from speech_emotion.corpora import Speaker, speak
+from speech_emotion.datasets.registry import Registration, RegistryDataset
+from speech_emotion.features import FeatureSettings, extract
+from speech_emotion.models import Combiner, EmotionPredictor, Member, family_named
 
 LABELS = ("angry", "neutral", "sad")
 VOICE_RATE = 16000

@@ -1,7 +1,7 @@
 import pandas as pd
 
 from speech_emotion.audio import load_audio, open_sound
-from speech_emotion.models import SelectionSettings
+from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.pipelines.registration.nodes import propose_champion
 
 

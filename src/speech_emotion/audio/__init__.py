@@ -1,4 +1,4 @@
-"""Sound: decode, transform, describe. Plain functions on arrays."""
+"""Decode, encode, augment and cut recordings: plain functions on arrays and files."""
 
 from speech_emotion.audio.augment import (
     NONE,
@@ -10,26 +10,11 @@ from speech_emotion.audio.augment import (
     over_telephone,
     plan_augmentation,
 )
-from speech_emotion.audio.batch import extract_batch
-from speech_emotion.audio.encoded import encode_sound, open_sound
-from speech_emotion.audio.excerpts import read_envelope, read_excerpt
-from speech_emotion.audio.features import (
-    DEFAULT_FEATURE_SET,
-    FEATURE_SETS,
-    FeatureSettings,
-    SequenceSettings,
-    UnknownFeatureSet,
-    extract,
-    extract_features,
-    feature_names,
-    sequence_names,
-    sequence_shape,
-)
-from speech_emotion.audio.frames import frame_features, trim_silence
-from speech_emotion.audio.io import (
+from speech_emotion.audio.decode import (
     SILENCE,
     AudioError,
     FetchError,
+    check_rate,
     file_state,
     is_url,
     load_audio,
@@ -37,31 +22,37 @@ from speech_emotion.audio.io import (
     read_samples,
     version_mark,
 )
-from speech_emotion.audio.kernels import KERNEL_PREFIX
+from speech_emotion.audio.encode import (
+    encode_sound,
+    open_sound,
+)
+from speech_emotion.audio.excerpts import (
+    read_envelope,
+    read_excerpt,
+)
+from speech_emotion.audio.trim import (
+    FAINTEST,
+    HOP,
+    WINDOW,
+    trim_silence,
+)
 
 __all__ = [
-    "DEFAULT_FEATURE_SET",
-    "FEATURE_SETS",
-    "KERNEL_PREFIX",
+    "FAINTEST",
+    "HOP",
     "NONE",
     "SILENCE",
     "TELEPHONE_TRANSFORM",
     "TRANSFORMS",
+    "WINDOW",
     "AudioError",
     "AugmentationSettings",
-    "FeatureSettings",
     "FetchError",
-    "SequenceSettings",
-    "UnknownFeatureSet",
     "UnknownTransform",
     "augment",
+    "check_rate",
     "encode_sound",
-    "extract",
-    "extract_batch",
-    "extract_features",
-    "feature_names",
     "file_state",
-    "frame_features",
     "is_url",
     "load_audio",
     "open_sound",
@@ -71,8 +62,6 @@ __all__ = [
     "read_envelope",
     "read_excerpt",
     "read_samples",
-    "sequence_names",
-    "sequence_shape",
     "trim_silence",
     "version_mark",
 ]

@@ -19,7 +19,7 @@ import pandas as pd
 import soxr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from speech_emotion.audio.frames import trim_silence
+from speech_emotion.audio.trim import trim_silence
 
 __all__ = [
     "NONE",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from speech_emotion.audio.io import AudioError, open_sound_file
+from speech_emotion.audio.decode import AudioError, open_sound_file
 
 __all__ = ["read_envelope", "read_excerpt"]
 

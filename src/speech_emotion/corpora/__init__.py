@@ -1,15 +1,56 @@
-"""Corpora: one reader a corpus, ingestion of all of them, the sample corpus, the download."""
+"""Corpora of emotional speech: readers, ingestion, labels, splits, sample corpus, download."""
 
-from speech_emotion.corpora.base import Annotation, Corpus, UnknownName
-from speech_emotion.corpora.download import DownloadError, DownloadSettings, download_corpora
-from speech_emotion.corpora.labels import LabelSetError
-from speech_emotion.corpora.sample import SampleSettings, sample_recordings, write_sample
-from speech_emotion.corpora.scan import CORPORA, CorporaNotFound, CorporaSettings, ingest
-from speech_emotion.corpora.schema import REJECTED, UTTERANCES
+from speech_emotion.corpora.base import (
+    Annotation,
+    Corpus,
+    UnknownName,
+)
+from speech_emotion.corpora.download import (
+    DownloadError,
+    DownloadSettings,
+    download_corpora,
+)
+from speech_emotion.corpora.ingestion import (
+    CORPORA,
+    CorporaNotFound,
+    CorporaSettings,
+    ingest,
+)
+from speech_emotion.corpora.labels import (
+    LabelSetError,
+)
+from speech_emotion.corpora.sample import (
+    SampleSettings,
+    sample_recordings,
+    write_sample,
+)
+from speech_emotion.corpora.schemas import (
+    REJECTED,
+    UTTERANCES,
+)
+from speech_emotion.corpora.splits import (
+    ENROLLED,
+    HELD_OUT,
+    PROTOCOLS,
+    TRAIN,
+    Protocol,
+    SplitError,
+    SplitSettings,
+    assign_splits,
+    split_digest,
+)
+from speech_emotion.corpora.voice import (
+    Speaker,
+    speak,
+)
 
 __all__ = [
     "CORPORA",
+    "ENROLLED",
+    "HELD_OUT",
+    "PROTOCOLS",
     "REJECTED",
+    "TRAIN",
     "UTTERANCES",
     "Annotation",
     "CorporaNotFound",
@@ -18,10 +59,17 @@ __all__ = [
     "DownloadError",
     "DownloadSettings",
     "LabelSetError",
+    "Protocol",
     "SampleSettings",
+    "Speaker",
+    "SplitError",
+    "SplitSettings",
     "UnknownName",
+    "assign_splits",
     "download_corpora",
     "ingest",
     "sample_recordings",
+    "speak",
+    "split_digest",
     "write_sample",
 ]

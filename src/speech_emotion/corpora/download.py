@@ -16,7 +16,7 @@ import pooch
 from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
-from speech_emotion.corpora.scan import CORPORA, SUFFIXES
+from speech_emotion.corpora.ingestion import CORPORA, SUFFIXES
 
 __all__ = ["DownloadError", "DownloadSettings", "download_corpora", "unpack"]
 

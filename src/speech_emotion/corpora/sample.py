@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tqdm import tqdm
 
 from speech_emotion.corpora import crema_d, ravdess
-from speech_emotion.corpora.scan import SYNTHETIC_MARK
+from speech_emotion.corpora.ingestion import SYNTHETIC_MARK
 from speech_emotion.corpora.voice import Speaker, speak
 
 __all__ = ["SampleSettings", "sample_recordings", "write_sample"]

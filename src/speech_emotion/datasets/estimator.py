@@ -13,7 +13,7 @@ from speech_emotion.datasets.folders import Place
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-    from speech_emotion.models.predictor import EmotionPredictor
+    from speech_emotion.models import EmotionPredictor
 
 __all__ = ["EstimatorDataset", "PredictorDataset"]
 
@@ -46,13 +46,13 @@ class EstimatorDataset(AbstractDataset[Any, Any]):
             return self._read(folder)
 
     def _write(self, data: BaseEstimator, folder: Path) -> None:
-        from speech_emotion.models.persistence import save_estimator
+        from speech_emotion.models import save_estimator
 
         shutil.rmtree(folder, ignore_errors=True)
         save_estimator(data, folder)
 
     def _read(self, folder: Path) -> BaseEstimator:
-        from speech_emotion.models.persistence import load_estimator
+        from speech_emotion.models import load_estimator
 
         return load_estimator(folder)
 
@@ -70,6 +70,6 @@ class PredictorDataset(EstimatorDataset):
         data.save(folder)
 
     def _read(self, folder: Path) -> EmotionPredictor:
-        from speech_emotion.models.predictor import EmotionPredictor
+        from speech_emotion.models import EmotionPredictor
 
         return EmotionPredictor.load(folder)

@@ -10,7 +10,7 @@ from kedro.io import AbstractDataset, DatasetError
 from mlflow.exceptions import MlflowException
 
 if TYPE_CHECKING:
-    from speech_emotion.models.predictor import EmotionPredictor
+    from speech_emotion.models import EmotionPredictor
 
 __all__ = ["ModelDataset"]
 
@@ -34,7 +34,7 @@ class ModelDataset(AbstractDataset[Never, "EmotionPredictor"]):
 
     def load(self) -> EmotionPredictor:
         """Read the predictor."""
-        from speech_emotion.models.predictor import CARD, EmotionPredictor
+        from speech_emotion.models import CARD, EmotionPredictor
 
         folder = Path(self._uri)
         if not folder.is_dir():

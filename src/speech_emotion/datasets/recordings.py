@@ -13,7 +13,7 @@ __all__ = ["RecordingsDataset"]
 
 
 class RecordingsDataset(AbstractDataset[Never, pd.DataFrame]):
-    """Recordings below a folder, listed by :func:`speech_emotion.calls.find_recordings`.
+    """Recordings below a folder, listed by :func:`speech_emotion.call_scoring.find_recordings`.
 
     They stay where they are, and are opened one by one.
     """
@@ -30,7 +30,7 @@ class RecordingsDataset(AbstractDataset[Never, pd.DataFrame]):
 
     def load(self) -> pd.DataFrame:
         """Find the recordings."""
-        from speech_emotion.calls import find_recordings
+        from speech_emotion.call_scoring import find_recordings
 
         if self._folder is None:
             raise DatasetError("No folder of recordings is given: add --params recordings_dir=PATH")

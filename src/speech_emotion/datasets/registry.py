@@ -24,7 +24,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 import speech_emotion
 
 if TYPE_CHECKING:
-    from speech_emotion.models.predictor import EmotionPredictor
+    from speech_emotion.models import EmotionPredictor
 
 __all__ = ["Registration", "RegistryDataset", "decide_alias"]
 

@@ -1,9 +1,67 @@
-"""Models: protocols, families, search, evaluation, votes, and the predictor they end in.
+"""Models: estimators, networks, ensembles, calibration, the predictor and its storage."""
 
-The stub beside this file says what there is and where. A name is imported when it is asked for: ingestion
-takes the splits of this package and would wait for every model of scikit-learn.
-"""
+from speech_emotion.models.bandwidth import (
+    BAND_FEATURE,
+    BandExperts,
+)
+from speech_emotion.models.calibration import (
+    Threshold,
+    fit_temperature,
+    with_temperature,
+)
+from speech_emotion.models.conv1d import (
+    Conv1DClassifier,
+)
+from speech_emotion.models.ensembles import (
+    COMBINATIONS,
+    FITS,
+    Combiner,
+)
+from speech_emotion.models.estimators import (
+    SexThenEmotion,
+)
+from speech_emotion.models.families import (
+    FAMILIES,
+    Family,
+    UnknownFamily,
+    family_named,
+)
+from speech_emotion.models.normalization import (
+    SpeakerNormalizer,
+    measured,
+)
+from speech_emotion.models.persistence import (
+    load_estimator,
+    save_estimator,
+)
+from speech_emotion.models.predictor import (
+    CARD,
+    EmotionPredictor,
+    Member,
+    PackedPredictor,
+)
 
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [
+    "BAND_FEATURE",
+    "CARD",
+    "COMBINATIONS",
+    "FAMILIES",
+    "FITS",
+    "BandExperts",
+    "Combiner",
+    "Conv1DClassifier",
+    "EmotionPredictor",
+    "Family",
+    "Member",
+    "PackedPredictor",
+    "SexThenEmotion",
+    "SpeakerNormalizer",
+    "Threshold",
+    "UnknownFamily",
+    "family_named",
+    "fit_temperature",
+    "load_estimator",
+    "measured",
+    "save_estimator",
+    "with_temperature",
+]

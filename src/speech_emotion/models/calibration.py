@@ -1,23 +1,18 @@
-"""Calibrate probabilities by one temperature, learnt on speakers that are not judged by it.
+"""Calibrate probabilities by one temperature, and the threshold from which speech is flagged.
 
-C. Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017: temperature scaling and the
-expected calibration error (ECE).
+C. Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017: temperature scaling.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
+from pydantic import BaseModel, ConfigDict
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from speech_emotion.models.combining import probability_columns
-from speech_emotion.models.evaluation import CLEAN, CROSS_VALIDATION
-
-__all__ = ["calibrate", "calibration_error", "reliability_table", "with_temperature"]
+__all__ = ["Threshold", "fit_temperature", "with_temperature"]
 
 SMALLEST = 1e-9
-BINS = 10
 
 
 def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -25,7 +20,14 @@ def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarra
     return softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature, axis=1)
 
 
-def _temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
+def fit_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
+    """Return the temperature of the highest likelihood.
+
+    Args:
+        probabilities: Shape ``(n, n_labels)``.
+        codes: Position of the true label of each row, shape ``(n,)``.
+    """
+
     def loss(log_temperature: float) -> float:
         scaled = with_temperature(probabilities, float(np.exp(log_temperature)))
         return -float(np.log(np.maximum(scaled[np.arange(len(codes)), codes], SMALLEST)).mean())
@@ -33,68 +35,23 @@ def _temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, *, bins: int = BINS) -> float:
-    """Mean distance between confidence and accuracy over equally wide bins, by their counts."""
-    table = reliability_table(confidence, correct, bins=bins)
-    gaps = (table["confidence"] - table["accuracy"]).abs()
-    return float((gaps * table["n"]).sum() / table["n"].sum())
+class Threshold(BaseModel):
+    """From which probability on an utterance is flagged, and what that rests on.
 
-
-def reliability_table(
-    confidence: np.ndarray, correct: np.ndarray, *, bins: int = BINS
-) -> pd.DataFrame:
-    """Accuracy by confidence: ``confidence``, ``accuracy`` and ``n`` of each bin that has any."""
-    edge = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
-    table = pd.DataFrame({"bin": edge, "confidence": confidence, "accuracy": correct})
-    grouped = table.groupby("bin")
-    return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
-
-
-def calibrate(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Calibrate every model under every protocol.
-
-    A fold is calibrated by the out-of-fold predictions of the other folds, held-out utterances by
-    those of all folds. Predicted labels do not change.
-
-    Args:
-        predictions: ``model``, ``protocol``, ``condition``, ``evaluation``, ``fold``, ``label``,
-            ``prediction`` and probabilities.
-
-    Returns:
-        The predictions with calibrated probabilities, and one row a model, protocol, condition and
-        evaluation: ``temperature`` (that of the finished model), ``ece_raw`` and ``ece``.
+    Attributes:
+        target: Label that is looked for.
+        value: Probability of the target.
+        false_alarms: Share of other utterances that may reach it.
+        recall: Share of the target's utterances that reach it.
+        n_utterances: Utterances it was chosen on.
+        n_speakers: Their speakers, none of whom the judging model had learnt from.
     """
-    columns = probability_columns(predictions)
-    calibrated = predictions.copy()
-    rows = []
-    for (model, protocol), part in predictions.groupby(["model", "protocol"], sort=True):
-        values = part[columns].to_numpy()
-        codes = pd.Index(columns).get_indexer("p_" + part["label"])
-        learnt = (
-            (part["evaluation"] == CROSS_VALIDATION) & (part["condition"] == CLEAN)
-        ).to_numpy()
-        folds = part["fold"].to_numpy()
-        temperature = _temperature(values[learnt], codes[learnt])
-        scaled = with_temperature(values, temperature)
-        for fold in np.unique(folds[learnt]):
-            others, inside = learnt & (folds != fold), folds == fold
-            own = _temperature(values[others], codes[others]) if others.any() else temperature
-            scaled[inside] = with_temperature(values[inside], own)
-        calibrated.loc[part.index, columns] = scaled
-        correct = (part["label"] == part["prediction"]).to_numpy()
-        keys = part[["condition", "evaluation"]].reset_index(drop=True)
-        for (condition, evaluation), chosen in keys.groupby(
-            ["condition", "evaluation"]
-        ).groups.items():
-            rows.append(
-                {
-                    "model": model,
-                    "protocol": protocol,
-                    "condition": condition,
-                    "evaluation": evaluation,
-                    "temperature": temperature,
-                    "ece_raw": calibration_error(values[chosen].max(axis=1), correct[chosen]),
-                    "ece": calibration_error(scaled[chosen].max(axis=1), correct[chosen]),
-                }
-            )
-    return calibrated, pd.DataFrame(rows)
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: str
+    value: float
+    false_alarms: float
+    recall: float
+    n_utterances: int
+    n_speakers: int

@@ -20,10 +20,10 @@ from speech_emotion.models.conv2d import Conv2DClassifier
 __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 
 TRUSTED: Final = (
-    "speech_emotion.models.bands.BandExperts",
-    "speech_emotion.models.classifiers.MarginSVC",
-    "speech_emotion.models.classifiers.SexThenEmotion",
-    "speech_emotion.models.classifiers.ShrinkageLDA",
+    "speech_emotion.models.bandwidth.BandExperts",
+    "speech_emotion.models.estimators.MarginSVC",
+    "speech_emotion.models.estimators.SexThenEmotion",
+    "speech_emotion.models.estimators.ShrinkageLDA",
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",

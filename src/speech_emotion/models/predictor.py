@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from speech_emotion.audio import AudioError, FeatureSettings, extract, load_audio, open_sound
-from speech_emotion.models.calibration import with_temperature
-from speech_emotion.models.combining import Combiner
-from speech_emotion.models.detection import Threshold
-from speech_emotion.models.estimators import family_named
+from speech_emotion.audio import AudioError, load_audio, open_sound
+from speech_emotion.features import FeatureSettings, extract
+from speech_emotion.models.calibration import Threshold, with_temperature
+from speech_emotion.models.ensembles import Combiner
+from speech_emotion.models.families import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
 
 __all__ = ["EmotionPredictor", "Member", "PackedPredictor"]

@@ -7,7 +7,7 @@ from typing import Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.reporting.figures import PROTOCOL_COLOURS, finish_figure
+from speech_emotion.reporting.models import PROTOCOL_COLOURS, finish_figure
 from speech_emotion.reporting.rendering import interval
 from speech_emotion.reporting.sections import Section, sections_markdown, sections_page
 

@@ -15,10 +15,10 @@ from speech_emotion.audio import (
     over_telephone,
     plan_augmentation,
 )
-from speech_emotion.datasets import Sound
-from speech_emotion.models import TRAIN
+from speech_emotion.corpora import TRAIN
+from speech_emotion.datasets.audio import Sound
 from speech_emotion.reporting import synthetic_note
-from speech_emotion.reporting.pictures import augmentation_picture
+from speech_emotion.reporting.models import augmentation_picture
 
 RATE = 22050
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.calls import CallSettings, SynthesisSettings, synthesize_calls
-from speech_emotion.calls.evaluation import evaluate_calls, figures_of_calls
-from speech_emotion.models import HELD_OUT, SelectionSettings
-from speech_emotion.models.predictor import EmotionPredictor
+from speech_emotion.call_scoring import (
+    CallSettings,
+    SynthesisSettings,
+    evaluate_calls,
+    figures_of_calls,
+    synthesize_calls,
+)
+from speech_emotion.corpora import HELD_OUT
+from speech_emotion.evaluation import SelectionSettings
+from speech_emotion.models import EmotionPredictor
 from speech_emotion.reporting import synthetic_note
-from speech_emotion.reporting.call_figures import call_evaluation_figure
+from speech_emotion.reporting.calls import call_evaluation_figure
 
 
 def flag_test_calls(

@@ -7,25 +7,28 @@ import logging
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.calls.centre import (
-    ExportSettings,
-    count_emotions,
-    join_emotions,
-    no_rejected_calls,
-    read_export,
-)
-from speech_emotion.calls.effects import anger_effects
-from speech_emotion.calls.generator import GeneratedCentre, attach_recordings, generate_calls
-from speech_emotion.calls.kpis import (
+from speech_emotion.contact_center import (
     CallSelection,
+    ExportSettings,
+    GeneratedCentre,
     KpiSettings,
     add_kpi_columns,
+    anger_effects,
+    angry_calls,
+    attach_recordings,
     choose_grain,
+    count_emotions,
+    generate_calls,
+    join_emotions,
+    kpi_breakdown,
+    kpi_series,
+    no_rejected_calls,
+    read_export,
     select_period,
 )
-from speech_emotion.calls.tables import angry_calls, kpi_breakdown, kpi_series
-from speech_emotion.reporting import kpi_patterns, kpis
-from speech_emotion.reporting.kpi_pages import KpiEvidence, kpi_page
+from speech_emotion.reporting.kpis import KpiEvidence, kpi_page
+from speech_emotion.reporting.kpis import figures as kpis
+from speech_emotion.reporting.kpis import patterns as kpi_patterns
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from speech_emotion.audio import read_excerpt
-from speech_emotion.datasets import Sound
-from speech_emotion.reporting.timelines import (
+from speech_emotion.datasets.audio import Sound
+from speech_emotion.reporting.calls import (
     CallReportSettings,
     by_channel,
     channel_id,

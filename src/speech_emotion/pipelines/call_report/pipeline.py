@@ -2,11 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.call_report.nodes import (
-    cut_passages,
-    draw_timelines,
-    read_waveforms,
-)
+from speech_emotion.pipelines.call_report.nodes import cut_passages, draw_timelines, read_waveforms
 from speech_emotion.reporting.calls import calls_page
 
 

@@ -8,25 +8,22 @@ from collections.abc import Iterator
 import pandas as pd
 from tqdm import tqdm
 
-from speech_emotion.calls import (
+from speech_emotion.call_scoring import (
+    MONO,
+    UNREAD,
     CallSettings,
     ScoredCall,
-    score_recording,
-    summarize,
-    threshold_of,
-)
-from speech_emotion.calls.scoring import MONO
-from speech_emotion.calls.store import (
-    UNREAD,
     gather_calls,
     join_tables,
     list_calls,
+    score_recording,
     shard_calls,
+    summarize,
+    threshold_of,
     without_empty,
 )
-from speech_emotion.models.predictor import EmotionPredictor, PackedPredictor
-from speech_emotion.parallel import fan_out
-from speech_emotion.shards import KEY, Shards, digest, locate, prefix_of
+from speech_emotion.models import EmotionPredictor, PackedPredictor
+from speech_emotion.runtime import KEY, Shards, digest, fan_out, locate, prefix_of
 
 SHARD_SIZE = 64
 """Calls a shard: what is scored again after an interruption, at most."""

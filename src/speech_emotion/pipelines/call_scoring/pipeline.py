@@ -2,11 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.call_scoring.nodes import (
-    collect_calls,
-    index_recordings,
-    score_calls,
-)
+from speech_emotion.pipelines.call_scoring.nodes import collect_calls, index_recordings, score_calls
 
 
 def create_pipeline() -> Pipeline:

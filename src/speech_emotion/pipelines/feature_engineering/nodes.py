@@ -9,16 +9,24 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from speech_emotion.audio import (
-    NONE,
+from speech_emotion.audio import NONE
+from speech_emotion.datasets.array import ArrayBlocks
+from speech_emotion.features import (
     FeatureSettings,
     extract_batch,
     feature_names,
     sequence_shape,
 )
-from speech_emotion.datasets import ArrayBlocks
-from speech_emotion.parallel import fan_out
-from speech_emotion.shards import KEY, RECENT, Shards, digest, list_stored, locate, prefix_of
+from speech_emotion.runtime import (
+    KEY,
+    RECENT,
+    Shards,
+    digest,
+    fan_out,
+    list_stored,
+    locate,
+    prefix_of,
+)
 
 SHARD_SIZE = 64
 """Utterances a shard and a worker's portion: what each worker computes again after an interruption."""

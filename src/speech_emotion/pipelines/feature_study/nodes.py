@@ -6,23 +6,35 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.audio import AugmentationSettings, FeatureSettings, sequence_names
-from speech_emotion.audio.groups import feature_groups, mfcc_moments, mfcc_number
-from speech_emotion.models import SelectionSettings, SplitSettings, family_named
-from speech_emotion.models.arms import (
+from speech_emotion.ablation import (
     PLAIN,
+    Arm,
+    Material,
+    StudySettings,
     augmentation_arms,
+    compare,
     group_arms,
     kernel_arms,
     mfcc_arms,
     network_arms,
+    permutation_importance,
     seed_arms,
     spread_table,
+    statistic_names,
     telephone_arms,
 )
-from speech_emotion.models.importance import permutation_importance
-from speech_emotion.models.study import Arm, Material, StudySettings, compare, statistic_names
-from speech_emotion.reporting import study as drawing
+from speech_emotion.audio import AugmentationSettings
+from speech_emotion.corpora import SplitSettings
+from speech_emotion.evaluation import SelectionSettings
+from speech_emotion.features import (
+    FeatureSettings,
+    feature_groups,
+    mfcc_moments,
+    mfcc_number,
+    sequence_names,
+)
+from speech_emotion.models import family_named
+from speech_emotion.reporting import ablation as drawing
 from speech_emotion.reporting import synthetic_note
 
 

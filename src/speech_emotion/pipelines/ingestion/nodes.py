@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from speech_emotion.corpora import CorporaSettings, ingest
-from speech_emotion.models import SplitSettings, assign_splits
+from speech_emotion.corpora import CorporaSettings, SplitSettings, assign_splits, ingest
 
 
 def read_corpora(root: Path, settings: CorporaSettings) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -10,31 +10,30 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 
-from speech_emotion.audio import FeatureSettings
-from speech_emotion.models import (
+from speech_emotion.corpora import Protocol
+from speech_emotion.evaluation import (
     CLEAN,
-    COMBINATIONS,
     CROSS_VALIDATION,
+    CURVES,
+    METRICS,
     CandidateSettings,
-    Combiner,
     DetectionSettings,
     Examples,
     SelectionSettings,
+    best_parameters,
     calibrate,
     choose_members,
     choose_threshold,
     combine,
     cross_validated_uar,
     evaluate,
-    family_named,
     figures_of_merit,
     make_examples,
+    trial_table,
+    tune,
 )
-from speech_emotion.models.evaluation import CURVES
-from speech_emotion.models.metrics import METRICS
-from speech_emotion.models.predictor import EmotionPredictor, Member
-from speech_emotion.models.settings import Protocol
-from speech_emotion.models.tuning import best_parameters, trial_table, tune
+from speech_emotion.features import FeatureSettings
+from speech_emotion.models import COMBINATIONS, Combiner, EmotionPredictor, Member, family_named
 
 KEYS = ["utterance_id", "variant"]
 TRIALS = ["model", "trial", "state", "uar", "fold_uar", "seconds", "params"]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.models import (
+from speech_emotion.corpora import HELD_OUT
+from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
-    HELD_OUT,
     RecipesSettings,
     cross_validated_choice,
 )

@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 
 from speech_emotion.audio import encode_sound
-from speech_emotion.corpora.voice import Speaker, speak
-from speech_emotion.datasets import Registration
-from speech_emotion.models import CLEAN, HELD_OUT, SelectionSettings, split_digest
-from speech_emotion.models.predictor import EmotionPredictor
+from speech_emotion.corpora import HELD_OUT, Speaker, speak, split_digest
+from speech_emotion.datasets.registry import Registration
+from speech_emotion.evaluation import CLEAN, SelectionSettings
+from speech_emotion.models import EmotionPredictor
 
 
 def propose_champion(

@@ -14,14 +14,12 @@ from PIL.Image import Image
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from speech_emotion.audio import FeatureSettings, load_audio
-from speech_emotion.corpora import CORPORA, CorporaSettings
-from speech_emotion.datasets import Sound
-from speech_emotion.models import (
+from speech_emotion.audio import load_audio
+from speech_emotion.corpora import CORPORA, HELD_OUT, TRAIN, CorporaSettings
+from speech_emotion.datasets.audio import Sound
+from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
-    HELD_OUT,
-    TRAIN,
     DetectionSettings,
     SelectionSettings,
     breakdown_table,
@@ -29,8 +27,16 @@ from speech_emotion.models import (
     detection_table,
     paired_table,
 )
-from speech_emotion.reporting import figures, pictures, synthetic_note
-from speech_emotion.reporting.document import Evidence, html_report, markdown_report, model_card
+from speech_emotion.features import FeatureSettings
+from speech_emotion.reporting import synthetic_note
+from speech_emotion.reporting.models import (
+    Evidence,
+    figures,
+    html_report,
+    markdown_report,
+    model_card,
+)
+from speech_emotion.reporting.models import sounds as pictures
 
 PACKAGES = (
     "kedro",

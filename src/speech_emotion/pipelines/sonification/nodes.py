@@ -7,10 +7,14 @@ import logging
 import mido  # not for type checkers alone: Kedro reads the annotations to build parameters
 import pandas as pd
 
-from speech_emotion.calls.kpis import CallSelection, KpiSettings
-from speech_emotion.calls.sound import SonificationSettings, kpi_sound
-from speech_emotion.datasets import Sound
-from speech_emotion.reporting.kpi_pages import sound_page
+from speech_emotion.contact_center import (
+    CallSelection,
+    KpiSettings,
+    SonificationSettings,
+    kpi_sound,
+)
+from speech_emotion.datasets.audio import Sound
+from speech_emotion.reporting.kpis import sound_page
 
 logger = logging.getLogger(__name__)
 

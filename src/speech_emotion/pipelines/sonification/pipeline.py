@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.call_kpis import gathering
+from speech_emotion.pipelines.call_kpis.pipeline import gathering
 from speech_emotion.pipelines.sonification.nodes import sonify
 
 

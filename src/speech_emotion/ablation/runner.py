@@ -1,0 +1,382 @@
+"""What features, copies, telephone sound and seeds do to the figures: trainings that are compared.
+
+Every comparison is made under ``cold``, by cross-validation over the training speakers: held-out
+speakers take no part in it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from tqdm import tqdm
+
+from speech_emotion.corpora import TRAIN
+from speech_emotion.evaluation import (
+    CandidateSettings,
+    Examples,
+    SelectionSettings,
+    figures_of_merit,
+    fit_estimator,
+    make_examples,
+    paired_table,
+    probabilities,
+)
+from speech_emotion.features import KERNEL_PREFIX
+from speech_emotion.models import BAND_FEATURE, family_named
+from speech_emotion.runtime import fan_out
+
+__all__ = [
+    "Arm",
+    "Material",
+    "StudyModel",
+    "StudySettings",
+    "compare",
+    "difference",
+    "in_parallel",
+    "predict",
+    "statistic_names",
+]
+
+PROTOCOL: Final = "cold"
+KEYS: Final = ["utterance_id", "variant"]
+PCA: Final = "preprocess__mfcc__pca"
+SEEDS: Final = ["random_state", "model__random_state"]
+MERITS: Final = ["n_utterances", "n_speakers", "uar", "uar_low", "uar_high"]
+DIFFERENCE: Final = ["difference", "difference_low", "difference_high", "better"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StudyModel(_Settings):
+    """How a model family is set in the study; nothing is searched.
+
+    Attributes:
+        fixed: Hyperparameters by their scikit-learn names; the family's own for all others.
+        copies: Augmented copies of each utterance it is trained on; ``None`` for all there are.
+    """
+
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    copies: int | None = Field(None, ge=0)
+
+
+class StudySettings(_Settings):
+    """What is studied, and with which models.
+
+    Attributes:
+        reference: Family that groups of features, copies and folds are judged by.
+        pca_model: Family that PCA and the number of MFCCs are judged by.
+        telephone_models: Families that are trained with and without telephone copies.
+        seeded_models: Families that are trained with several seeds; they may read frames.
+        models: How each of them is set.
+        pca_components: Components that the MFCCs are reduced to, or the share of their variance that
+            is kept; ``None`` (or ``none``) for no PCA.
+        coefficients: Numbers of MFCCs that are compared.
+        repeats: Permutations behind each importance.
+        top: Single features that are shown; all are in the table.
+        networks: Families of networks that are trained plainly and with each option.
+        network_options: Hyperparameters of each option.
+        network_seeds: Seeds of each of these trainings.
+        fold_seeds: Assignments of speakers to folds.
+        model_seeds: Seeds of each seeded model.
+        n_jobs: Trainings at the same time, each on one thread; -1 for all cores.
+    """
+
+    reference: str = "shrinkage_lda"
+    pca_model: str = "logistic_regression"
+    telephone_models: list[str] = Field(default=["shrinkage_lda", "svm", "mlp"], min_length=1)
+    seeded_models: list[str] = Field(default=["mlp"], min_length=1)
+    models: dict[str, StudyModel] = Field(default_factory=dict)
+    networks: list[str] = Field(default=["conv1d"], min_length=1)
+    network_options: list[dict[str, Any]] = Field(default=[{"mixup": 0.2}])
+    network_seeds: int = Field(2, ge=1)
+    pca_components: list[int | float | None] = Field(default=[None, 20, 40, 0.9, 0.99])
+    coefficients: list[int] = Field(default=[13, 20, 40])
+    repeats: int = Field(10, ge=1)
+    top: int = Field(25, ge=1)
+    fold_seeds: int = Field(10, ge=1)
+    model_seeds: int = Field(10, ge=1)
+    n_jobs: int = -1
+
+    @field_validator(
+        "telephone_models",
+        "seeded_models",
+        "networks",
+        "pca_components",
+        "coefficients",
+        mode="before",
+    )
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """``kedro run --params`` cannot write lists."""
+        parts = [part.strip() for part in value.split(";")] if isinstance(value, str) else value
+        return [None if part == "none" else part for part in parts]
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> StudySettings:
+        for name in (self.reference, self.pca_model, *self.telephone_models):
+            if family_named(name).inputs != "statistics":
+                raise ValueError(f"{name} reads frames, the study is about tables: choose another")
+        for name in (self.reference, self.pca_model, *self.telephone_models, *self.seeded_models):
+            self.candidate(name)
+        for name, option in itertools.product(self.networks, self.network_options):
+            self.candidate(name, fixed=option)
+        wanted = [("pca_model", self.pca_model, [PCA])]
+        wanted += [("seeded_models", name, SEEDS) for name in self.seeded_models]
+        for name, family, settings in wanted:
+            if not set(settings) & set(family_named(family).build(seed=0).get_params()):
+                raise ValueError(f"{name}: {family} has no {settings[0]}; choose another family")
+        for components in self.pca_components:
+            if components is not None and not (components >= 1 or 0 < components < 1):
+                raise ValueError(f"pca_components: {components} is neither a number nor a share")
+        return self
+
+    def candidate(self, family: str, **changes: Any) -> CandidateSettings:
+        """Return the family as it is set here, with ``changes`` of a candidate's attributes."""
+        own = self.models.get(family, StudyModel())
+        facts = {"fixed": own.fixed, "copies": own.copies, "telephone": True} | changes
+        return CandidateSettings(family=family, **facts)
+
+    def with_pca(self, components: int | float | None) -> CandidateSettings:
+        """Return the PCA model with its MFCCs reduced to ``components``."""
+        own = self.models.get(self.pca_model, StudyModel()).fixed
+        fixed = {name: value for name, value in own.items() if not name.startswith(PCA)}
+        if components is None:
+            return self.candidate(self.pca_model, fixed=fixed | {PCA: "passthrough"})
+        return self.candidate(self.pca_model, fixed=fixed | {f"{PCA}__n_components": components})
+
+
+def statistic_names(features: Iterable[str]) -> list[str]:
+    """Columns of a features table that are neither keys nor responses of convolution kernels."""
+    return [name for name in features if name not in KEYS and not name.startswith(KERNEL_PREFIX)]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Features of the training speakers and what belongs to them.
+
+    Attributes:
+        index: ``utterance_id`` and ``variant`` of each row.
+        values: Features, float32 of shape ``(n, n_features)``.
+        names: Names of the features.
+        kernels: Names of those that are responses of convolution kernels; few models read them.
+        utterances: Utterances of the training speakers.
+        splits: Folds under ``cold``.
+        sequences: Frames, shape ``(n, n_frames, n_channels)``; ``None`` where no model reads them.
+    """
+
+    index: pd.DataFrame
+    values: np.ndarray
+    names: tuple[str, ...]
+    kernels: tuple[str, ...]
+    utterances: pd.DataFrame
+    splits: pd.DataFrame
+    sequences: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        features: pd.DataFrame,
+        utterances: pd.DataFrame,
+        splits: pd.DataFrame,
+        *,
+        sequences: np.ndarray | None = None,
+    ) -> Material:
+        """Take the training speakers of ``cold``, and frames if asked."""
+        folds = splits[(splits["protocol"] == PROTOCOL) & (splits["split"] == TRAIN)]
+        taken = features["utterance_id"].isin(folds["utterance_id"])
+        rows = features[taken]
+        own = utterances[utterances["utterance_id"].isin(folds["utterance_id"])]
+        responses = [name for name in features if name.startswith(KERNEL_PREFIX)]
+        statistics = statistic_names(features)
+        return cls(
+            rows[KEYS].reset_index(drop=True),
+            np.ascontiguousarray(rows[statistics + responses], dtype=np.float32),
+            tuple(statistics),
+            tuple(responses),
+            own.reset_index(drop=True),
+            folds.reset_index(drop=True),
+            None if sequences is None else np.asarray(sequences[np.flatnonzero(taken)]),
+        )
+
+    @property
+    def labels(self) -> list[str]:
+        """All labels."""
+        return sorted(self.utterances["label"].unique())
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train that is compared with others.
+
+    Attributes:
+        name: Name, unlike that of any other arm of the comparison.
+        candidate: Family, hyperparameters, and which copies it is trained on.
+        facts: What the table says of it.
+        reference: Name of the arm it is compared with; ``None`` for none.
+        columns: Features it reads; ``None`` for all.
+        rows: Rows of the material that it may see, shape ``(n,)``; ``None`` for all.
+        splits: Other folds than those of the material.
+        seed: Seed of the estimator.
+    """
+
+    name: str
+    candidate: CandidateSettings
+    facts: dict[str, Any] = field(default_factory=dict)
+    reference: str | None = None
+    columns: tuple[str, ...] | None = None
+    rows: np.ndarray | None = None
+    splits: pd.DataFrame | None = None
+    seed: int = 0
+
+    def inputs(self, material: Material) -> pd.DataFrame | np.ndarray:
+        """Take the features or the frames that this arm reads."""
+        rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
+        if family_named(self.candidate.family).inputs == "sequences":
+            if material.sequences is None:
+                raise ValueError(f"{self.name} reads frames, and the material has none")
+            return material.sequences[rows]
+        chosen = material.names if self.columns is None else self.columns
+        # What tells the band chooses the model, whatever features that reads.
+        names = list(dict.fromkeys([*chosen, *({BAND_FEATURE} & set(material.names))]))
+        stored = pd.Index(material.names + material.kernels)
+        positions = stored.get_indexer(pd.Index(names))
+        return pd.DataFrame(material.values[rows][:, positions], columns=names)
+
+    def examples(self, material: Material) -> Examples:
+        """Take what this arm sees of the material."""
+        rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
+        return make_examples(
+            material.index.iloc[rows].reset_index(drop=True),
+            self.inputs(material),
+            material.utterances,
+            material.splits if self.splits is None else self.splits,
+            protocol=PROTOCOL,
+            copies=self.candidate.copies,
+            telephone=self.candidate.telephone,
+        )
+
+    @property
+    def estimator_settings(self) -> SelectionSettings:
+        """Seed and the one thread of its estimators."""
+        return SelectionSettings(seed=self.seed, n_jobs=1, storage="")
+
+
+def predict(arm: Arm, material: Material) -> pd.DataFrame:
+    """Predict every fold from the others.
+
+    Returns:
+        ``model`` (name of the arm), ``condition``, ``utterance_id``, ``speaker``, ``label``,
+        ``prediction``, ``n_training``: examples that the fold's estimator was trained on, and
+        ``n_features``: features, or channels of a frame, that it reads.
+    """
+    examples = arm.examples(material)
+    labels = np.asarray(examples.labels)
+    tables = []
+    for fold in examples.folds:
+        training, tests = examples.fold(fold)
+        estimator = fit_estimator(arm.candidate, {}, training, arm.estimator_settings)
+        for condition, part in tests.items():
+            chosen = probabilities(estimator, part, examples.labels).argmax(axis=1)
+            table = part.table[["utterance_id", "speaker", "label"]]
+            facts = {"model": arm.name, "condition": condition, "prediction": labels[chosen]}
+            read = part.inputs.shape[-1] if arm.columns is None else len(arm.columns)
+            counts = {"n_training": len(training.codes), "n_features": read}
+            tables.append(table.assign(**facts, **counts))
+    return pd.concat(tables, ignore_index=True)
+
+
+def in_parallel(
+    function: Callable[..., Any],
+    calls: Iterable[tuple[Any, ...]],
+    *,
+    shared: tuple[Any, ...],
+    n_jobs: int,
+    title: str,
+) -> list[Any]:
+    """Call ``function`` as :func:`speech_emotion.runtime.processes.fan_out` does, under a progress bar."""
+    calls = list(calls)
+    results = fan_out(function, calls, shared=shared, n_jobs=n_jobs)
+    return list(tqdm(results, total=len(calls), desc=title))
+
+
+def compare(
+    arms: Sequence[Arm],
+    material: Material,
+    *,
+    title: str,
+    n_jobs: int = 1,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train and test every arm, and compare each with its reference on the same speakers.
+
+    Args:
+        arms: What is compared.
+        material: What all of them are trained on and tested with.
+        title: Said at the progress bar.
+        n_jobs: Arms that are trained at the same time; the result is the same for any number.
+        resamples: Resamples of speakers behind each interval.
+        seed: Seed of the resampling.
+
+    Returns:
+        The table: one row an arm and condition with ``arm``, its facts, ``model``, ``protocol``,
+        ``condition``, ``n_features``, ``n_training`` (mean over folds), ``n_utterances``,
+        ``n_speakers``, ``uar`` with its interval, ``reference``, and the ``difference`` of UAR to it
+        with its interval and the share of resamples in which it is ``better``; and all predictions.
+    """
+    calls = ((arm,) for arm in arms)
+    parts = in_parallel(predict, calls, shared=(material,), n_jobs=n_jobs, title=title)
+    predictions = {arm.name: part for arm, part in zip(arms, parts, strict=True)}
+    rows = []
+    for arm, condition in itertools.product(arms, parts[0]["condition"].unique()):
+        part = _of(predictions[arm.name], condition)
+        merits = figures_of_merit(part, material.labels, resamples=resamples, seed=seed)
+        row = {"arm": arm.name} | arm.facts
+        row |= {
+            "model": arm.candidate.family,
+            "protocol": PROTOCOL,
+            "condition": condition,
+            "n_features": int(part["n_features"].iloc[0]),
+            "n_training": round(part.groupby("n_training")["n_training"].first().mean()),
+        }
+        row |= {name: merits[name] for name in MERITS} | dict.fromkeys(
+            ["reference", *DIFFERENCE], np.nan
+        )
+        if arm.reference is not None and arm.reference != arm.name:
+            other = _of(predictions[arm.reference], condition)
+            row |= difference(part, other, material.labels, resamples=resamples, seed=seed)
+            row |= {"reference": arm.reference}
+        rows.append(row)
+    return pd.DataFrame(rows), pd.concat(parts, ignore_index=True)
+
+
+def difference(
+    own: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str], *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Compare two ways to train on the same speakers.
+
+    Args:
+        own: Predictions of one way.
+        other: Those of the other way, of the same utterances.
+        labels: All labels.
+        resamples: Resamples of speakers.
+        seed: Seed of the resampling.
+
+    Returns:
+        ``difference`` of UAR, its interval, and the share of resamples in which ``own`` is ``better``.
+    """
+    both = pd.concat([own.assign(model="own"), other.assign(model="other")])
+    paired = paired_table(both, labels, reference="other", resamples=resamples, seed=seed)
+    return paired.iloc[0][DIFFERENCE].to_dict()
+
+
+def _of(predictions: pd.DataFrame, condition: str) -> pd.DataFrame:
+    return predictions[predictions["condition"] == condition]

@@ -1,0 +1,77 @@
+"""Score whole calls: voice activity, windows, quality checks, flags, summaries."""
+
+from speech_emotion.call_scoring.evaluation import (
+    evaluate_calls,
+    figures_of_calls,
+)
+from speech_emotion.call_scoring.recordings import (
+    SUFFIXES,
+    find_recordings,
+    open_recording,
+)
+from speech_emotion.call_scoring.scoring import (
+    FACTS,
+    MONO,
+    ScoredCall,
+    score_blocks,
+    score_recording,
+    window_columns,
+)
+from speech_emotion.call_scoring.settings import (
+    CallSettings,
+)
+from speech_emotion.call_scoring.store import (
+    UNREAD,
+    gather_calls,
+    join_tables,
+    list_calls,
+    shard_calls,
+    without_empty,
+)
+from speech_emotion.call_scoring.stream import (
+    ChannelStream,
+    ScoredWindow,
+    threshold_of,
+)
+from speech_emotion.call_scoring.summary import (
+    PASSAGES,
+    summarize,
+)
+from speech_emotion.call_scoring.synthetic_calls import (
+    SynthesisSettings,
+    TestCall,
+    synthesize_calls,
+)
+from speech_emotion.call_scoring.voice_activity import (
+    ActivityDetector,
+)
+
+__all__ = [
+    "FACTS",
+    "MONO",
+    "PASSAGES",
+    "SUFFIXES",
+    "UNREAD",
+    "ActivityDetector",
+    "CallSettings",
+    "ChannelStream",
+    "ScoredCall",
+    "ScoredWindow",
+    "SynthesisSettings",
+    "TestCall",
+    "evaluate_calls",
+    "figures_of_calls",
+    "find_recordings",
+    "gather_calls",
+    "join_tables",
+    "list_calls",
+    "open_recording",
+    "score_blocks",
+    "score_recording",
+    "shard_calls",
+    "summarize",
+    "synthesize_calls",
+    "threshold_of",
+    "window_columns",
+    "without_empty",
+]

@@ -1,0 +1,193 @@
+"""What key figures of a call centre are, and which calls they are computed of.
+
+AHT is the mean of talk, hold and after-call work over the calls handled. FCR is the share of calls that
+were resolved at first contact: noted as resolved, with no call of the same customer about the same
+topic within the repeat window before or after. Near both ends of the data that window cannot be seen
+whole, so such calls count for neither side of FCR and repeat rate, and their number is said.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from speech_emotion.contact_center.calls_table import TimeZone
+
+__all__ = [
+    "CallSelection",
+    "KpiSettings",
+    "NoCalls",
+    "UnknownAgent",
+    "add_kpi_columns",
+    "choose_grain",
+    "select_period",
+    "team_of",
+]
+
+
+class NoCalls(ValueError):
+    """There are no calls where some were asked for."""
+
+
+class UnknownAgent(ValueError):
+    """An agent was asked for who handled no call at all."""
+
+
+class KpiSettings(BaseModel):
+    """How key figures are computed.
+
+    Attributes:
+        time_zone: The centre's time zone: hours, days and months are its local ones.
+        repeat_days: Repeat window in days of 24 hours, from start to start.
+        same_topic: Whether only a call about the same topic is a repeat.
+        fcr_of: ``calls``: FCR is the share of all calls; ``first_contacts``: of those that are no
+            repeat themselves.
+        min_calls: Figures of fewer calls are marked as small and drawn in grey.
+        resamples: Bootstrap resamples behind each interval of a mean.
+        seed: Seed of the bootstrap.
+        target_aht_s: Target of AHT in seconds.
+        target_fcr: Target of FCR.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time_zone: TimeZone = "Europe/London"
+    repeat_days: float = Field(7.0, gt=0, le=90)
+    same_topic: bool = True
+    fcr_of: Literal["calls", "first_contacts"] = "calls"
+    min_calls: int = Field(30, ge=1)
+    resamples: int = Field(400, ge=100)
+    seed: int = 0
+    target_aht_s: float = Field(480.0, gt=0)
+    target_fcr: float = Field(0.70, gt=0, lt=1)
+
+
+class CallSelection(BaseModel):
+    """Which agents and which period are looked at.
+
+    Attributes:
+        agent_id: An agent, several as ``A01;A07``, or ``None`` for the centre as a whole.
+        from_: First local day; ``None`` for the first of the data. Written ``from``.
+        to: Last local day, which is included; ``None`` for the last of the data.
+        grain: Length of a period of a series; ``auto`` chooses by the length of all.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, coerce_numbers_to_str=True
+    )
+
+    agent_id: str | None = None
+    from_: dt.date | None = Field(None, alias="from")
+    to: dt.date | None = None
+    grain: Literal["auto", "day", "week", "month"] = "auto"
+
+    @field_validator("agent_id")
+    @classmethod
+    def _empty_is_none(cls, value: str | None) -> str | None:
+        return value or None
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> CallSelection:
+        if self.from_ and self.to and self.to < self.from_:
+            raise ValueError(f"to={self.to} lies before from={self.from_}")
+        return self
+
+    @property
+    def agents(self) -> list[str]:
+        """The agents, each once, in the order they were named."""
+        names = [name.strip() for name in (self.agent_id or "").split(";")]
+        return list(dict.fromkeys(name for name in names if name))
+
+
+def add_kpi_columns(calls: pd.DataFrame, settings: KpiSettings) -> pd.DataFrame:
+    """Add what key figures are made of; to be done on all calls, before any are selected.
+
+    Args:
+        calls: See :data:`~speech_emotion.contact_center.calls_table.CALLS`.
+        settings: Time zone and repeat window.
+
+    Returns:
+        The calls with ``agent`` (as ``agent_id``), ``handle_s``; ``repeat`` (the customer had called
+        within the window before), ``came_back`` (called within the window after), ``fcr`` and
+        ``angry`` as 0 or 1, missing where not known; and the local ``date``, ``hour``, ``weekday``,
+        ``day``, ``week`` and ``month`` (the last three by their first day).
+    """
+    local = calls["start"].dt.tz_convert(settings.time_zone).dt.tz_localize(None)
+    day = local.dt.normalize()
+    window = pd.Timedelta(days=settings.repeat_days)
+    keys = ["customer_id", "topic"] if settings.same_topic else ["customer_id"]
+    by_customer = calls.sort_values("start", kind="stable").groupby(keys, sort=False)["start"]
+    before = (calls["start"] - by_customer.shift(1)) <= window
+    after = (by_customer.shift(-1) - calls["start"]) <= window
+    seen_before = calls["start"] - window >= calls["start"].min()
+    seen_after = calls["start"] + window <= calls["start"].max()
+    fcr = (calls["resolved"] & ~before & ~after).astype(float)
+    counted = seen_before & seen_after
+    if settings.fcr_of == "first_contacts":
+        counted &= ~before
+    return calls.assign(
+        agent=calls["agent_id"],
+        handle_s=calls["talk_s"] + calls["hold_s"] + calls["after_call_s"],
+        repeat=before.astype(float).where(seen_before),
+        came_back=after.astype(float).where(seen_after),
+        fcr=fcr.where(counted),
+        angry=(calls["flag"] == "angry").astype(float).where(calls["flag"].isin(["angry", "calm"])),
+        hour=local.dt.hour,
+        weekday=local.dt.day_of_week,
+        day=day,
+        week=day - pd.to_timedelta(local.dt.day_of_week, unit="D"),
+        month=day - pd.to_timedelta(local.dt.day - 1, unit="D"),
+    )
+
+
+def select_period(calls: pd.DataFrame, selection: CallSelection) -> pd.DataFrame:
+    """Select the calls of a period, of all agents, and check that the asked ones have some.
+
+    Args:
+        calls: From :func:`add_kpi_columns`.
+        selection: Agents and period.
+
+    Raises:
+        UnknownAgent: If an agent handled no call at all.
+        NoCalls: If the period holds no call, or none of an asked agent.
+    """
+    if calls.empty:
+        raise NoCalls(
+            "There are no calls at all: see rejected_calls for what was left out, and why"
+        )
+    known = sorted(calls["agent_id"].unique())
+    for agent in selection.agents:
+        if agent not in known:
+            shown = ", ".join(known[:30]) + (", …" if len(known) > 30 else "")
+            raise UnknownAgent(f"Agent {agent!r} handled no call; agent_id is one of {shown}")
+    first, last = calls["day"].min(), calls["day"].max()
+    begin = first if selection.from_ is None else pd.Timestamp(selection.from_)
+    end = last if selection.to is None else pd.Timestamp(selection.to)
+    chosen = calls[(calls["day"] >= begin) & (calls["day"] <= end)]
+    span = f"from {begin:%Y-%m-%d} to {end:%Y-%m-%d}"
+    if chosen.empty:
+        raise NoCalls(f"No call {span}; the data reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
+    for agent in selection.agents:
+        if agent not in set(chosen["agent_id"]):
+            own = calls.loc[calls["agent_id"] == agent, "day"]
+            raise NoCalls(
+                f"Agent {agent} handled no call {span}, but some from {own.min():%Y-%m-%d} "
+                f"to {own.max():%Y-%m-%d}"
+            )
+    return chosen
+
+
+def team_of(calls: pd.DataFrame, agent: str) -> str:
+    """Return the team of most of an agent's calls."""
+    return str(calls.loc[calls["agent_id"] == agent, "team"].mode().iloc[0])
+
+
+def choose_grain(calls: pd.DataFrame, selection: CallSelection) -> str:
+    """Return the length of a series' periods: days up to a month, weeks up to a year."""
+    if selection.grain != "auto":
+        return selection.grain
+    days = (calls["day"].max() - calls["day"].min()).days + 1
+    return "day" if days <= 31 else "week" if days <= 371 else "month"

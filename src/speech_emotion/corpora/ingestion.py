@@ -1,0 +1,303 @@
+"""Ingestion: find the recordings of all corpora, read their names, measure and compare them.
+
+Every recording ends in exactly one of two tables: the utterances or the rejected files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from tqdm import tqdm
+
+from speech_emotion.audio import SILENCE, AudioError, read_samples, trim_silence
+from speech_emotion.corpora.base import Corpus, UnknownName
+from speech_emotion.corpora.crema_d import CREMA_D, read_sexes
+from speech_emotion.corpora.labels import check_label_set, label_of
+from speech_emotion.corpora.ravdess import RAVDESS
+from speech_emotion.corpora.savee import SAVEE
+from speech_emotion.corpora.schemas import UTTERANCES
+from speech_emotion.corpora.tess import TESS
+
+__all__ = ["CORPORA", "SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "ingest"]
+
+CORPORA: Final[dict[str, Corpus]] = {
+    corpus.name: corpus for corpus in (RAVDESS, TESS, SAVEE, CREMA_D)
+}
+SUFFIXES: Final = frozenset({".wav", ".flac", ".mp3", ".ogg"})
+SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
+"""A file of this name beside or inside the corpus folders marks everything there as synthetic."""
+
+logger = logging.getLogger(__name__)
+
+
+class CorporaNotFound(FileNotFoundError):
+    """No corpus was found where it was looked for."""
+
+
+class CorporaSettings(BaseModel):
+    """Which corpora are read and how their emotions are called.
+
+    Attributes:
+        select: Corpora to read, as a list or as ``a;b``; ``None`` for all that are there.
+        label_set: Name of the label set in use.
+        label_sets: For each set and label the emotions that it takes in, as corpora name them.
+        trim_db: Silence so far below the loudest frame counts as trimmed.
+        shortest: Recordings of fewer seconds are rejected.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    select: list[str] | None = None
+    label_set: str = "seven"
+    label_sets: dict[str, dict[str, list[str]]]
+    trim_db: float = Field(30.0, gt=0)
+    shortest: float = Field(0.2, gt=0)
+
+    @field_validator("select", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        # Kedro's --params cannot carry lists.
+        return [name.strip() for name in value.split(";")] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _known(self) -> CorporaSettings:
+        check_label_set(self.label_set, self.label_sets)
+        for name in self.select or []:
+            if name not in CORPORA:
+                raise ValueError(f"no corpus {name!r}; write some of: {', '.join(CORPORA)}")
+        return self
+
+
+def ingest(
+    root: Path, settings: CorporaSettings, *, n_jobs: int = -1, progress: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List the usable utterances of all corpora below ``root``.
+
+    Args:
+        root: Folder with the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``, or some; in an
+            object store if it is a ``upath.UPath``.
+        settings: Selection, label set and thresholds.
+        n_jobs: Threads that decode, ``-1`` for one a core; the result does not depend on it.
+        progress: Show a progress bar.
+
+    Returns:
+        Utterances, see :data:`speech_emotion.corpora.UTTERANCES`, sorted by ``utterance_id``, and
+        rejected files with ``path`` and ``reason``.
+
+    Raises:
+        CorporaNotFound: If there is no recording of any selected corpus, with what to do.
+    """
+    files = pd.DataFrame(_annotations(root, settings), columns=ANNOTATIONS)
+    if files.empty:
+        raise CorporaNotFound(_how_to_get_corpora(root))
+    files["label"] = files["emotion"].map(label_of(settings.label_sets[settings.label_set]))
+    _reject(
+        files,
+        files["label"].isna(),
+        "emotion " + files["emotion"].map(repr) + f" is not in label set {settings.label_set!r}",
+    )
+    files = _with_measures(files, settings, n_jobs=n_jobs, progress=progress)
+    _reject_copies(files)
+    usable = files["reason"].isna()
+    rejected = files.loc[~usable, ["path", "reason"]].sort_values("path", ignore_index=True)
+    rejected = rejected.astype(str)  # without a rejected file the column of reasons is no text
+    columns = list(UTTERANCES.columns)
+    utterances = files.loc[usable, columns].sort_values("utterance_id", ignore_index=True)
+    whole = ["sample_rate", "channels", "n_samples", "n_samples_trimmed"]
+    utterances = utterances.astype(dict.fromkeys(whole, int))
+    _report(utterances, rejected)
+    if utterances.empty:
+        raise CorporaNotFound(
+            f"None of the {len(rejected)} recordings below {root} is usable; the first: "
+            f"{rejected['path'][0]}: {rejected['reason'][0]}"
+        )
+    return utterances, rejected
+
+
+ANNOTATIONS: Final = (
+    "corpus",
+    "path",
+    "synthetic",
+    "utterance_id",
+    "speaker",
+    "sex",
+    "emotion",
+    "intensity",
+    "statement",
+    "reason",
+)
+
+
+def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, Any]]:
+    for name in dict.fromkeys(settings.select or CORPORA):
+        corpus = CORPORA[name]
+        folders = {folder: _recordings(folder) for folder in _folders(root, name)}
+        if not any(folders.values()):
+            logger.warning(
+                "%s: no %s files in %s; the corpus is skipped. Expected: %s. Get it from: %s",
+                corpus.title,
+                ", ".join(sorted(SUFFIXES)),
+                root / name,
+                corpus.layout,
+                corpus.source,
+            )
+        for folder, paths in folders.items():
+            sexes = read_sexes(folder) if corpus is CREMA_D and paths else {}
+            synthetic = any((place / SYNTHETIC_MARK).exists() for place in (root, folder))
+            for path in paths:
+                # A name that is no UTF-8 can be shown, but not stored in a table as it is.
+                shown = os.fsencode(str(path.absolute())).decode(errors="backslashreplace")
+                facts = _annotate(corpus, path, sexes)
+                yield {"corpus": name, "path": shown, "synthetic": synthetic, **facts}
+
+
+def _folders(root: Path, name: str) -> list[Path]:
+    """The folders of a corpus, more than one where names differ by case alone."""
+    if not root.is_dir():
+        return []
+    return [path for path in sorted(root.iterdir()) if path.name.lower() == name and path.is_dir()]
+
+
+def _recordings(folder: Path) -> list[Path]:
+    """All names of sound files at any depth, even broken links and what only looks like sound."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES and not path.is_dir()
+    ]
+
+
+def _annotate(corpus: Corpus, path: Path, sexes: dict[str, str]) -> dict[str, Any]:
+    try:
+        str(path.absolute()).encode()
+        annotation = corpus.parse(path)
+    except UnicodeEncodeError:
+        return {"reason": "the name of the file or of a folder above is not UTF-8; rename it"}
+    except UnknownName as error:
+        return {"reason": str(error)}
+    facts = asdict(annotation)
+    key, speaker = facts.pop("key"), facts.pop("speaker")
+    return facts | {
+        "utterance_id": f"{corpus.name}:{key}",
+        "speaker": f"{corpus.name}_{speaker}",
+        "sex": sexes.get(speaker, annotation.sex),
+        "reason": None,
+    }
+
+
+def _reject(files: pd.DataFrame, where: pd.Series | np.ndarray, reasons: Any) -> None:
+    """Note reasons; the first reason of a file stays."""
+    fresh = where & files["reason"].isna()
+    files.loc[fresh, "reason"] = reasons[fresh] if isinstance(reasons, pd.Series) else reasons
+
+
+def _with_measures(
+    files: pd.DataFrame, settings: CorporaSettings, *, n_jobs: int, progress: bool
+) -> pd.DataFrame:
+    usable = files.loc[files["reason"].isna(), "path"]
+    jobs = (delayed(_measure)(path, settings.trim_db, settings.shortest) for path in usable)
+    # Threads: the work is in C code, and processes take longer to start than to do it.
+    decoded = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs)
+    bar = tqdm(decoded, total=len(usable), desc="Reading recordings", disable=not progress)
+    measures = pd.DataFrame(list(bar), index=usable.index).reindex(columns=[*MEASURES, "unusable"])
+    files = files.join(measures)
+    _reject(files, files["unusable"].notna(), files["unusable"])
+    return files.drop(columns="unusable")
+
+
+MEASURES: Final = (
+    "sample_rate",
+    "channels",
+    "n_samples",
+    "seconds",
+    "n_samples_trimmed",
+    "peak",
+    "rms",
+    "content_hash",
+)
+
+
+def _measure(path: str, trim_db: float, shortest: float) -> dict[str, Any]:
+    try:
+        samples, rate = read_samples(path)
+    except AudioError as error:
+        return {"unusable": error.reason}
+    mono = samples.mean(axis=1)
+    peak = float(np.abs(mono).max())
+    seconds = len(mono) / rate
+    if peak < SILENCE:
+        return {"unusable": f"silent: the peak amplitude is {peak:.1g}, below {SILENCE:g}"}
+    if seconds < shortest:
+        return {"unusable": f"{seconds:.3f} s are too short; corpora.shortest is {shortest} s"}
+    trimmed = trim_silence(mono, trim_db)
+    digest = hashlib.sha256(f"{rate} {samples.shape}".encode())
+    digest.update(samples.tobytes())
+    values = (
+        rate,
+        samples.shape[1],
+        len(mono),
+        seconds,
+        len(trimmed),
+        peak,
+        float(np.sqrt(np.mean(np.square(mono, dtype=np.float64)))),
+        digest.hexdigest(),
+    )
+    return dict(zip(MEASURES, values, strict=True))
+
+
+def _reject_copies(files: pd.DataFrame) -> None:
+    """Keep equal audio once if its copies agree on label and speaker, and else not at all."""
+    for copies in _repeated(files, "content_hash"):
+        if copies["label"].nunique() > 1 or copies["speaker"].nunique() > 1:
+            said = ", ".join(
+                f"{Path(row.path).name} ({row.speaker}, {row.label})" for row in copies.itertuples()
+            )
+            reason = f"equal audio under different labels or speakers: {said}"
+            _reject(files, files.index.isin(copies.index), reason)
+    # Before the duplicates: nothing may count as duplicate of a file that is rejected itself.
+    for takes in _repeated(files, "utterance_id"):
+        others = takes.index[takes["content_hash"] != takes["content_hash"].iloc[0]]
+        reason = f"second recording of the utterance {takes['path'].iloc[0]}; remove one"
+        _reject(files, files.index.isin(others), reason)
+    for copies in _repeated(files, "content_hash"):
+        reason = f"duplicate of {copies['path'].iloc[0]} (equal audio)"
+        _reject(files, files.index.isin(copies.index[1:]), reason)
+
+
+def _repeated(files: pd.DataFrame, column: str) -> list[pd.DataFrame]:
+    """Groups of two or more usable files that are equal in a column, each group in fixed order."""
+    usable = files[files["reason"].isna()].sort_values(["utterance_id", "path"])
+    repeated = usable[usable.duplicated(column, keep=False)]
+    return [group for _, group in repeated.groupby(column, sort=False)]
+
+
+def _report(utterances: pd.DataFrame, rejected: pd.DataFrame) -> None:
+    counts = utterances.groupby("corpus")["speaker"].agg(["size", "nunique"])
+    said = ", ".join(
+        f"{corpus}: {row['size']} of {row['nunique']} speakers" for corpus, row in counts.iterrows()
+    )
+    logger.info("%d utterances (%s), %d rejected files", len(utterances), said, len(rejected))
+    if utterances["synthetic"].any():
+        logger.warning(
+            "These utterances are SYNTHETIC: no figure computed on them is about real speech"
+        )
+
+
+def _how_to_get_corpora(root: Path) -> str:
+    lines = [f"No corpus was found below {root.absolute()}. Expected are one or more of:"]
+    lines += [f"  {corpus.layout}\n    from {corpus.source}" for corpus in CORPORA.values()]
+    lines.append(
+        "Give their folder with --params corpora_dir=PATH, or fetch the free ones with "
+        "`kedro run --env full --pipeline download`."
+    )
+    return "\n".join(lines)

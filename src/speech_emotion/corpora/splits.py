@@ -1,0 +1,222 @@
+"""Protocols: who is in training, in which fold, who is held out, and what is known of a speaker.
+
+``cold``
+    No speaker is in more than one part, and nothing is known of a speaker who is tested.
+``enrolled``
+    The parts of ``cold``, but a few neutral utterances of every speaker are known. Features are
+    measured from them, and they are not tested.
+``adapted``
+    The parts of ``cold``, but all utterances of every speaker are known, without their labels. The
+    emotions of acted corpora are balanced over a speaker's utterances, those of a caller are not.
+``cross_corpus``
+    Each corpus is predicted by models of the others; its folds are the corpora. Hyperparameters are
+    those of the selecting protocol, which has seen every corpus.
+``cross_corpus_adapted``
+    The same, with all utterances of every speaker known, without their labels.
+``random``
+    Speakers are ignored. It exists to show how much a leaky split flatters, and carries its name
+    wherever its figures go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "ENROLLED",
+    "HELD_OUT",
+    "PROTOCOLS",
+    "TRAIN",
+    "Protocol",
+    "SplitError",
+    "SplitSettings",
+    "assign_splits",
+    "split_digest",
+]
+
+PROTOCOLS: Final = (
+    "cold",
+    "enrolled",
+    "adapted",
+    "cross_corpus",
+    "cross_corpus_adapted",
+    "random",
+)
+TRAIN: Final = "train"
+ENROLLED: Final = "enrolled"
+HELD_OUT: Final = "held-out"
+
+logger = logging.getLogger(__name__)
+
+
+Protocol = Literal["cold", "random", "enrolled", "adapted", "cross_corpus", "cross_corpus_adapted"]
+
+
+class SplitSettings(BaseModel):
+    """How utterances are divided into training folds and held-out utterances.
+
+    Attributes:
+        held_out: Share of the data that is held out (0.2 takes about every fifth speaker); with 0
+            all is cross-validated, and figures rest on the folds alone.
+        folds: Number of cross-validation folds over the rest.
+        enrolment: Neutral utterances of each speaker that are known under ``enrolled``.
+        neutral: Label of the utterances that speakers are enrolled with.
+        seed: Seed of the assignment.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    held_out: float = Field(0.2, ge=0.0, le=0.5)
+    folds: int = Field(5, ge=2)
+    enrolment: int = Field(2, ge=1)
+    neutral: str = "neutral"
+    seed: int = 0
+
+
+class SplitError(ValueError):
+    """The utterances cannot be divided as asked."""
+
+
+def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
+    """Divide utterances under every protocol, once, before anything is learnt or augmented.
+
+    Labels and corpora are both balanced over the parts: the strata are corpus and label.
+
+    Args:
+        utterances: One row an utterance with ``utterance_id``, ``corpus``, ``speaker``, ``label``.
+        settings: Held-out share, folds and seed.
+
+    Returns:
+        One row a protocol and utterance: ``utterance_id``, ``protocol``, ``split`` (``train`` or
+        ``held-out``), ``fold`` (0 … folds - 1 in training, -1 for held-out utterances), ``known``
+        (whether features of its speaker are measured from it) and ``tested``. Protocols that cross
+        corpora are missing where there is one corpus.
+
+    Raises:
+        SplitError: If there are too few speakers, or a label cannot be trained in some fold.
+    """
+    utterances = utterances.sort_values("utterance_id", ignore_index=True)
+    speakers = utterances["speaker"].nunique()
+    if speakers < settings.folds + 1:
+        raise SplitError(
+            f"{speakers} speaker(s) ({', '.join(sorted(utterances['speaker'].unique())[:6])}) are "
+            f"too few for {settings.folds} speaker-disjoint folds and held-out speakers: "
+            f"add a corpus or set splits.folds to {max(speakers - 1, 2)} or less"
+        )
+    _warn_of_rare_labels(utterances, settings)
+    cold = _assign(utterances, "cold", settings)
+    parts = [
+        cold,
+        _enrolled(utterances, cold, settings),
+        cold.assign(protocol="adapted", known=True),
+        _assign(utterances, "random", settings),
+    ]
+    if utterances["corpus"].nunique() > 1:
+        corpora = pd.factorize(utterances["corpus"], sort=True)[0]
+        crossed = cold.assign(protocol="cross_corpus", split=TRAIN, fold=corpora)
+        parts += [crossed, crossed.assign(protocol="cross_corpus_adapted", known=True)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _enrolled(
+    utterances: pd.DataFrame, cold: pd.DataFrame, settings: SplitSettings
+) -> pd.DataFrame:
+    """Draw the neutral utterances that are known of each speaker, and take them out of the test."""
+    neutral = utterances[utterances["label"] == settings.neutral]
+    drawn = neutral.sample(frac=1, random_state=settings.seed).groupby("speaker")
+    known = cold["utterance_id"].isin(drawn.head(settings.enrolment)["utterance_id"])
+    strangers = utterances["speaker"].nunique() - drawn.ngroups
+    if strangers:
+        logger.warning(
+            "%d speaker(s) say nothing labelled %r: nothing is known of them under 'enrolled'",
+            strangers,
+            settings.neutral,
+        )
+    return cold.assign(protocol="enrolled", known=known, tested=~known)
+
+
+def _warn_of_rare_labels(utterances: pd.DataFrame, settings: SplitSettings) -> None:
+    speakers = utterances.groupby("label")["speaker"].nunique()
+    for label, count in speakers[speakers < settings.folds + 1].items():
+        logger.warning(
+            "Label %r is spoken by %d speaker(s), fewer than %d folds and a held-out part: some "
+            "parts will not contain it. Lower splits.folds, add a corpus or drop the label.",
+            label,
+            count,
+            settings.folds,
+        )
+
+
+def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) -> pd.DataFrame:
+    held_out = np.zeros(len(utterances), dtype=bool)
+    if settings.held_out:
+        held_out = _parts(utterances, protocol, round(1 / settings.held_out), settings.seed) == 0
+    fold = np.full(len(utterances), -1)
+    fold[~held_out] = _parts(utterances[~held_out], protocol, settings.folds, settings.seed)
+    labels = set(utterances["label"])
+    for part in range(settings.folds):
+        training = utterances.loc[~held_out & (fold != part), "label"]
+        if missing := labels - set(training):
+            raise SplitError(
+                f"Under {protocol!r} no training speaker of fold {part} says "
+                f"{', '.join(sorted(missing))}: lower splits.folds (now {settings.folds}), "
+                "add a corpus or choose a label set without it"
+            )
+    return pd.DataFrame(
+        {
+            "utterance_id": utterances["utterance_id"],
+            "protocol": protocol,
+            "split": np.where(held_out, HELD_OUT, TRAIN),
+            "fold": fold,
+            "known": False,
+            "tested": True,
+        }
+    )
+
+
+def _parts(utterances: pd.DataFrame, protocol: str, n: int, seed: int) -> np.ndarray:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    by_speaker = protocol == "cold"
+    splitter_class = StratifiedGroupKFold if by_speaker else StratifiedKFold
+    splitter = splitter_class(n_splits=n, shuffle=True, random_state=seed)
+    groups = utterances["speaker"] if by_speaker else None
+    strata = _strata(utterances, n)
+    parts = np.empty(len(utterances), dtype=int)
+    for part, (_, inside) in enumerate(splitter.split(strata, strata, groups)):
+        parts[inside] = part
+    return parts
+
+
+def _strata(utterances: pd.DataFrame, n: int) -> pd.Series:
+    """Corpus and label, or the label alone where a corpus has too few of it to be spread."""
+    strata = utterances["corpus"] + "/" + utterances["label"]
+    rare = strata.map(strata.value_counts()) < n
+    strata = strata.mask(rare, utterances["label"])
+    if strata.value_counts().max() < n:
+        raise SplitError(f"{len(utterances)} utterances are too few to be divided into {n} parts")
+    return strata
+
+
+def split_digest(splits: pd.DataFrame, utterances: pd.DataFrame, protocol: str) -> str:
+    """Return a short digest of who is judged with which label: equal digests compare fairly.
+
+    Without held-out utterances, those of the folds are judged.
+
+    Args:
+        splits: Table of :func:`assign_splits`.
+        utterances: Table with ``utterance_id``, ``label`` and ``content_hash``.
+        protocol: Protocol whose held-out part is meant.
+    """
+    tested = splits[(splits["protocol"] == protocol) & splits["tested"]]
+    if (tested["split"] == HELD_OUT).any():
+        tested = tested[tested["split"] == HELD_OUT]
+    rows = utterances[utterances["utterance_id"].isin(tested["utterance_id"])]
+    rows = rows.sort_values("utterance_id")[["utterance_id", "label", "content_hash"]]
+    return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()[:16]

@@ -1,0 +1,91 @@
+"""Evaluate models: protocols, cross-validation, tuning, metrics with intervals, detection."""
+
+from speech_emotion.evaluation.calibration import (
+    calibrate,
+    calibration_error,
+    reliability_table,
+)
+from speech_emotion.evaluation.combination import (
+    choose_members,
+    combine,
+    cross_validated_choice,
+    cross_validated_uar,
+)
+from speech_emotion.evaluation.cross_validation import (
+    CURVES,
+    Evaluation,
+    evaluate,
+    fit_estimator,
+    probabilities,
+)
+from speech_emotion.evaluation.detection import (
+    DetectionSettings,
+    choose_threshold,
+    detection_table,
+)
+from speech_emotion.evaluation.metrics import (
+    METRICS,
+    breakdown_table,
+    class_table,
+    confusion,
+    figures_of_merit,
+    paired_table,
+    uar,
+)
+from speech_emotion.evaluation.protocol_data import (
+    CLEAN,
+    CROSS_VALIDATION,
+    TELEPHONE,
+    Examples,
+    Part,
+    make_examples,
+    probability_columns,
+)
+from speech_emotion.evaluation.settings import (
+    CandidateSettings,
+    RecipesSettings,
+    SelectionSettings,
+)
+from speech_emotion.evaluation.tuning import (
+    best_parameters,
+    trial_table,
+    tune,
+)
+
+__all__ = [
+    "CLEAN",
+    "CROSS_VALIDATION",
+    "CURVES",
+    "METRICS",
+    "TELEPHONE",
+    "CandidateSettings",
+    "DetectionSettings",
+    "Evaluation",
+    "Examples",
+    "Part",
+    "RecipesSettings",
+    "SelectionSettings",
+    "best_parameters",
+    "breakdown_table",
+    "calibrate",
+    "calibration_error",
+    "choose_members",
+    "choose_threshold",
+    "class_table",
+    "combine",
+    "confusion",
+    "cross_validated_choice",
+    "cross_validated_uar",
+    "detection_table",
+    "evaluate",
+    "figures_of_merit",
+    "fit_estimator",
+    "make_examples",
+    "paired_table",
+    "probabilities",
+    "probability_columns",
+    "reliability_table",
+    "trial_table",
+    "tune",
+    "uar",
+]

@@ -1,0 +1,246 @@
+"""Hyperparameter search with Optuna on the folds of a protocol, resumable and with pruning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import MaxTrialsCallback
+from optuna.trial import TrialState
+from sklearn.metrics import recall_score
+
+from speech_emotion.evaluation.cross_validation import fit_estimator, probabilities
+from speech_emotion.evaluation.protocol_data import CLEAN, Examples
+from speech_emotion.evaluation.settings import CandidateSettings, SelectionSettings
+from speech_emotion.runtime import fan_out, workers
+
+__all__ = ["TuningError", "best_parameters", "trial_table", "tune"]
+
+FINISHED: Final = tuple(state for state in TrialState if state.is_finished())
+
+logger = logging.getLogger(__name__)
+
+
+class TuningError(RuntimeError):
+    """No trial of a study could be completed, or its storage cannot be used."""
+
+
+def tune(
+    examples: Examples,
+    candidate: CandidateSettings,
+    settings: SelectionSettings,
+    *,
+    progress: bool = True,
+) -> optuna.Study:
+    """Search the candidate's space for the highest mean UAR over the folds.
+
+    Trials of an earlier run on the same data, folds and space count; an interrupted study goes on
+    where it stopped. Several runs with one storage, on any machines, share the trials of a study: each
+    starts another until there are enough. A trial is pruned when its running mean falls below the
+    median of the others.
+
+    Args:
+        examples: Training examples under the selecting protocol.
+        candidate: Family, budget and search space.
+        settings: Seed, number of processes and storage.
+        progress: Show a progress bar.
+
+    Returns:
+        The study, with ``fold_uar`` and ``seconds`` among the trials' facts.
+
+    Raises:
+        TuningError: If every trial failed, with the last error; if the storage cannot be used.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    name = f"{candidate.family}-{_digest(examples, candidate, settings)}"
+    study = optuna.create_study(
+        study_name=name,
+        storage=_storage(settings.storage),
+        load_if_exists=True,
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+    )
+    done = sum(trial.state.is_finished() for trial in study.trials)
+    if done:
+        logger.info("%s: %d trial(s) of study %s found", candidate.family, done, name)
+    # Without anything to search, further trials would repeat the first.
+    remaining = (candidate.trials if candidate.space else 1) - done
+    timeout = _time_left(study, candidate)
+    if remaining > 0 and (timeout is None or timeout > 0):
+        study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(study, settings, done))
+        study.optimize(
+            lambda trial: _objective(trial, examples, candidate, settings),
+            n_trials=remaining,
+            timeout=timeout,
+            callbacks=[MaxTrialsCallback(done + remaining, states=FINISHED)],
+            show_progress_bar=progress,
+            catch=(ValueError, ArithmeticError, np.linalg.LinAlgError),
+        )
+    if not any(trial.state == TrialState.COMPLETE for trial in study.trials):
+        error = study.trials[-1].user_attrs.get("error", "see the log above")
+        raise TuningError(
+            f"No trial of {candidate.family} was completed ({error}): "
+            "mend its search space or raise its budget"
+        )
+    return study
+
+
+def _storage(place: str) -> BaseStorage:
+    """Open a database by its URL, or a journal file, which needs none."""
+    if "://" in place:
+        return _database(place)
+    journal = Path(place)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def _database(place: str) -> RDBStorage:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+
+    url = make_url(place)
+    if url.drivername == "postgresql":
+        # Which driver that means depends on the version of SQLAlchemy.
+        url = url.set(drivername="postgresql+psycopg")
+    opened = partial(
+        RDBStorage,
+        url.render_as_string(hide_password=False),
+        # Trainings are long, and servers close connections that nothing is heard of.
+        engine_kwargs={"pool_pre_ping": True},
+    )
+    try:
+        for seconds in (0.5, 1.0, 2.0):
+            try:
+                return opened()
+            except DatabaseError:
+                # Runs that start at the same time make the tables at the same time: one succeeds.
+                time.sleep(seconds)
+        return opened()
+    except ImportError as error:
+        raise TuningError(
+            f"The driver of {url!r} is not installed: pip install 'speech-emotion[postgresql]', or the "
+            "one of your database"
+        ) from error
+    except SQLAlchemyError as error:
+        said = str(error).splitlines()[0]
+        raise TuningError(
+            f"{url!r} cannot be used ({said}): start the server, create the database, or correct "
+            "selection.storage"
+        ) from error
+
+
+def _sampler_seed(study: optuna.Study, settings: SelectionSettings, done: int) -> int:
+    """Seed of this run's sampler: with one that was used before it would draw the same again.
+
+    Runs note themselves in the study: one that finds another, which began after as many trials, draws
+    its seed at random.
+    """
+    run = uuid4()
+    study.set_user_attr(run.hex, done)
+    at_once = sum(begun == done for begun in study.user_attrs.values())
+    return settings.seed + done if at_once == 1 else run.int % 2**32
+
+
+def _time_left(study: optuna.Study, candidate: CandidateSettings) -> float | None:
+    """Seconds of the budget that earlier runs left: a study that ran out stays as it is."""
+    if candidate.minutes is None:
+        return None
+    spent = sum(trial.duration.total_seconds() for trial in study.trials if trial.duration)
+    return candidate.minutes * 60 - spent
+
+
+def _objective(
+    trial: optuna.Trial,
+    examples: Examples,
+    candidate: CandidateSettings,
+    settings: SelectionSettings,
+) -> float:
+    parameters = {name: search.suggest(trial, name) for name, search in candidate.space.items()}
+    trial.set_user_attr("parameters", json.dumps(parameters))
+    scores: list[float] = []
+    folds, together = examples.folds, workers(settings.n_jobs)
+    shared = (examples, candidate, parameters, settings)
+    # As many at once as there are workers: a trial that is pruned shall not have cost all folds.
+    for start in range(0, len(folds), together):
+        calls = [(fold,) for fold in folds[start : start + together]]
+        try:
+            found = list(fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs))
+        except ValueError as error:
+            trial.set_user_attr("error", str(error).splitlines()[0])
+            raise
+        for score in found:
+            scores.append(score)
+            trial.set_user_attr("fold_uar", scores)
+            trial.report(float(np.mean(scores)), step=len(scores))
+            if trial.should_prune() and len(scores) < len(folds):
+                raise optuna.TrialPruned
+    return float(np.mean(scores))
+
+
+def _score(
+    fold: int,
+    examples: Examples,
+    candidate: CandidateSettings,
+    parameters: dict[str, Any],
+    settings: SelectionSettings,
+) -> float:
+    """Train on the other folds; give the UAR of this one."""
+    training, tests = examples.fold(fold)
+    estimator = fit_estimator(candidate, parameters, training, settings)
+    predicted = probabilities(estimator, tests[CLEAN], examples.labels).argmax(axis=1)
+    return float(recall_score(tests[CLEAN].codes, predicted, average="macro"))
+
+
+def _digest(examples: Examples, candidate: CandidateSettings, settings: SelectionSettings) -> str:
+    """Name what the trials depend on, so that a study is never resumed on other data."""
+    parts: Iterable[Any] = (
+        examples.digest(),
+        candidate.model_dump_json(include={"family", "fixed", "space", "experts"}),
+        settings.seed,
+    )
+    return hashlib.sha256(repr(tuple(parts)).encode()).hexdigest()[:12]
+
+
+def best_parameters(study: optuna.Study) -> dict[str, Any]:
+    """Return the hyperparameters of the best completed trial, as the estimator takes them."""
+    parameters = json.loads(study.best_trial.user_attrs["parameters"])
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in parameters.items()
+    }
+
+
+def trial_table(study: optuna.Study, model: str) -> pd.DataFrame:
+    """List the finished trials: model, trial, state, UAR, fold UARs, seconds, parameters (JSON)."""
+    states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+    rows = []
+    for trial in study.get_trials(states=FINISHED):  # others may be under way in another run
+        folds = trial.user_attrs.get("fold_uar", [])
+        rows.append(
+            {
+                "model": model,
+                "trial": trial.number,
+                "state": states.get(trial.state, "failed"),
+                "uar": float(np.mean(folds)) if folds else math.nan,
+                "fold_uar": json.dumps([round(score, 6) for score in folds]),
+                "seconds": trial.duration.total_seconds() if trial.duration else math.nan,
+                "params": trial.user_attrs.get("parameters", "{}"),
+            }
+        )
+    return pd.DataFrame(rows)

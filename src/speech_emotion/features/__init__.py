@@ -1,0 +1,57 @@
+"""Describe recordings: frames, prosody, statistics over time, random convolution kernels."""
+
+from speech_emotion.features.extraction import (
+    extract_batch,
+)
+from speech_emotion.features.feature_sets import (
+    DEFAULT_FEATURE_SET,
+    FEATURE_SETS,
+    FeatureSettings,
+    SequenceSettings,
+    UnknownFeatureSet,
+    extract,
+    extract_features,
+    feature_names,
+    sequence_names,
+    sequence_shape,
+)
+from speech_emotion.features.frames import (
+    frame_features,
+)
+from speech_emotion.features.groups import (
+    KERNELS,
+    feature_groups,
+    mfcc_moments,
+    mfcc_number,
+)
+from speech_emotion.features.prosody import (
+    PROSODY,
+    block_prosody,
+    settle_prosody,
+)
+from speech_emotion.features.random_kernels import (
+    KERNEL_PREFIX,
+)
+
+__all__ = [
+    "DEFAULT_FEATURE_SET",
+    "FEATURE_SETS",
+    "KERNELS",
+    "KERNEL_PREFIX",
+    "PROSODY",
+    "FeatureSettings",
+    "SequenceSettings",
+    "UnknownFeatureSet",
+    "block_prosody",
+    "extract",
+    "extract_batch",
+    "extract_features",
+    "feature_groups",
+    "feature_names",
+    "frame_features",
+    "mfcc_moments",
+    "mfcc_number",
+    "sequence_names",
+    "sequence_shape",
+    "settle_prosody",
+]

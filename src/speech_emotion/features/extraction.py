@@ -1,0 +1,82 @@
+"""Features of some utterances: every file is decoded once, its variants are made from memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from speech_emotion.audio import NONE, TELEPHONE_TRANSFORM, AudioError, augment, load_audio
+from speech_emotion.features.feature_sets import FeatureSettings, extract, feature_names
+
+__all__ = ["extract_batch"]
+
+
+class _Task(NamedTuple):
+    variant: int
+    transform: str
+    value: float
+    seed: int
+    telephone: bool
+
+
+class _Described(NamedTuple):
+    """What was extracted, or the reason why nothing was."""
+
+    reason: str
+    statistics: np.ndarray | None = None
+    sequence: np.ndarray | None = None
+
+
+def extract_batch(rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
+    """Extract statistics and sequences of recordings and their variants.
+
+    Args:
+        rows: Columns ``utterance_id``, ``path``, ``variant`` (0 for the recording itself),
+            ``transform``, ``value``, ``seed``, ``telephone`` (whether it is heard over one).
+        settings: What to extract.
+
+    Returns:
+        One row a row of ``rows``, in their order: ``utterance_id``, ``variant``, ``reason`` (empty
+        unless the sound cannot be used), ``sequence`` (flattened) and the statistics.
+    """
+    by_path = rows.groupby("path", sort=False)
+    described: list[_Described] = []
+    for path, part in by_path:
+        tasks = [
+            _Task(row.variant, row.transform, row.value, row.seed, row.telephone)
+            for row in part.itertuples()
+        ]
+        described += _extract_file(str(path), tasks, settings)
+    order = np.concatenate([part.index.to_numpy() for _, part in by_path])
+    names = feature_names(settings.feature_set, n_mfcc=settings.n_mfcc)
+    unknown = np.full(len(names), np.nan, dtype=np.float32)
+    statistics = np.stack(
+        [unknown if row.statistics is None else row.statistics for row in described]
+    )
+    table = pd.DataFrame(statistics, index=order, columns=names)
+    table.insert(0, "reason", [row.reason for row in described])
+    table.insert(1, "sequence", [row.sequence for row in described])
+    return rows[["utterance_id", "variant"]].join(table).reset_index(drop=True)
+
+
+def _extract_file(path: str, tasks: list[_Task], settings: FeatureSettings) -> list[_Described]:
+    try:
+        recording = load_audio(path, settings.sample_rate)
+    except AudioError as error:
+        return [_Described(error.reason) for _ in tasks]
+    return [_extract_variant(recording, task, settings) for task in tasks]
+
+
+def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettings) -> _Described:
+    samples, rate = recording, settings.sample_rate
+    if task.transform != NONE:
+        samples = augment(samples, rate, transform=task.transform, value=task.value, seed=task.seed)
+    if task.telephone:
+        samples = augment(samples, rate, transform=TELEPHONE_TRANSFORM, value=0.0, seed=task.seed)
+    try:
+        statistics, sequence = extract(samples, rate, settings=settings)
+    except AudioError as error:
+        return _Described(f"variant {task.variant} ({task.transform}): {error.reason}")
+    return _Described("", statistics.to_numpy(), sequence.ravel())

@@ -1,0 +1,305 @@
+"""Plotly figures of a call centre's key figures: each says how many calls it rests on, and of what kind.
+
+Figures of few calls are grey; bands and bars are 95 % intervals.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from speech_emotion.contact_center import (
+    OUTCOMES,
+    CallSelection,
+    KpiSettings,
+    add_kpi_columns,
+    choose_grain,
+    count_emotions,
+    kpi_series,
+    select_period,
+)
+
+__all__ = [
+    "calls_note",
+    "effects_figure",
+    "emotions_note",
+    "groups_figure",
+    "kpi_figure",
+    "over_time_figure",
+]
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+AGENT_COLOURS: Final = ("#0072B2", "#D55E00", "#CC79A7", "#56B4E9")
+TEAM_COLOURS: Final = ("#009E73", "#E69F00")
+CENTRE_COLOUR: Final = "#666666"
+SMALL: Final = "#bbbbbb"
+TITLES: Final = {
+    "aht": "Average handle time (AHT)",
+    "fcr": "First call resolution (FCR)",
+    "angry": "Share of angry calls",
+}
+AXES: Final = {"aht": "AHT, s", "fcr": "FCR", "angry": "angry calls"}
+COLUMNS: Final = {"aht": "aht_s", "fcr": "fcr", "angry": "angry"}
+COUNTS: Final = {"aht": "n_calls", "fcr": "n_fcr", "angry": "n_angry"}
+
+
+def calls_note(calls: pd.DataFrame) -> str:
+    """Return how many calls of which days these are, and whether they are generated."""
+    first, last = calls["day"].min(), calls["day"].max()
+    marked = " (GENERATED calls)" if calls["synthetic"].any() else ""
+    return f"n = {len(calls):,} calls, {first:%Y-%m-%d} to {last:%Y-%m-%d}{marked}"
+
+
+def emotions_note(calls: pd.DataFrame) -> str:
+    """Return how many emotions were heard in recordings, generated, or are not known."""
+    count = count_emotions(calls)
+    return (
+        f"emotions: {count['recording']:,} heard in recordings, {count['generated']:,} generated, "
+        f"{count['none']:,} not known"
+    )
+
+
+def finish(figure: go.Figure, title: str, subtitle: str, **layout: object) -> go.Figure:
+    """Give a figure its title, and what it rests on below it."""
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": title, "subtitle": {"text": subtitle}},
+        margin={"t": 115, "b": 60},
+        **{"height": 460} | layout,
+    )
+    return figure
+
+
+def unknown(figure: go.Figure, **place: int) -> None:
+    """Say in the middle of an empty panel why it is empty."""
+    middle = {"xref": "x domain", "yref": "y domain", "x": 0.5, "y": 0.5}
+    figure.add_annotation(text="not known of any call", showarrow=False, **middle, **place)
+
+
+def _tickformat(kpi: str) -> str:
+    return ",.0f" if kpi == "aht" else ".0%"
+
+
+def _shown(kpi: str) -> str:
+    return "%{y:,.0f} s" if kpi == "aht" else "%{y:.1%}"
+
+
+def scope_colours(scopes: Sequence[str]) -> dict[str, str]:
+    """Return the colour of the centre, of each team and of each agent."""
+    teams = [scope for scope in scopes if scope.startswith("team ")]
+    agents = [scope for scope in scopes if scope != "centre" and scope not in teams]
+    colours = {"centre": CENTRE_COLOUR}
+    for names, palette in ((teams, TEAM_COLOURS), (agents, AGENT_COLOURS)):
+        colours |= {name: palette[number % len(palette)] for number, name in enumerate(names)}
+    return colours
+
+
+def translucent(colour: str, opacity: float) -> str:
+    """Return a colour that lets others shine through."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def kpi_figure(
+    calls: pd.DataFrame,
+    *,
+    agent_id: str | None = None,
+    kpi: Literal["aht", "fcr", "angry"] = "aht",
+    start: dt.date | str | None = None,
+    end: dt.date | str | None = None,
+    grain: Literal["auto", "day", "week", "month"] = "auto",
+    settings: KpiSettings | None = None,
+) -> go.Figure:
+    """Draw a key figure over time, of an agent against team and centre.
+
+    Args:
+        calls: See :data:`~speech_emotion.contact_center.calls_table.CALLS`.
+        agent_id: An agent, several as ``A01;A07``, or ``None`` for the centre alone.
+        kpi: ``aht``, ``fcr`` or ``angry``.
+        start: First local day; ``None`` for the first of the data.
+        end: Last local day, included; ``None`` for the last of the data.
+        grain: Length of a period.
+        settings: Time zone, repeat window, targets.
+
+    Raises:
+        UnknownAgent: If an agent handled no call at all.
+        NoCalls: If the period holds no call of those asked for.
+    """
+    settings = settings or KpiSettings()
+    selection = CallSelection.model_validate(
+        {"agent_id": agent_id, "from": start, "to": end, "grain": grain}
+    )
+    chosen = select_period(add_kpi_columns(calls, settings), selection)
+    step = choose_grain(chosen, selection)
+    series = kpi_series(chosen, selection.agents, step, settings)
+    return over_time_figure(series, kpi, step, settings, note=calls_note(chosen))
+
+
+def over_time_figure(
+    series: pd.DataFrame, kpi: str, grain: str, settings: KpiSettings, *, note: str
+) -> go.Figure:
+    """Draw a key figure over time with bands; points of few calls are grey.
+
+    Args:
+        series: From :func:`~speech_emotion.contact_center.kpi_tables.kpi_series`.
+        kpi: ``aht``, ``fcr`` or ``angry``.
+        grain: Length of a period.
+        settings: Targets and smallest count.
+        note: Number of calls and days, for the subtitle.
+    """
+    figure = go.Figure()
+    column, counted = COLUMNS[kpi], COUNTS[kpi]
+    colours = scope_colours(list(series["scope"].unique()))
+    for scope, rows in series.groupby("scope", sort=False):
+        colour = colours[str(scope)]
+        group = {"legendgroup": str(scope), "x": rows["period"]}
+        hidden = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
+        figure.add_scatter(y=rows[f"{column}_low"], **group, **hidden)
+        figure.add_scatter(
+            y=rows[f"{column}_high"],
+            fill="tonexty",
+            fillcolor=translucent(colour, 0.15),
+            **group,
+            **hidden,
+        )
+        figure.add_scatter(
+            y=rows[column],
+            mode="lines+markers",
+            name=str(scope),
+            line={"color": colour, "width": 1.5 if scope == "centre" else 2.5},
+            marker={"color": colour, "size": 7},
+            customdata=rows[[counted, f"{column}_low", f"{column}_high"]],
+            hovertemplate=_shown(kpi)
+            + " ["
+            + _shown(kpi).replace("y", "customdata[1]")
+            + ", "
+            + _shown(kpi).replace("y", "customdata[2]")
+            + "], n = %{customdata[0]:,}",
+            **group,
+        )
+        figure.add_scatter(
+            y=rows[column].where(rows[counted] < settings.min_calls),
+            name=f"{scope}, few calls",
+            mode="markers",
+            marker={"color": SMALL, "size": 7},
+            showlegend=False,
+            hoverinfo="skip",
+            **group,
+        )
+    target = {"aht": settings.target_aht_s, "fcr": settings.target_fcr}.get(kpi)
+    if target is not None:
+        figure.add_hline(
+            y=target, line_dash="dot", annotation_text="target", annotation_position="top left"
+        )
+    values = series.loc[series[counted] >= settings.min_calls, [f"{column}_low", f"{column}_high"]]
+    if values.notna().to_numpy().any():
+        # Wide intervals of few calls would squeeze what the others show.
+        ends = [np.nanmin([values.min().min(), target or np.nan])]
+        ends.append(np.nanmax([values.max().max(), target or np.nan]))
+        margin = 0.08 * (ends[1] - ends[0]) or 0.1 * ends[1]
+        low, high = max(0, ends[0] - margin), ends[1] + margin
+        figure.update_yaxes(range=[low, high if kpi == "aht" else min(1, high)])
+    if not series[counted].any():
+        unknown(figure)
+        figure.update_yaxes(range=[0, 1])
+    figure.update_yaxes(title=AXES[kpi], tickformat=_tickformat(kpi))
+    figure.update_xaxes(hoverformat="%Y-%m-%d")
+    subtitle = f"{note}; grey points rest on fewer than {settings.min_calls} calls"
+    return finish(figure, f"{TITLES[kpi]} by {grain}", subtitle, hovermode="x unified")
+
+
+def groups_figure(
+    breakdown: pd.DataFrame, by: str, agents: Sequence[str], settings: KpiSettings, *, note: str
+) -> go.Figure:
+    """Draw AHT, FCR and angry share of each agent, team or topic with intervals.
+
+    Args:
+        breakdown: From :func:`~speech_emotion.contact_center.kpi_tables.kpi_breakdown`.
+        by: What they are grouped by.
+        agents: Agents that are drawn in their colours.
+        settings: Targets and smallest count.
+        note: Number of calls and days, for the subtitle.
+    """
+    rows = breakdown[(breakdown["scope"] == "centre") & (breakdown["by"] == by)]
+    rows = rows.sort_values("aht_s", ascending=False)
+    own = scope_colours(["centre", *agents])
+    figure = make_subplots(
+        cols=3, shared_yaxes=True, subplot_titles=list(AXES.values()), horizontal_spacing=0.05
+    )
+    targets = {"aht": settings.target_aht_s, "fcr": settings.target_fcr}
+    for col, (kpi, column) in enumerate(COLUMNS.items(), start=1):
+        few = rows[COUNTS[kpi]] < settings.min_calls
+        plain = rows["value"].map(own).fillna("#444444")
+        figure.add_scatter(
+            x=rows[column],
+            y=rows["value"],
+            mode="markers",
+            showlegend=False,
+            marker={"color": plain.mask(few, SMALL).tolist(), "size": 9},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": rows[f"{column}_high"] - rows[column],
+                "arrayminus": rows[column] - rows[f"{column}_low"],
+                "color": "#888",
+            },
+            customdata=rows[[COUNTS[kpi]]],
+            hovertemplate="%{y}: "
+            + _shown(kpi).replace("y", "x")
+            + ", n = %{customdata[0]:,}<extra></extra>",
+            row=1,
+            col=col,
+        )
+        figure.update_xaxes(tickformat=_tickformat(kpi), row=1, col=col)
+        if not rows[COUNTS[kpi]].any():
+            figure.update_xaxes(range=[0, 1], row=1, col=col)
+            unknown(figure, row=1, col=col)
+        if kpi in targets:
+            figure.add_vline(x=targets[kpi], line_dash="dot", row=1, col=col)
+    figure.update_yaxes(type="category", title=by, col=1)
+    subtitle = f"{note}; dotted: targets; grey: fewer than {settings.min_calls} calls"
+    return finish(figure, f"By {by}", subtitle, height=max(340, 170 + 28 * len(rows)))
+
+
+def effects_figure(effects: pd.DataFrame, *, note: str) -> go.Figure:
+    """Draw how many times as long, or as often, it is in angry calls as in others.
+
+    Args:
+        effects: From :func:`~speech_emotion.contact_center.effects.anger_effects`.
+        note: Number of calls and kinds of emotions, for the subtitle.
+    """
+    figure = go.Figure()
+    named = effects["outcome"].map(OUTCOMES).str.removesuffix(", s")
+    for column, name, colour, place in (
+        ("ratio", "as they are", "#666666", -0.12),
+        ("adjusted_ratio", "within agent and topic", "#0072B2", 0.12),
+    ):
+        figure.add_scatter(
+            x=effects[column],
+            y=np.arange(len(effects)) + place,
+            mode="markers",
+            name=name,
+            marker={"color": np.where(effects["small"], SMALL, colour).tolist(), "size": 11},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": effects[f"{column}_high"] - effects[column],
+                "arrayminus": effects[column] - effects[f"{column}_low"],
+                "color": colour,
+            },
+            customdata=effects[["n_angry", "n_other", f"{column}_low", f"{column}_high"]],
+            hovertemplate="%{x:.2f} [%{customdata[2]:.2f}, %{customdata[3]:.2f}], "
+            "n = %{customdata[0]:,} angry and %{customdata[1]:,} others",
+        )
+    figure.add_vline(x=1, line_dash="dot", annotation_text="alike")
+    figure.update_xaxes(title="angry calls, as a multiple of the others")
+    figure.update_yaxes(
+        tickvals=list(range(len(effects))), ticktext=list(named), range=[len(effects) - 0.5, -0.5]
+    )
+    return finish(figure, "What goes with anger", note, height=360)

@@ -1,0 +1,269 @@
+"""Plotly figures of patterns in a year of calls: months, hours, and how handle times are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+from plotly.subplots import make_subplots
+
+from speech_emotion.contact_center import KpiSettings, kpi_table
+from speech_emotion.reporting.kpis.figures import (
+    AXES,
+    COLUMNS,
+    COUNTS,
+    SMALL,
+    finish,
+    scope_colours,
+    translucent,
+)
+
+__all__ = ["handle_time_figure", "hours_figure", "motion_figure"]
+
+WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def motion_figure(
+    calls: pd.DataFrame, agents: Sequence[str], settings: KpiSettings, *, note: str
+) -> go.Figure:
+    """Draw agents moving over the months: AHT and FCR as place, calls as size, anger as colour.
+
+    Args:
+        calls: From :func:`~speech_emotion.contact_center.kpis.select_period`.
+        agents: Agents that are outlined.
+        settings: Targets, smallest count.
+        note: Number of calls and days, for the subtitle.
+    """
+    known = calls.dropna(subset="fcr")
+    if known.empty:
+        return finish(go.Figure(), "Agents over the months", f"FCR is not known yet; {note}")
+    table = kpi_table(known, ["month", "agent"], settings)
+    order = sorted(table["agent"].unique())
+    largest, angriest = table["n_calls"].max(), max(table["angry"].fillna(0).max(), 0.01)
+
+    def bubbles(month: pd.Timestamp) -> go.Scatter:
+        rows = table[table["month"] == month].set_index("agent").reindex(order)
+        few = ~(rows["n_calls"] >= settings.min_calls)
+        shares = rows["angry"].where(~few) / angriest
+        colours = [
+            SMALL if pd.isna(share) else sample_colorscale("YlOrRd", share)[0] for share in shares
+        ]
+        return go.Scatter(
+            x=rows["aht_s"],
+            y=rows["fcr"],
+            ids=order,
+            text=order,
+            mode="markers+text",
+            textposition="top center",
+            marker={
+                "size": rows["n_calls"].fillna(0),
+                "sizemode": "area",
+                "sizeref": 2 * largest / 45**2,
+                "color": colours,
+                "line": {
+                    "color": "#222",
+                    "width": [3 if agent in agents else 0.5 for agent in order],
+                },
+            },
+            customdata=rows[["n_calls", "angry"]],
+            showlegend=False,
+            hovertemplate="%{text}: AHT %{x:.0f} s, FCR %{y:.1%}, angry %{customdata[1]:.1%}, "
+            "n = %{customdata[0]:,}<extra></extra>",
+        )
+
+    months = sorted(table["month"].unique())
+    names = [f"{month:%Y-%m}" for month in months]
+    frames = [
+        go.Frame(data=[bubbles(month)], name=name, traces=[0])
+        for month, name in zip(months, names, strict=True)
+    ]
+    # Missing shares have no place on a colour scale, so its bar belongs to an empty trace.
+    bar = {"title": {"text": "angry calls"}, "tickformat": ".0%"}
+    scale = {"colorscale": "YlOrRd", "cmin": 0, "cmax": angriest, "color": [0], "colorbar": bar}
+    scale["showscale"] = bool(table["angry"].notna().any())
+    empty = go.Scatter(x=[None], y=[None], mode="markers", marker=scale, showlegend=False)
+    figure = go.Figure(data=[bubbles(months[0]), empty], frames=frames)
+    figure.add_vline(x=settings.target_aht_s, line_dash="dot")
+    figure.add_hline(y=settings.target_fcr, line_dash="dot")
+    certain = table[table["n_calls"] >= settings.min_calls]
+    certain = table if certain.empty else certain
+    for update, column, target, least in (
+        (figure.update_xaxes, "aht_s", settings.target_aht_s, 20.0),
+        (figure.update_yaxes, "fcr", settings.target_fcr, 0.03),
+    ):
+        low, high = min(certain[column].min(), target), max(certain[column].max(), target)
+        margin = max(0.12 * (high - low), least)
+        update(range=[low - margin, high + margin])
+    figure.update_xaxes(title="AHT, s")
+    figure.update_yaxes(title="FCR", tickformat=".0%")
+    subtitle = f"Size: calls; grey: fewer than {settings.min_calls}, or emotions not known; {note}"
+    return finish(
+        figure,
+        "Agents over the months",
+        subtitle,
+        height=640,
+        sliders=[_slider(names)],
+        updatemenus=[_buttons()],
+    )
+
+
+def _step(duration: int) -> dict[str, Any]:
+    return {
+        "frame": {"duration": duration, "redraw": False},
+        "transition": {"duration": duration // 2},
+        "mode": "immediate",
+        "fromcurrent": True,
+    }
+
+
+def _slider(names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "steps": [
+            {"label": name, "method": "animate", "args": [[name], _step(300)]} for name in names
+        ],
+        "currentvalue": {"prefix": "month "},
+        "x": 0.14,
+        "len": 0.86,
+        "pad": {"t": 45},
+    }
+
+
+def _buttons() -> dict[str, Any]:
+    stop = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate"}
+    return {
+        "type": "buttons",
+        "direction": "left",
+        "showactive": False,
+        "x": 0,
+        "y": 0,
+        "xanchor": "left",
+        "yanchor": "top",
+        "pad": {"t": 60},
+        "buttons": [
+            {"label": "▶", "method": "animate", "args": [None, _step(900)]},
+            {"label": "❚❚", "method": "animate", "args": [[None], stop]},
+        ],
+    }
+
+
+def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str) -> go.Figure:
+    """Draw how handle times are spread: of the agents against the centre, of angry against calm calls.
+
+    Args:
+        calls: From :func:`~speech_emotion.contact_center.kpis.select_period`.
+        agents: Agents that are looked at.
+        note: Number of calls and days, for the subtitle.
+    """
+    figure = make_subplots(
+        cols=2, shared_yaxes=True, subplot_titles=["Agents and centre", "Angry calls and others"]
+    )
+    shortest, longest = calls["handle_s"].clip(lower=1).quantile([0.001, 0.999])
+    edges = np.geomspace(0.95 * shortest, 1.05 * longest, 41)
+    left = {"centre": calls} | {agent: calls[calls["agent_id"] == agent] for agent in agents}
+    right = {"angry": calls[calls["angry"] == 1], "not angry": calls[calls["angry"] == 0]}
+    colours = scope_colours(list(left)) | {"angry": "#B00020", "not angry": "#56B4E9"}
+    for col, parts in ((1, left), (2, right)):
+        for name, part in parts.items():
+            if part.empty:
+                continue
+            counts, _ = np.histogram(part["handle_s"], edges)
+            figure.add_scatter(
+                x=edges,
+                y=np.append(counts, counts[-1]) / len(part),
+                line={"shape": "hv", "color": colours[name]},
+                fill="tozeroy",
+                fillcolor=translucent(colours[name], 0.12),
+                name=f"{name}, n = {len(part):,}, median {part['handle_s'].median():.0f} s",
+                legend="legend" if col == 1 else "legend2",
+                hovertemplate="from %{x:.0f} s: %{y:.1%}<extra></extra>",
+                row=1,
+                col=col,
+            )
+    figure.update_xaxes(
+        type="log", title="handle time, s", tickvals=[30, 60, 120, 240, 480, 960, 1920, 3840]
+    )
+    figure.update_yaxes(title="share of calls", tickformat=".0%", col=1)
+    below = {"orientation": "h", "y": -0.22, "yanchor": "top"}
+    legends = {"legend": below | {"x": 0}, "legend2": below | {"x": 0.55}}
+    return finish(figure, "How long calls take", note, height=520, **legends)
+
+
+def _hours_together(calls: pd.DataFrame, settings: KpiSettings) -> int:
+    for block in (1, 2, 3, 4, 6):
+        cells = calls.groupby(["weekday", calls["hour"] // block]).size()
+        if cells.median() >= settings.min_calls:
+            return block
+    return 6
+
+
+def hours_figure(calls: pd.DataFrame, settings: KpiSettings, *, whose: str, note: str) -> go.Figure:
+    """Draw calls, AHT, FCR and angry share by local hour and weekday; few calls leave a cell grey.
+
+    Hours are taken together, as few as give most cells enough calls.
+
+    Args:
+        calls: From :func:`~speech_emotion.contact_center.kpis.select_period`, of those that are looked at.
+        settings: Smallest count.
+        whose: Whose calls these are, for the title.
+        note: Number of calls and days, for the subtitle.
+    """
+    block = _hours_together(calls, settings)
+    calls = calls.assign(block=calls["hour"] // block * block)
+    table = kpi_table(calls, ["weekday", "block"], settings)
+    hours = list(range(int(table["block"].min()), int(table["block"].max()) + 1, block))
+    names = [f"{hour}–{hour + block}" if block > 1 else str(hour) for hour in hours]
+    panels = [("calls", "n_calls", "n_calls", "Greys")]
+    panels += [(AXES[kpi], COLUMNS[kpi], COUNTS[kpi], scale) for kpi, scale in
+               (("aht", "Blues"), ("fcr", "Greens"), ("angry", "YlOrRd"))]  # fmt: skip
+    figure = make_subplots(
+        rows=2,
+        cols=2,
+        subplot_titles=[panel[0] for panel in panels],
+        horizontal_spacing=0.14,
+        vertical_spacing=0.16,
+    )
+    for number, (_, column, counted, scale) in enumerate(panels):
+        row, col = number // 2 + 1, number % 2 + 1
+        shown = table.assign(value=table[column])
+        if number:
+            shown["value"] = shown["value"].where(shown[counted] >= settings.min_calls)
+        grids = [
+            shown.pivot_table(index="weekday", columns="block", values=name, dropna=False).reindex(
+                index=range(7), columns=hours
+            )
+            for name in ("value", counted)
+        ]
+        share = column in {"fcr", "angry"}
+        figure.add_heatmap(
+            x=names,
+            y=list(WEEKDAYS),
+            z=grids[0].to_numpy(),
+            customdata=grids[1].to_numpy(),
+            colorscale=scale,
+            xgap=1,
+            ygap=1,
+            colorbar={
+                "len": 0.42,
+                "x": 0.43 if col == 1 else 1.0,
+                "y": 0.79 if row == 1 else 0.21,
+                "thickness": 12,
+                "tickformat": ".0%" if share else "",
+            },
+            hovertemplate="%{y}, %{x} h: %{z"
+            + (":.1%" if share else ":,.0f")
+            + "}, n = %{customdata}"
+            "<extra></extra>",
+            hoverongaps=False,
+            row=row,
+            col=col,
+        )
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_xaxes(showgrid=False, type="category")
+    figure.update_xaxes(title="local hour", row=2)
+    subtitle = f"{note}; grey cells rest on fewer than {settings.min_calls} calls"
+    title = f"Hours and weekdays, {whose}"
+    return finish(figure, title, subtitle, height=640, plot_bgcolor="#e2e2e2")

@@ -1,0 +1,299 @@
+import json
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import audiomentations
+import librosa
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from speech_emotion.audio import (
+    NONE,
+    TRANSFORMS,
+    AugmentationSettings,
+    UnknownTransform,
+    augment,
+    over_telephone,
+    plan_augmentation,
+)
+from speech_emotion.features import FeatureSettings, extract_batch
+
+RATE = 22050
+RANGES = {
+    "noise": {"low": 5, "high": 30},
+    "pitch_shift": {"low": -2, "high": 2},
+    "time_stretch": {"low": 0.8, "high": 1.2},
+    "time_shift": {"low": -0.1, "high": 0.1},
+    "trim": {"low": 25, "high": 40},
+    "gain": {"low": -8, "high": 6},
+    "telephone": {},
+    "speed": {"low": 0.8, "high": 1.25},
+}
+SETTINGS = AugmentationSettings.model_validate({"variants": 2, "transforms": RANGES})
+
+
+def peak_frequency(samples):
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return spectrum.argmax() * RATE / len(samples)
+
+
+def level_db(samples):
+    return 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)))
+
+
+def with_pauses(seconds=1.0, rate=RATE):
+    """Noise that swells and fades, quiet at both ends."""
+    length = round(seconds * rate)
+    swell = np.clip(np.sin(np.linspace(0, np.pi, length)) * 1.6 - 0.6, 1e-5, 1)
+    return (0.2 * swell * np.random.default_rng(0).standard_normal(length)).astype(np.float32)
+
+
+AS_BEFORE = {
+    "gain": (
+        lambda samples, rate, value: audiomentations.Gain(value, value, p=1)(samples, rate),
+        [-40.0, -3.3, 0.0, 6.0, 40.0],
+    ),
+    "time_shift": (
+        lambda samples, rate, value: audiomentations.Shift(value, value, rollover=False, p=1)(
+            samples, rate
+        ),
+        [-0.5, -0.123, -1e-3, 0.0, 1e-6, 0.1, 0.5],
+    ),
+    "trim": (
+        lambda samples, rate, value: librosa.effects.trim(samples, top_db=value)[0],
+        [10.0, 30.0, 55.0, 80.0],
+    ),
+    "pitch_shift": (
+        lambda samples, rate, value: audiomentations.PitchShift(value, value, p=1)(samples, rate),
+        [-3.3, 2.0],
+    ),
+    "time_stretch": (
+        lambda samples, rate, value: audiomentations.TimeStretch(
+            value, value, leave_length_unchanged=False, p=1
+        )(samples, rate),
+        [0.8, 1.25],
+    ),
+}
+
+
+@pytest.mark.parametrize("rate", [8000, RATE])
+@pytest.mark.parametrize("seconds", [0.06, 1.0001])
+@pytest.mark.parametrize(
+    ("transform", "value"),
+    [(name, value) for name, (_, values) in AS_BEFORE.items() for value in values],
+)
+def test_transforms_are_those_of_the_libraries(transform, value, seconds, rate):
+    sound = with_pauses(seconds, rate)
+    expected = AS_BEFORE[transform][0](sound, rate, value)
+    changed = augment(sound, rate, transform=transform, value=value, seed=0)
+    np.testing.assert_allclose(changed, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [-20.0, 10.0, 100.0])
+def test_noise_has_the_ratio_of_audiomentations(value):
+    clean = with_pauses(4)
+    reference = audiomentations.AddGaussianSNR(value, value, p=1)
+    reference.randomize_parameters(clean, RATE)
+    deviation = reference.parameters["noise_std"]
+    noisy = augment(clean, RATE, transform="noise", value=value, seed=3)
+    drawn = np.random.default_rng(3).standard_normal(len(clean), dtype=np.float32)
+    np.testing.assert_allclose(noisy - clean, deviation * drawn, rtol=1e-4, atol=1e-7)
+    assert level_db(clean) - level_db(deviation * drawn) == pytest.approx(value, abs=0.1)
+    other = augment(clean, RATE, transform="noise", value=value, seed=4)
+    assert not np.array_equal(noisy, other)
+
+
+@pytest.mark.parametrize(("semitones", "expected"), [(12, 880), (-12, 220), (0, 440)])
+def test_pitch_moves_and_length_stays(tone, semitones, expected):
+    shifted = augment(tone(seconds=2), RATE, transform="pitch_shift", value=semitones, seed=0)
+    assert peak_frequency(shifted) == pytest.approx(expected, rel=0.01)
+    assert len(shifted) == 2 * RATE
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.25, 2.0])
+def test_tempo_changes_and_pitch_stays(tone, rate):
+    stretched = augment(tone(seconds=2), RATE, transform="time_stretch", value=rate, seed=0)
+    assert len(stretched) == pytest.approx(2 * RATE / rate, rel=0.02)
+    assert peak_frequency(stretched) == pytest.approx(440, rel=0.01)
+
+
+@pytest.mark.parametrize("factor", [0.85, 1.15])
+def test_speed_moves_pitch_and_length_together(tone, factor):
+    changed = augment(tone(440, seconds=2), RATE, transform="speed", value=factor, seed=0)
+    assert len(changed) == pytest.approx(2 * RATE / factor, rel=0.001)
+    spectrum = np.abs(np.fft.rfft(changed))
+    heard = np.fft.rfftfreq(len(changed), 1 / RATE)[spectrum.argmax()]
+    assert heard == pytest.approx(440 * factor, rel=0.002)
+
+
+def test_copies_come_before_variants_and_are_the_same_for_all():
+    copies = [{"transform": "speed", "value": 0.9}, {"transform": "gain", "value": -6}]
+    chosen = AugmentationSettings.model_validate(
+        {"copies": copies, "variants": 1, "transforms": RANGES}
+    )
+    plan = plan_augmentation(["a", "b"], chosen)
+    assert list(plan["variant"]) == [1, 2, 3] * 2
+    assert list(plan["transform"].iloc[:2]) == ["speed", "gain"]
+    assert list(plan["value"].iloc[3:5]) == [0.9, -6]
+
+
+def test_gain_shift_and_trim(tone):
+    sound = tone(seconds=1)
+    louder = augment(sound, RATE, transform="gain", value=6, seed=0)
+    assert level_db(louder) - level_db(sound) == pytest.approx(6, abs=0.01)
+    shifted = augment(sound, RATE, transform="time_shift", value=0.25, seed=0)
+    start = np.flatnonzero(np.abs(shifted) > 0.1)[0]
+    assert start == pytest.approx(RATE / 4, abs=200)
+    padded = np.concatenate([np.zeros(RATE, np.float32), sound, np.zeros(RATE, np.float32)])
+    trimmed = augment(padded, RATE, transform="trim", value=30, seed=0)
+    assert len(trimmed) == pytest.approx(len(sound), abs=4096)
+
+
+def test_telephone_keeps_its_band_alone(tone):
+    inside = augment(tone(1000, seconds=2), RATE, transform="telephone", value=0, seed=0)
+    assert len(inside) == pytest.approx(2 * RATE, abs=2)
+    assert peak_frequency(inside) == pytest.approx(1000, rel=0.01)
+    assert level_db(inside) == pytest.approx(level_db(tone(1000)), abs=1.5)
+    for outside in (60, 6000):
+        muffled = augment(tone(outside, seconds=2), RATE, transform="telephone", value=0, seed=0)
+        assert level_db(muffled) < level_db(tone(outside)) - 20
+
+
+@given(
+    names=st.sets(st.text("abcdefgh", min_size=1, max_size=6), min_size=2, max_size=12),
+    variants=st.integers(1, 4),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_subset_is_planned_alike(names, variants):
+    chosen = SETTINGS.model_copy(update={"variants": variants})
+    whole = plan_augmentation(names, chosen)
+    assert len(whole) == len(names) * variants
+    some = sorted(names)[::2]
+    part = whole[whole["utterance_id"].isin(some)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(plan_augmentation(reversed(some), chosen), part)
+    for row in whole.itertuples():
+        limits = SETTINGS.transforms[row.transform]
+        assert limits.low <= row.value <= limits.high
+
+
+def test_weights_choose_the_transforms():
+    ranges = {"gain": {"low": 1, "high": 1, "weight": 3}, "trim": {"low": 30, "high": 30}}
+    ranges["noise"] = {"low": 5, "high": 5, "weight": 0}
+    chosen = AugmentationSettings.model_validate({"variants": 1, "transforms": ranges})
+    counts = plan_augmentation(map(str, range(2000)), chosen)["transform"].value_counts()
+    assert "noise" not in counts
+    assert counts["gain"] / 2000 == pytest.approx(0.75, abs=0.03)
+
+
+def test_plan_is_the_same_in_another_process():
+    code = (
+        "import json, sys; from speech_emotion.audio import *;"
+        "s = AugmentationSettings.model_validate(json.loads(sys.argv[1]));"
+        "print(plan_augmentation(['a', 'b'], s).to_json())"
+    )
+    arguments = [sys.executable, "-c", code, SETTINGS.model_dump_json()]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    ours = json.loads(plan_augmentation(["a", "b"], SETTINGS).to_json())
+    assert json.loads(done.stdout) == ours
+
+
+@pytest.mark.parametrize(
+    ("transform", "value"),
+    [
+        *((name, SETTINGS.transforms[name].high) for name in TRANSFORMS),
+        *((name, limits.smallest) for name, limits in TRANSFORMS.items()),
+    ],
+)
+def test_transforms_are_deterministic_in_threads_and_leave_global_states_alone(
+    transform, value, tone
+):
+    sound = tone(seconds=0.5) + 0.01
+    np.random.seed(1)  # noqa: NPY002
+    before = str(np.random.get_state()), random.getstate()  # noqa: NPY002
+
+    def change(_):
+        return augment(sound, RATE, transform=transform, value=value, seed=7)
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(change, range(8)))
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])
+        assert np.isfinite(result).all()
+        assert len(result) > 0
+    assert (str(np.random.get_state()), random.getstate()) == before  # noqa: NPY002
+
+
+def test_copies_are_heard_over_a_telephone_too(tone, write_sound):
+    path = write_sound("a.wav", tone(1000, seconds=0.5) + tone(6000, seconds=0.5))
+    copies = [{"transform": "speed", "value": 0.5}]
+    chosen = AugmentationSettings.model_validate(
+        {"copies": copies, "variants": 0, "transforms": {}}
+    )
+    plan = plan_augmentation(["a"], chosen)
+    recording = plan.assign(variant=0, transform=NONE, value=0.0)
+    heard = pd.concat([recording, plan], ignore_index=True)
+    rows = pd.concat([heard, over_telephone(heard)], ignore_index=True).assign(path=str(path))
+    assert list(rows["variant"]) == [0, 1, -1, -2]
+    features = extract_batch(rows, FeatureSettings()).set_index("variant")
+    np.testing.assert_allclose(features["duration"], [0.5, 1, 0.5, 1], atol=0.05)
+    # At half the speed both tones lie inside the line's band, and both are left.
+    assert features.loc[-1, "centroid_mean"] == pytest.approx(1000, rel=0.1)
+    assert features.loc[-2, "centroid_mean"] == pytest.approx(
+        features.loc[1, "centroid_mean"], rel=0.1
+    )
+    assert (features["treble_ratio_mean"] < -50).to_dict() == {
+        0: False,
+        1: True,
+        -1: True,
+        -2: True,
+    }
+
+
+def test_batches_list_what_fails(tone, write_sound, tmp_path):
+    good = [write_sound(f"{name}.wav", tone(f)) for name, f in (("a", 300), ("b", 500))]
+    paths = pd.Series([*good, tmp_path / "gone.wav"], index=["a", "b", "c"]).astype(str)
+    plan = plan_augmentation(["a", "b", "c"], SETTINGS)
+    recordings = pd.DataFrame({"utterance_id": ["a", "b", "c"], "variant": 0})
+    recordings = recordings.assign(transform=NONE, value=0.0, seed=0, telephone=False)
+    rows = pd.concat([plan, recordings], ignore_index=True)
+    rows["path"] = rows["utterance_id"].map(paths)
+    alone = extract_batch(rows, FeatureSettings())
+    assert alone[["utterance_id", "variant"]].equals(rows[["utterance_id", "variant"]])
+    failed = alone["utterance_id"] == "c"
+    assert (alone.loc[failed, "reason"].str.startswith("no such file")).all()
+    assert (alone.loc[~failed, "reason"] == "").all()
+    original = alone[(alone["utterance_id"] == "a") & (alone["variant"] == 0)].iloc[0]
+    assert original["centroid_mean"] == pytest.approx(300, abs=15)
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "message"),
+    [
+        (
+            {"variants": 1, "transforms": {"reverb": {}}},
+            "no transform 'reverb'; write one of: speed, noise",
+        ),
+        (
+            {"copies": [{"transform": "speed", "value": 3.0}], "transforms": RANGES},
+            "speed: 3 times as fast is outside 0.5",
+        ),
+        ({"variants": 1, "transforms": {"gain": {"low": 2, "high": 1}}}, "low 2.0 is above high 1"),
+        ({"variants": 1, "transforms": {"pitch_shift": {"low": -30}}}, "outside -12 … 12"),
+        ({"variants": 1, "transforms": {"gain": {"weight": 0}}}, "a weight above 0"),
+        ({"variants": -1, "transforms": RANGES}, "variants"),
+    ],
+)
+def test_settings_that_do_not_fit(given_settings, message):
+    with pytest.raises(ValidationError, match=message):
+        AugmentationSettings.model_validate(given_settings)
+
+
+def test_unknown_transform(tone):
+    with pytest.raises(UnknownTransform, match="'reverb'"):
+        augment(tone(), RATE, transform="reverb", value=0, seed=0)

@@ -1,0 +1,103 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import soxr
+
+from speech_emotion.contact_center import CALLS
+from speech_emotion.corpora import Speaker, speak
+from speech_emotion.features import FeatureSettings, extract
+from speech_emotion.models import Combiner, EmotionPredictor, Member, Threshold, family_named
+
+RATE = 16000
+FAMILY = "logistic_regression"
+EMOTIONS = ("angry", "neutral", "sad")
+
+
+def say(speaker, emotion, take, rate=RATE):
+    return speak(Speaker(speaker, "female"), emotion, f"sentence {take}", f"take {take}", rate)
+
+
+@pytest.fixture(scope="session")
+def predictor():
+    """A logistic regression on what the tests' voices say."""
+    settings = FeatureSettings(feature_set="moments_370")
+    rows, labels = [], []
+    for name in ("berta", "clara"):
+        for emotion in EMOTIONS:
+            said = [say(name, emotion, take, 8000) for take in range(4)]
+            gap = np.zeros(3200)
+            for parts in itertools.permutations(said, 3):
+                line = np.concatenate([part for said in parts for part in (said, gap)])
+                line += 1e-3 * np.random.default_rng(0).standard_normal(len(line))
+                samples = soxr.resample(line, 8000, 22050).astype("f4")[: 5 * 22050]
+                rows.append(extract(samples, 22050, settings=settings)[0])
+                labels.append(emotion)
+    table = pd.DataFrame(rows)
+    codes = pd.Index(EMOTIONS).get_indexer(pd.Index(labels))
+    estimator = family_named(FAMILY).build(seed=0).set_params(model__C=0.01).fit(table, codes)
+    threshold = Threshold(
+        target="angry", value=0.4, false_alarms=0.05, recall=0.9, n_utterances=24, n_speakers=2
+    )
+    return EmotionPredictor(
+        labels=EMOTIONS,
+        features=settings,
+        members=(Member(FAMILY, estimator),),
+        combiner=Combiner.single(FAMILY),
+        threshold=threshold,
+        synthetic=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def dialogue():
+    """Build one channel: utterances of a speaker with pauses, faint noise below; and its spans."""
+
+    def make(emotions, *, speaker="clara", rate=RATE, pause_s=0.6, noise=1e-3, lead_s=1.0):
+        parts, spans, time = [np.zeros(round(lead_s * rate))], [], lead_s
+        for take, emotion in enumerate(emotions):
+            samples = say(speaker, emotion, take % 4, rate)
+            spans.append((time, time + len(samples) / rate, emotion))
+            parts += [samples, np.zeros(round(pause_s * rate))]
+            time += len(samples) / rate + pause_s
+        line = np.concatenate(parts)
+        line = line + noise * np.random.default_rng(0).standard_normal(len(line))
+        return line.astype(np.float32), spans
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_calls():
+    """Make a table of calls from a list of dicts; `start` is UTC, all else has a default."""
+
+    def make(rows):
+        table = pd.DataFrame(rows)
+        defaults = {
+            "call_id": [f"c{number}" for number in range(len(table))],
+            "agent_id": "A01",
+            "team": "north",
+            "customer_id": [f"k{number}" for number in range(len(table))],
+            "wait_s": np.nan,
+            "talk_s": 100.0,
+            "hold_s": 0.0,
+            "after_call_s": 0.0,
+            "resolved": True,
+            "topic": "billing",
+            "recording": "",
+            "flag": "calm",
+            "angry_share": 0.0,
+            "first_angry_s": np.nan,
+            "emotion_source": "generated",
+            "synthetic": False,
+        }
+        for name, value in defaults.items():
+            fallback = pd.Series(value, index=table.index)
+            table[name] = table.get(name, fallback).combine_first(fallback)
+        table["start"] = pd.to_datetime(table["start"], utc=True).dt.as_unit("us")
+        table = table.astype({"call_id": str, "agent_id": str, "team": str, "customer_id": str})
+        table = table.astype({"resolved": bool, "synthetic": bool})
+        return CALLS.validate(table[list(CALLS.columns)].sort_values("start", ignore_index=True))
+
+    return make

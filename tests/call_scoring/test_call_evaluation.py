@@ -1,0 +1,178 @@
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from speech_emotion.call_scoring import (
+    FACTS,
+    CallSettings,
+    ScoredCall,
+    SynthesisSettings,
+    TestCall,
+    evaluate_calls,
+    figures_of_calls,
+    synthesize_calls,
+)
+from speech_emotion.call_scoring.evaluation import FIGURES, measure_call
+from speech_emotion.reporting.calls import call_evaluation_figure
+
+SETTINGS = SynthesisSettings(calls=6, minutes=1.0, angry_calls=0.5, snr_db=(20.0, 10.0))
+
+
+@pytest.fixture(scope="module")
+def utterances(tmp_path_factory):
+    """Tones in the place of utterances: a pitch for each speaker and label."""
+    folder = tmp_path_factory.mktemp("utterances")
+    rows = []
+    for speaker in ("a", "b", "c"):
+        for label in ("angry", "neutral", "sad"):
+            for take in range(2):
+                path = folder / f"{speaker}{label}{take}.wav"
+                times = np.arange(round((1.0 + 0.3 * take) * 16000)) / 16000
+                soundfile.write(path, 0.1 * np.sin(2 * np.pi * 500 * times), 16000)
+                rows.append((str(path), speaker, label))
+    return pd.DataFrame(rows, columns=["path", "speaker", "label"])
+
+
+def test_calls_are_what_their_truth_says(utterances):
+    calls = list(synthesize_calls(utterances, SETTINGS))
+    assert len(calls) == 12
+    assert {call.condition for call in calls} == {"clean", "telephone"}
+    for call in calls:
+        assert call.samples.shape == (round(60 * call.sample_rate), 2)
+        assert call.speakers[0] != call.speakers[1]
+        spoken = {utterance.label for utterance in call.utterances if utterance.channel == 1}
+        assert spoken == {"neutral"}  # the agent
+        angry = [utterance for utterance in call.utterances if utterance.label == "angry"]
+        covered = [
+            any(start <= one.start_s and one.end_s <= end for start, end in call.passages)
+            for one in angry
+        ]
+        assert all(covered)
+        assert bool(angry) == bool(call.passages)
+        ends = np.array([utterance.end_s for utterance in call.utterances])
+        starts = np.array([utterance.start_s for utterance in call.utterances])
+        assert (starts[1:] >= ends[:-1]).all()  # one speaks at a time
+    assert sum(bool(call.passages) for call in calls) == 6
+    # Every customer is angry in one of the two calls.
+    angry = {call.speakers[0] for call in calls if call.passages}
+    assert len(angry) == 3
+    assert [call.snr_db for call in calls[::2]] == [20, 20, 20, 10, 10, 10]
+
+
+def test_noise_has_the_level_that_is_said(utterances):
+    settings = SETTINGS.model_copy(update={"conditions": ("clean",), "calls": 4})
+    for call in synthesize_calls(utterances, settings):
+        spoken = np.zeros(len(call.samples), dtype=bool)
+        for one in call.utterances:
+            if one.channel == 0:
+                rate = call.sample_rate
+                spoken[round(one.start_s * rate) : round(one.end_s * rate)] = True
+        noise = (call.samples[~spoken, 0] ** 2).mean()
+        speech = (call.samples[spoken, 0] ** 2).mean() - noise
+        assert 10 * np.log10(speech / noise) == pytest.approx(call.snr_db, abs=0.7)
+
+
+def test_calls_are_the_same_again_and_differ_by_seed(utterances):
+    def first(seed):
+        return next(synthesize_calls(utterances, SETTINGS.model_copy(update={"seed": seed})))
+
+    np.testing.assert_array_equal(first(1).samples, first(1).samples)
+    assert not np.array_equal(first(1).samples, first(2).samples)
+    clean, telephone = list(synthesize_calls(utterances, SETTINGS))[:2]
+    assert clean.utterances == telephone.utterances
+    assert (clean.sample_rate, telephone.sample_rate) == (16000, 8000)
+
+
+def test_calls_need_two_held_out_speakers(utterances):
+    with pytest.raises(ValueError, match=r"raise splits\.held_out"):
+        next(synthesize_calls(utterances[utterances["speaker"] == "a"], SETTINGS))
+    with pytest.raises(ValueError, match="smaller number first"):
+        SynthesisSettings(pause_s=(2.0, 1.0))
+
+
+def call_of(passages, seconds=3600):
+    samples = np.zeros((seconds, 2), dtype="f4")
+    return TestCall("x", "clean", 20.0, samples, 1, ("a", "b"), (), tuple(passages))
+
+
+def scored_of(spans, score=0.9):
+    """A call whose windows are ten seconds long, flagged inside ``spans``."""
+    starts = np.arange(0, 3600, 10.0)
+    flagged = [any(a <= start < b for a, b in spans) for start in starts]
+    windows = pd.DataFrame(
+        {
+            "call": "x",
+            "channel": 0,
+            "start_s": starts,
+            "end_s": starts + 10,
+            "emotion": np.where(flagged, "angry", "neutral"),
+            "score": np.where(flagged, score, 0.1),
+            "flagged": flagged,
+            "outside": "",
+            "snr_db": 20.0,
+        }
+    )
+    facts = dict.fromkeys(FACTS, "") | {"call": "x", "channel": 0, "minutes": 60.0}
+    return ScoredCall(windows, pd.DataFrame([facts | {"talk_share": 0.5, "silence_share": 0.2}]))
+
+
+@pytest.mark.parametrize(
+    ("passages", "flagged", "counts", "delays"),
+    [
+        ([(100, 200)], [(120, 180)], (1, 1, 1, 1), [30.0]),
+        ([(100, 200)], [(300, 320)], (1, 0, 1, 0), []),
+        ([(100, 200)], [(200, 230)], (1, 1, 1, 1), [110.0]),  # soon after the end
+        ([(100, 200), (400, 500)], [(150, 170), (900, 950)], (2, 1, 2, 1), [60.0]),
+        ([(100, 200), (260, 300)], [(150, 280)], (2, 2, 1, 1), [60.0, 10.0]),
+        ([], [(10, 20)], (0, 0, 1, 0), []),
+        ([], [], (0, 0, 0, 0), []),
+    ],
+)
+def test_passages_are_matched_in_time(passages, flagged, counts, delays):
+    measured = measure_call(
+        call_of(passages), scored_of(flagged), CallSettings(), ("angry", "neutral"), 0.5
+    )
+    names = ("passages", "found", "raised", "right")
+    assert tuple(measured[name] for name in names) == counts
+    assert measured["delays"] == delays
+    assert measured["hours"] == 1
+    assert measured["flag"] == ("angry" if flagged else "calm")
+
+
+def test_figures_are_those_of_the_counts():
+    cases = [
+        ([(100, 200)], [(120, 180)]),
+        ([(100, 200)], []),
+        ([], [(10, 20)]),
+        ([], []),
+    ]
+    rows = [
+        measure_call(call_of(truth), scored_of(seen), CallSettings(), ("angry", "neutral"), 0.5)
+        for truth, seen in cases
+    ]
+    table = figures_of_calls(pd.DataFrame(rows), resamples=200)
+    assert table["snr_db"].tolist() == ["all", 20.0]
+    row = table.iloc[0]
+    expected = {
+        "passage_precision": 0.5,
+        "passage_recall": 0.5,
+        "call_precision": 0.5,
+        "call_recall": 0.5,
+        "false_alarms_per_hour": 0.25,
+        "seconds_to_detect": 30.0,
+        "review_share": 0.0,
+    }
+    assert {name: row[name] for name in FIGURES} == pytest.approx(expected)
+    assert (row["n_calls"], row["n_passages"], row["hours"]) == (4, 2, 4)
+    for name in FIGURES:
+        assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
+    figure = call_evaluation_figure(table, target="angry", note=" (SYNTHETIC sample corpus)")
+    assert "SYNTHETIC" in figure.layout.title.subtitle.text
+    assert "n = 4 calls" in figure.layout.title.subtitle.text
+
+
+def test_calls_are_scored_as_recordings_are(predictor, utterances):
+    settings = SETTINGS.model_copy(update={"calls": 2, "conditions": ("telephone",)})
+    measured = evaluate_calls(synthesize_calls(utterances, settings), predictor, CallSettings())
+    assert measured["flag"].tolist() == ["review"] * 2  # tones are no speech

@@ -1,0 +1,209 @@
+import logging
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from speech_emotion.call_scoring import CallSettings, find_recordings
+from speech_emotion.call_scoring.__main__ import main as play
+from speech_emotion.models import EmotionPredictor
+from speech_emotion.pipelines.call_scoring import nodes
+
+
+@pytest.fixture
+def run(run_kedro):
+    """Run a pipeline with data below a folder."""
+    return lambda data_dir, pipeline, **params: run_kedro(
+        data_dir, params=params, pipeline_names=[pipeline]
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, predictor):
+    folder = tmp_path_factory.mktemp("model") / "predictor"
+    predictor.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory, dialogue):
+    folder = tmp_path_factory.mktemp("recordings")
+    angry, _ = dialogue(["neutral"] * 6 + ["angry"] * 10, rate=8000)
+    calm, _ = dialogue(["neutral"] * 8, rate=8000)
+    quiet = 1e-3 * np.random.default_rng(0).standard_normal(len(angry))
+    (folder / "monday").mkdir()
+    soundfile.write(folder / "monday/angry.wav", np.stack([angry, quiet], axis=1), 8000)
+    soundfile.write(folder / "calm.flac", calm, 8000)
+    (folder / "letter.wav").write_text("Dear Sirs")
+    return folder
+
+
+@pytest.mark.slow
+def test_folder_of_calls_is_scored_and_resumed(
+    tmp_path, run, model, recordings, caplog, monkeypatch
+):
+    monkeypatch.setattr(nodes, "SHARD_SIZE", 2)
+    options = {"recordings_dir": str(recordings), "model_uri": str(model), "calls": {"n_jobs": 1}}
+    with caplog.at_level(logging.INFO):
+        run(tmp_path, "call_scoring", **options)
+    output = tmp_path / "07_model_output"
+    summary = pd.read_parquet(output / "calls/summary.parquet").set_index("call")
+    assert summary["flag"].to_dict() == {"monday/angry.wav": "angry", "calm.flac": "calm"}
+    assert summary["party"].to_dict() == {"monday/angry.wav": "customer", "calm.flac": "mono"}
+    passages = pd.read_parquet(output / "calls/passages.parquet")
+    assert set(passages["call"]) == {"monday/angry.wav"}
+    emotions = pd.read_parquet(output / "calls/emotions.parquet")
+    assert set(emotions["call"]) == set(summary.index)
+    rejected = pd.read_csv(output / "calls/rejected.csv")
+    assert rejected["call"].tolist() == ["letter.wav"]
+    assert "1 angry" in caplog.text
+    assert "1 rejected" in caplog.text
+    assert "mono recordings" in caplog.text
+    page = tmp_path / "08_reporting/calls/calls.html"
+    assert "monday/angry.wav" in page.read_text()
+    assert "SYNTHETIC MODEL" in page.read_text()
+    assert "trained on the SYNTHETIC sample corpus" in caplog.text
+    assert len(list(page.parent.glob("passages/**/*.wav"))) == len(passages)
+
+    shards = {path.name: pd.read_parquet(path) for path in (output / "calls/window").iterdir()}
+    assert sorted(table["key"].nunique() for table in shards.values()) == [
+        1,
+        1,
+    ]  # a letter has none
+    before = {path: path.stat().st_mtime_ns for path in (output / "calls").glob("*/*.parquet")}
+    assert len(before) == 4
+    # A shard whose facts are lost, as after an interruption, and a recording that changed are done again.
+    lost = next(name for name, table in shards.items() if "monday/angry.wav" in set(table["call"]))
+    (output / "calls/fact" / lost).unlink()
+    os.utime(recordings / "calm.flac", ns=(1, 1))
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        run(tmp_path, "call_scoring", **options)
+    assert "1 of 3 recordings were scored before" in caplog.text
+    after = {path: path.stat().st_mtime_ns for path in (output / "calls").glob("*/*.parquet")}
+    assert len(after) == 5  # the windows of the lost shard are of no shard now
+    kept = [path for path in before if path.name != lost]
+    assert [after[path] for path in kept] == [before[path] for path in kept]
+    pd.testing.assert_frame_equal(emotions, pd.read_parquet(output / "calls/emotions.parquet"))
+    pd.testing.assert_frame_equal(
+        summary, pd.read_parquet(output / "calls/summary.parquet").set_index("call")
+    )
+    # Other settings are other results.
+    run(tmp_path, "call_scoring", **options | {"calls": {"n_jobs": 1, "prior": 1.0}})
+    assert len(list((output / "calls/fact").iterdir())) == 4
+
+
+def loaders(tables):
+    return {name: lambda table=table: table for name, table in tables.items()}
+
+
+@pytest.fixture
+def scoring(recordings, model):
+    """Index and settings of the recordings; what a list of pieces stores of them."""
+    predictor, settings = EmotionPredictor.load(model), CallSettings(n_jobs=1)
+    index = nodes.index_recordings(find_recordings(recordings), predictor, settings)
+    windows, facts = {}, {}
+
+    def score(index=index):
+        on_disk = loaders(windows), loaders(facts)
+        for new_windows, new_facts in nodes.score_calls(index, predictor, settings, *on_disk):
+            windows.update(new_windows)
+            facts.update(new_facts)
+
+    def collect(index=index):
+        shards = loaders(windows), loaders(facts)
+        emotions, *tables = nodes.collect_calls(index, predictor, settings, *shards)
+        return pd.concat(emotions, ignore_index=True), *tables
+
+    return index, score, collect, facts
+
+
+def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
+    index, score, collect, facts = scoring
+    real = nodes._score
+
+    def fails_at_the_last(path, *arguments):
+        if path == index["path"].iloc[-1]:
+            raise MemoryError
+        return real(path, *arguments)
+
+    monkeypatch.setattr(nodes, "_score", fails_at_the_last)
+    with pytest.raises(MemoryError):
+        score()
+    (kept,) = facts.values()
+    assert set(kept["call"]) == set(index["call"].iloc[:-1])
+    with pytest.raises(ValueError, match=r"1 of \d results, that of .*angry\.wav among them"):
+        collect()
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_calls_are_put_together_from_shards_of_any_size_and_order(scoring, monkeypatch, size):
+    index, score, collect, _ = scoring
+    monkeypatch.setattr(nodes, "SHARD_SIZE", size)
+    score(index.iloc[::-1])
+    emotions, summary, passages, rejected = collect()
+    assert summary["call"].tolist() == ["calm.flac", "monday/angry.wav"]
+    assert emotions["call"].drop_duplicates().tolist() == summary["call"].tolist()
+    assert emotions.groupby("call")["start_s"].is_monotonic_increasing.all()
+    assert set(passages["call"]) == {"monday/angry.wav"}
+    assert rejected[["call"]].to_numpy().tolist() == [["letter.wav"]]
+    assert "key" not in emotions
+    only = index[index["call"] == "letter.wav"]
+    emotions, summary, passages, rejected = collect(only)
+    assert (len(emotions), len(summary), len(passages), len(rejected)) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "recordings_dir=PATH"),
+        ({"recordings_dir": "/nowhere"}, "recordings_dir=PATH"),
+        ({"recordings_dir": "RECORDINGS", "model_uri": "models:/none@champion"}, "model_uri=URI"),
+        ({"recordings_dir": "RECORDINGS", "model_uri": "RECORDINGS"}, "holds no predictor"),
+        ({"calls": {"windows": {"step_s": 9.0}}}, "would never be judged"),
+    ],
+)
+def test_wrong_parameters_stop_the_run_with_a_remedy(tmp_path, run, recordings, params, message):
+    given = {
+        key: str(recordings) if value == "RECORDINGS" else value for key, value in params.items()
+    }
+    with pytest.raises(Exception, match=message):
+        run(tmp_path, "call_scoring", **given)
+
+
+@pytest.mark.slow
+def test_flags_are_measured_on_the_sample_corpus(tmp_path, run, model):
+    run(tmp_path, "ingestion")
+    test_calls = {"calls": 4, "minutes": 0.5, "snr_db": [20.0]}
+    run(tmp_path, "call_evaluation", model_uri=str(model), test_calls=test_calls)
+    table = pd.read_csv(tmp_path / "08_reporting/call_evaluation.csv")
+    assert table["synthetic"].all()
+    assert set(table["condition"]) == {"clean", "telephone"}
+    assert (table["n_calls"] == 4).all()
+    assert "SYNTHETIC" in (tmp_path / "08_reporting/call_evaluation.json").read_text()
+
+
+def test_demo_prints_windows(recordings, model):
+    command = [sys.executable, "-m", "speech_emotion.call_scoring", "--model", str(model), "--speed", "0"]
+    call = str(recordings / "monday/angry.wav")
+    done = subprocess.run([*command, call], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) > 3
+    assert "FLAG" in lines[-1]
+    assert "FLAG" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["letter.wav"], "unreadable"), (["calm.flac", "--channel", "1"], "numbered from 0")],
+)
+def test_demo_refuses_what_is_no_call(recordings, model, capsys, arguments, message):
+    name, *options = arguments
+    with pytest.raises(SystemExit):
+        play([str(recordings / name), "--model", str(model), *options])
+    assert message in capsys.readouterr().err

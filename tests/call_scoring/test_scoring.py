@@ -1,0 +1,280 @@
+import os
+import struct
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from speech_emotion.call_scoring import (
+    CallSettings,
+    find_recordings,
+    open_recording,
+    score_blocks,
+    score_recording,
+    summarize,
+    window_columns,
+)
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def call(dialogue):
+    """Customer and agent in turn: an angry customer on channel 0, a neutral agent on channel 1."""
+    customer, _ = dialogue(["neutral"] * 6 + ["angry"] * 10, rate=RATE, pause_s=1.0)
+    agent, _ = dialogue(["neutral"] * 8, speaker="berta", rate=RATE, lead_s=4.0)
+    samples = np.zeros((max(len(customer), len(agent)), 2), dtype=np.float32)
+    samples[: len(customer), 0] = customer
+    samples[: len(agent), 1] = agent
+    return samples
+
+
+def write(path, samples, rate=RATE, **options):
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+def summary_of(scored, predictor, settings=None):
+    settings = settings or CallSettings()
+    return summarize(scored.facts, scored.windows, settings, labels=predictor.labels, threshold=0.4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("call.wav", {"subtype": "PCM_16"}),
+        ("call.flac", {}),
+        ("call.mp3", {}),
+        ("call.ogg", {}),
+        ("mulaw.wav", {"subtype": "ULAW"}),
+    ],
+)
+def test_every_format_gives_the_same_finding(tmp_path, predictor, call, name, options):
+    scored = score_recording(write(tmp_path / name, call, **options), predictor, CallSettings())
+    assert scored.facts["reason"].tolist() == [""]
+    assert list(scored.windows) == window_columns(predictor.labels)
+    assert set(scored.windows["party"]) == {"customer"}
+    summary, passages = summary_of(scored, predictor)
+    row = summary.iloc[0]
+    assert row["flag"] == "angry", row["reason"]
+    assert row["longest_angry_s"] > 3
+    assert passages["start_s"].min() == pytest.approx(row["first_angry_s"])
+    assert row["trend"] > 0.2
+    assert "angry passage" in row["reason"]
+    shares = row[[f"share_{label}" for label in predictor.labels]]
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_shares_are_those_of_the_parties(tmp_path, predictor, call):
+    scored = score_recording(write(tmp_path / "a.wav", call), predictor, CallSettings())
+    facts = scored.facts.iloc[0]
+    assert facts["minutes"] == pytest.approx(len(call) / RATE / 60)
+    both = score_recording(tmp_path / "a.wav", predictor, CallSettings(score_agent=True)).facts
+    assert both["party"].tolist() == ["customer", "agent"]
+    # Nobody speaks for as long, whoever is scored.
+    np.testing.assert_allclose(both["silence_share"], facts["silence_share"])
+    assert 1 - facts["silence_share"] <= both["talk_share"].sum() + 1e-9
+    assert 1 - facts["silence_share"] >= both["talk_share"].max()
+
+
+def test_customer_may_be_on_the_other_channel(tmp_path, predictor, call):
+    path = write(tmp_path / "a.wav", call[:, ::-1])
+    scored = score_recording(path, predictor, CallSettings(customer_channel=1))
+    straight = score_recording(write(tmp_path / "b.wav", call), predictor, CallSettings())
+    np.testing.assert_array_equal(scored.windows["score"], straight.windows["score"])
+    assert set(scored.windows["channel"]) == {1}
+    calm = score_recording(path, predictor, CallSettings())
+    assert summary_of(calm, predictor)[0]["flag"].tolist() == ["calm"], calm.windows
+
+
+def test_mono_is_one_party(tmp_path, predictor, call):
+    path = write(tmp_path / "mono.wav", call[:, 0])
+    scored = score_recording(path, predictor, CallSettings(customer_channel=1))
+    assert scored.facts["party"].tolist() == ["mono"]
+
+
+def test_blocks_of_any_size_give_the_same_call(predictor, call):
+    def score(size):
+        blocks = (call[at : at + size] for at in range(0, len(call), size))
+        return score_blocks(blocks, RATE, 2, predictor, CallSettings(), call="x")
+
+    one, other = score(len(call)), score(3001)
+    pd.testing.assert_frame_equal(one.windows, other.windows, atol=1e-6)
+    pd.testing.assert_frame_equal(one.facts, other.facts)
+
+
+def silent(seconds=8):
+    return np.zeros((seconds * RATE, 2), dtype="f4")
+
+
+def tone(seconds=8):
+    return np.full((seconds * RATE, 2), 0.1, dtype="f4")
+
+
+def _text(path, call):
+    path.write_text("no sound at all")
+
+
+def _empty(path, call):
+    path.write_bytes(b"")
+
+
+def _no_samples(path, call):
+    write(path, call[:0])
+
+
+def _silent(path, call):
+    write(path, silent())
+
+
+def _one_side(path, call):
+    write(path, call * [0, 1])
+
+
+def _short(path, call):
+    write(path, call[: 3 * RATE])
+
+
+def _truncated(path, call):
+    whole = write(path, call).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def _truncated_flac(path, call):
+    whole = write(path, call, format="FLAC").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def _corrupt(path, call):
+    whole = bytearray(write(path, call, format="FLAC").read_bytes())
+    whole[2000:] = np.random.default_rng(0).bytes(len(whole) - 2000)
+    path.write_bytes(whole)
+
+
+def _unequal(path, call):
+    whole = bytearray(write(path, call, subtype="PCM_16").read_bytes())
+    at = whole.index(b"data") + 4
+    size = struct.unpack("<I", whole[at : at + 4])[0]
+    whole[at : at + 4] = struct.pack("<I", size - 2)
+    path.write_bytes(whole[:-2])
+
+
+def _wrong_rate(path, call):
+    whole = bytearray(write(path, call).read_bytes())
+    at = whole.index(b"fmt ") + 12
+    whole[at : at + 4] = struct.pack("<I", 44100)
+    path.write_bytes(whole)
+
+
+def _slow(path, call):
+    write(path, call, rate=4000)
+
+
+def _not_numbers(path, call):
+    broken = call.copy()
+    broken[5000] = np.nan
+    write(path, broken, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (_text, "unreadable"),
+        (_empty, "0 bytes"),
+        (_no_samples, "too short|no samples"),
+        (_silent, "silent"),
+        (_one_side, "check calls.customer_channel"),
+        (_short, "3.0 s are too short"),
+        (_truncated, "breaks off: .* by its header"),
+        (_truncated_flac, "breaks off|cannot be decoded|unreadable"),
+        (_corrupt, "breaks off|cannot be decoded|unreadable"),
+        (_unequal, "unequal lengths"),
+        (_wrong_rate, "which cannot both be"),
+        (_slow, "4000 Hz"),
+        (_not_numbers, "no numbers"),
+    ],
+)
+def test_bad_recordings_are_rejected_with_a_reason(tmp_path, predictor, call, make, reason):
+    path = tmp_path / "call.wav"
+    make(path, call)
+    scored = score_recording(path, predictor, CallSettings())
+    assert len(scored.windows) == 0
+    assert list(scored.windows) == window_columns(predictor.labels)
+    (said,) = scored.facts["reason"]
+    import re
+
+    assert re.search(reason, said), said
+    assert scored.facts["path"].tolist() == [str(path)]
+
+
+def test_missing_channel_and_file_are_rejected(tmp_path, predictor, call):
+    path = write(tmp_path / "call.wav", call)
+    scored = score_recording(path, predictor, CallSettings(customer_channel=2))
+    assert "there is no customer_channel 2" in scored.facts["reason"].iloc[0]
+    gone = score_recording(tmp_path / "gone.wav", predictor, CallSettings())
+    assert "no such file" in gone.facts["reason"].iloc[0]
+
+
+def test_file_that_changes_while_it_is_read_is_rejected(tmp_path, predictor, call):
+    from speech_emotion.audio import AudioError
+
+    path = write(tmp_path / "call.wav", np.tile(call, (4, 1)))
+    with open_recording(path) as recording:
+        blocks = recording.blocks()
+        next(blocks)
+        os.utime(path, ns=(1, 1))
+        with pytest.raises(AudioError, match="changed while it was read"):
+            list(blocks)
+
+
+def test_streamed_header_without_a_length_is_read(tmp_path, predictor, call):
+    path = write(tmp_path / "call.wav", call, subtype="PCM_16")
+    whole = bytearray(path.read_bytes())
+    at = whole.index(b"data") + 4
+    whole[at : at + 4] = whole[4:8] = b"\xff\xff\xff\xff"
+    path.write_bytes(whole)
+    assert score_recording(path, predictor, CallSettings()).facts["reason"].tolist() == [""]
+
+
+def test_recordings_are_found_by_suffix(tmp_path):
+    for name in ("b.WAV", "a/c.flac", "notes.txt", "d.mp3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_recordings(tmp_path)
+    assert found["call"].tolist() == ["a/c.flac", "b.WAV", "d.mp3"]
+    assert found["path"].tolist() == [str(tmp_path / call) for call in found["call"]]
+    with pytest.raises(FileNotFoundError, match="recordings_dir"):
+        find_recordings(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("emotions", "noise", "options", "flag", "reason"),
+    [
+        (["neutral"] * 6, 1e-3, {}, "calm", "nothing angry"),
+        (["angry"] * 6, 1e-3, {"domain": {"lowest_snr_db": 60.0}}, "review", "too noisy"),
+        (["neutral"], 1e-3, {"domain": {"least_speech_s": 10.0}}, "review", "no speech to judge"),
+        (["angry"] * 6, 1e-3, {"flags": {"consecutive": 99}}, "review", "unsure"),
+    ],
+)
+def test_flag_and_reason_of_a_call(predictor, dialogue, emotions, noise, options, flag, reason):
+    samples, _ = dialogue(emotions, rate=RATE, noise=noise)
+    samples = np.append(samples, np.zeros(6 * RATE, dtype="f4"))
+    settings = CallSettings(**options)
+    scored = score_blocks([samples[:, np.newaxis]], RATE, 1, predictor, settings, call="x")
+    summary, passages = summary_of(scored, predictor, settings)
+    assert summary["flag"].tolist() == [flag]
+    assert reason in summary["reason"].iloc[0]
+    assert passages.empty
+    assert np.isnan(summary["first_angry_s"].iloc[0])
+
+
+def test_no_scored_call_still_gives_tables(tmp_path, predictor, call):
+    path = write(tmp_path / "call.wav", call)
+    row = score_recording(path, predictor, CallSettings())
+    some, passages = summary_of(row, predictor)
+    nothing = type(row)(row.windows.iloc[:0], row.facts.iloc[:0])
+    none, no_passages = summary_of(nothing, predictor)
+    assert list(none) == list(some)
+    assert list(no_passages) == list(passages)
+    assert none.empty

@@ -1,0 +1,246 @@
+"""Recordings in object stores: of a server, and of a file system that fails."""
+
+import io
+import tracemalloc
+from typing import ClassVar
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.spec import AbstractBufferedFile
+
+from speech_emotion.audio import AudioError, FetchError, read_envelope, read_excerpt
+from speech_emotion.audio.decode import AHEAD
+from speech_emotion.call_scoring import (
+    CallSettings,
+    find_recordings,
+    open_recording,
+    score_recording,
+)
+from speech_emotion.call_scoring.__main__ import main as play
+from speech_emotion.models import EmotionPredictor
+from speech_emotion.pipelines.call_scoring import nodes
+
+RATE = 8000
+
+
+class Fetches(MemoryFileSystem):
+    """Files in memory that are fetched in pieces, as over a network, which may break down."""
+
+    protocol = "fetches"
+    store: ClassVar = {}
+    pseudo_dirs: ClassVar = [""]
+    sizes: ClassVar = []
+    works_until = float("inf")
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return "/" + path.removeprefix("fetches://").strip("/")
+
+    def _open(self, path, mode="rb", block_size=None, **options):
+        if mode != "rb":
+            return super()._open(path, mode, **options)
+        return Fetched(self, path, mode, block_size=block_size)
+
+
+class Fetched(AbstractBufferedFile):
+    def _fetch_range(self, start, end):
+        if end > Fetches.works_until:
+            raise ConnectionResetError("the line is dead")
+        Fetches.sizes.append(end - start)
+        return self.fs.store[self.path].getvalue()[start:end]
+
+
+@pytest.fixture
+def fetches(monkeypatch):
+    fsspec.register_implementation("fetches", Fetches, clobber=True)
+    monkeypatch.setattr(Fetches, "store", {})
+    monkeypatch.setattr(Fetches, "sizes", [])
+    monkeypatch.setattr(Fetches, "works_until", float("inf"))
+    return Fetches()
+
+
+@pytest.fixture(scope="module")
+def call(dialogue):
+    customer, _ = dialogue(["neutral"] * 4 + ["angry"] * 8, rate=RATE)
+    return np.stack([customer, 1e-3 * customer[::-1]], axis=1)
+
+
+def encoded(samples, name, rate=RATE):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=name.rsplit(".", 1)[1].upper())
+    return buffer.getvalue()
+
+
+NAMES = ("a.wav", "b.flac", "monday/c d.mp3", "monday/é#1.ogg")
+
+
+def test_recordings_are_those_of_a_folder(fetches, tmp_path, predictor, call):
+    for name in (*NAMES, "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        content = encoded(call, name) if name in NAMES else b"words"
+        (tmp_path / name).write_bytes(content)
+        fetches.pipe(f"/bucket/{name}", content)
+    here, there = find_recordings(tmp_path), find_recordings("fetches://bucket")
+    columns = ["call", "size"]
+    pd.testing.assert_frame_equal(here[columns], there[columns])
+    assert there["version"].str.len().min() > 4
+    for one, other in zip(here.itertuples(), there.itertuples(), strict=True):
+        scored = [
+            score_recording(path, predictor, CallSettings()) for path in (one.path, other.path)
+        ]
+        assert scored[1].facts["reason"].tolist() == [""]
+        pd.testing.assert_frame_equal(*(each.windows.drop(columns="call") for each in scored))
+        excerpts = [read_excerpt(path, 3.0, 4.5, channel=0)[0] for path in (one.path, other.path)]
+        np.testing.assert_array_equal(*excerpts)
+    fetches.pipe("/bucket/a.wav", encoded(call, "a.wav"))
+    again = find_recordings("fetches://bucket")
+    assert (again["version"] != there["version"]).tolist() == [True, False, False, False]
+
+
+def test_memory_is_that_of_a_block(fetches):
+    samples = np.zeros((30 * 60 * RATE, 2), dtype=np.int16)
+    fetches.pipe("/bucket/long.wav", encoded(samples, "long.wav"))
+    fetches.sizes.clear()
+    tracemalloc.start()
+    with open_recording("fetches://bucket/long.wav") as recording:
+        count = sum(len(block) for block in recording.blocks())
+    envelope = read_envelope("fetches://bucket/long.wav", points=10)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == len(samples)
+    assert len(envelope) == 10
+    assert max(fetches.sizes) < 1.1 * AHEAD
+    assert peak < 30e6  # the file has 58 MB, and comes as bytes twice
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "no such file"),
+        (b"", "0 bytes"),
+        (b"version https://git-lfs.github.com/spec/v1", "Git-LFS pointer"),
+        (b"Dear Sirs", "unreadable"),
+        ("half", "breaks off: .* by its header"),
+    ],
+)
+def test_bad_recordings_are_rejected_with_a_reason(fetches, predictor, call, content, reason):
+    if content == "half":
+        content = encoded(call, "a.wav")[: len(call)]
+    if content is not None:
+        fetches.pipe("/bucket/a.wav", content)
+    scored = score_recording("fetches://bucket/a.wav", predictor, CallSettings())
+    assert not scored.unread
+    assert scored.facts["path"].tolist() == ["fetches://bucket/a.wav"]
+    with pytest.raises(AudioError, match=reason):
+        raise AudioError("a", scored.facts["reason"].iloc[0])
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+@pytest.mark.parametrize("works_until", [0.0, 0.6])
+def test_a_store_that_fails_is_not_taken_for_the_end_of_a_file(
+    fetches, predictor, call, monkeypatch, name, works_until
+):
+    content = encoded(call, name)
+    fetches.pipe(f"/bucket/{name}", content)
+    monkeypatch.setattr("speech_emotion.audio.decode.AHEAD", 1000)
+    monkeypatch.setattr(Fetches, "works_until", works_until * len(content))
+    with pytest.raises(FetchError, match="the line is dead"):  # noqa: SIM117
+        with open_recording(f"fetches://bucket/{name}") as recording:
+            list(recording.blocks())
+    with pytest.raises(AudioError, match="the line is dead"):
+        read_envelope(f"fetches://bucket/{name}")
+    scored = score_recording(f"fetches://bucket/{name}", predictor, CallSettings())
+    assert scored.unread
+    assert "run it again" in scored.facts["reason"].iloc[0]
+
+
+def test_what_a_store_failed_to_give_is_scored_the_next_time(fetches, predictor, call, tmp_path):
+    predictor.save(tmp_path / "model")
+    predictor, settings = EmotionPredictor.load(tmp_path / "model"), CallSettings(n_jobs=1)
+    for name in ("long.wav", "short.wav"):
+        samples = call if name == "short.wav" else np.tile(call, (2, 1))
+        fetches.pipe(f"/bucket/{name}", encoded(samples, name))
+    index = nodes.index_recordings(find_recordings("fetches://bucket"), predictor, settings)
+    windows, facts = {}, {}
+
+    def score():
+        on_disk = [
+            {name: lambda table=table: table for name, table in tables.items()}
+            for tables in (windows, facts)
+        ]
+        for part in nodes.score_calls(index, predictor, settings, *on_disk):
+            windows.update(part[0])
+            facts.update(part[1])
+        shards = [
+            {name: lambda table=table: table for name, table in tables.items()}
+            for tables in (windows, facts)
+        ]
+        return nodes.collect_calls(index, predictor, settings, *shards)
+
+    Fetches.works_until = 1.5 * fetches.size("/bucket/short.wav")
+    _, summary, _, rejected = score()
+    assert summary["call"].tolist() == ["short.wav"]
+    assert rejected["call"].tolist() == ["long.wav"]
+    assert "the line is dead" in rejected["reason"].iloc[0]
+    Fetches.works_until = float("inf")
+    _, summary, _, rejected = score()
+    assert summary["call"].tolist() == ["long.wav", "short.wav"]
+    assert rejected.empty
+    assert sorted(len(table) for table in facts.values()) == [1, 2]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_rejected(fetches, call):
+    fetches.pipe("/bucket/a.wav", encoded(np.tile(call, (4, 1)), "a.wav"))
+    with open_recording("fetches://bucket/a.wav") as recording:
+        blocks = recording.blocks()
+        next(blocks)
+        fetches.pipe("/bucket/a.wav", encoded(np.tile(call, (4, 1)), "a.wav"))
+        with pytest.raises(AudioError, match="changed while it was read"):
+            list(blocks)
+
+
+def test_demo_plays_a_url(fetches, predictor, call, tmp_path, capsys):
+    predictor.save(tmp_path / "model")
+    fetches.pipe("/bucket/a.wav", encoded(call, "a.wav"))
+    play(["fetches://bucket/a.wav", "--model", str(tmp_path / "model"), "--speed", "0"])
+    assert "FLAG" in capsys.readouterr().out
+
+
+def test_an_empty_place_is_an_error_with_what_to_do(fetches):
+    with pytest.raises(FileNotFoundError, match=r"holds no recording .*recordings_dir=PATH"):
+        find_recordings("fetches://bucket")
+
+
+@pytest.mark.slow
+def test_calls_and_results_lie_in_an_object_store(store, run_kedro, tmp_path, predictor, call):
+    files, bucket = store
+    predictor.save(tmp_path / "model")
+    for name in NAMES:
+        (tmp_path / "calls" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "calls" / name).write_bytes(encoded(call, name))
+    (tmp_path / "calls/letter.wav").write_text("Dear Sirs")
+    files.put(f"{tmp_path}/calls/", f"{bucket}/calls", recursive=True)
+    shared = {"model_uri": str(tmp_path / "model"), "call_report": {"timelines": "all"}}
+    here = {"recordings_dir": str(tmp_path / "calls"), "calls": {"n_jobs": 1}}
+    run_kedro(tmp_path / "here", params=shared | here, pipeline_names=["call_scoring"])
+    there = {"recordings_dir": f"s3://{bucket}/calls", "calls": {"n_jobs": 2}}
+    run_kedro(f"s3://{bucket}/run", params=shared | there, pipeline_names=["call_scoring"])
+    for name in ("emotions", "summary", "passages"):
+        path = f"07_model_output/calls/{name}.parquet"
+        tables = [
+            pd.read_parquet(tmp_path / "here" / path),
+            pd.read_parquet(f"s3://{bucket}/run/{path}"),
+        ]
+        assert len(tables[0]) > 0
+        pd.testing.assert_frame_equal(*(t.drop(columns="path", errors="ignore") for t in tables))
+    rejected = pd.read_csv(f"s3://{bucket}/run/07_model_output/calls/rejected.csv")
+    assert rejected["call"].tolist() == ["letter.wav"]
+    made = [name.removeprefix(f"{bucket}/run/") for name in files.find(f"{bucket}/run")]
+    assert len([name for name in made if name.startswith("08_reporting/calls/passages/")]) == 4
+    assert not [name for name in made if "partial" in name]
+    waveforms = pd.read_parquet(f"s3://{bucket}/run/08_reporting/calls/waveforms.parquet")
+    assert (waveforms["error"] == "").all()

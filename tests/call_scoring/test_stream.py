@@ -1,0 +1,163 @@
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from speech_emotion.call_scoring import CallSettings, ChannelStream, threshold_of
+from speech_emotion.call_scoring.flags import Hysteresis, passages_of
+from speech_emotion.call_scoring.settings import FlagSettings
+
+RATE = 8000
+TALK = ["neutral", "sad", "neutral", "neutral", "angry", "angry", "neutral", "angry"]
+
+
+@pytest.fixture(scope="module")
+def line(dialogue):
+    return dialogue(TALK, rate=RATE)[0]
+
+
+def stream_all(predictor, samples, sizes, *, batch=1, **options):
+    stream = ChannelStream(predictor, RATE, CallSettings(**options), batch=batch)
+    windows, speech, at = [], [], 0
+    for size in sizes:
+        windows += stream.push(samples[at : at + size])
+        speech.append(stream.speech)
+        at += size
+    windows += stream.push(samples[at:])
+    speech.append(stream.speech)
+    windows += stream.close()
+    speech.append(stream.speech)
+    return windows, np.concatenate(speech)
+
+
+@pytest.fixture(scope="module")
+def whole(predictor, line):
+    return stream_all(predictor, line, [], batch=1000)
+
+
+@settings(max_examples=12, deadline=None, phases=[Phase.generate])
+@given(sizes=st.lists(st.integers(0, 30_000), max_size=12), batch=st.integers(1, 4))
+def test_windows_do_not_depend_on_the_size_of_blocks(predictor, line, whole, sizes, batch):
+    windows, speech = stream_all(predictor, line, sizes, batch=batch)
+    expected, expected_speech = whole
+    np.testing.assert_array_equal(speech, expected_speech)
+    assert len(windows) == len(expected) > 2
+    for ours, theirs in zip(windows, expected, strict=True):
+        assert (ours.start_s, ours.end_s) == (theirs.start_s, theirs.end_s)
+        assert (ours.emotion, ours.flagged, ours.outside) == (
+            theirs.emotion,
+            theirs.flagged,
+            theirs.outside,
+        )
+        np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
+        assert ours.score == pytest.approx(theirs.score, abs=1e-6)
+
+
+def test_single_samples_and_other_types_are_taken(predictor, line, whole):
+    short = line[: 3 * RATE]
+    expected = stream_all(predictor, short, [])[0]
+    singles = stream_all(predictor, short, [1] * 2000)[0]
+    doubles = stream_all(predictor, short.astype(np.float64), [777] * 5)[0]
+    assert singles == expected == doubles
+
+
+def test_windows_hold_speech_and_say_where(predictor, dialogue, whole):
+    _, spans = dialogue(TALK, rate=RATE)
+    windows, speech = whole
+    talked = sum(stop - start for start, stop, _ in spans)
+    assert speech.sum() * 0.02 == pytest.approx(talked, rel=0.25)
+    assert windows[0].start_s == pytest.approx(spans[0][0], abs=0.3)
+    assert windows[-1].end_s == pytest.approx(spans[-1][1], abs=0.5)
+    for window in windows:
+        assert 1.0 <= window.end_s - window.start_s < 10
+        assert 0.4 < window.speech_share <= 1
+        assert sum(window.probabilities) == pytest.approx(1)
+        assert window.confidence == pytest.approx(max(window.probabilities))
+
+
+def test_angry_end_of_a_call_scores_higher(predictor, dialogue):
+    samples, spans = dialogue(["neutral"] * 6 + ["angry"] * 10, rate=RATE)
+    windows, _ = stream_all(predictor, samples, [])
+    turn = spans[5][1]
+    before = [window.score for window in windows if window.end_s < turn]
+    after = [window.score for window in windows if window.start_s > turn]
+    assert max(before) < 0.4 < after[-1]
+    assert windows[-1].flagged
+    assert not any(window.flagged for window in windows if window.end_s < turn)
+
+
+def test_noise_is_not_judged(predictor, dialogue):
+    samples, _ = dialogue(["angry"] * 4, rate=RATE, noise=0.05)
+    windows, _ = stream_all(predictor, samples, [], domain={"lowest_snr_db": 25.0})
+    assert windows
+    for window in windows:
+        assert window.outside == "too noisy"
+        assert window.emotion == "unknown"
+        assert np.isnan(window.probabilities).all()
+        assert (window.confidence, window.score, window.flagged) == (0, 0, False)
+
+
+def test_threshold_is_the_model_s_unless_set(predictor):
+    stored = CallSettings()
+    assert threshold_of(predictor, stored) == 0.4
+    given = CallSettings(flags={"threshold": 0.3})
+    assert threshold_of(predictor, given) == 0.3
+    old = type(predictor)(
+        predictor.labels, predictor.features, predictor.members, predictor.combiner
+    )
+    with pytest.raises(ValueError, match=r"set calls\.flags\.threshold"):
+        threshold_of(old, stored)
+    with pytest.raises(ValueError, match="angry, neutral, sad"):
+        threshold_of(predictor, CallSettings(flags={"target": "bored"}))
+
+
+def test_predictor_survives_storage(predictor, tmp_path):
+    predictor.save(tmp_path / "model")
+    loaded = type(predictor).load(tmp_path / "model")
+    assert loaded.threshold == predictor.threshold
+    assert loaded.digest
+    assert not list(tmp_path.rglob("*.pkl"))
+    generator = np.random.default_rng(0)
+    import pandas as pd
+
+    from speech_emotion.features import feature_names
+
+    names = feature_names(predictor.features.feature_set)
+    table = pd.DataFrame(generator.normal(size=(5, len(names))), columns=names)
+    sequences = np.zeros((5, 1, 1))
+    np.testing.assert_allclose(
+        loaded.predict_proba(table, sequences), predictor.predict_proba(table, sequences)
+    )
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "options", "flags"),
+    [
+        ([0.9, 0.9, 0.9], {}, [0, 1, 1]),
+        ([0.9, 0.1, 0.9, 0.1], {}, [0, 0, 0, 0]),
+        ([0.6, 0.6, 0.4, 0.4, 0.3, 0.6], {}, [0, 1, 1, 1, 0, 0]),
+        ([0.6, 0.6, 0.4], {"release": 1.0}, [0, 1, 0]),
+        ([0.6], {"consecutive": 1}, [1]),
+        ([0.9, 0.3, 0.6, 0.6], {"smoothing": 2}, [0, 1, 1, 1]),
+    ],
+)
+def test_hysteresis(probabilities, options, flags):
+    options = {"smoothing": 1} | options
+    hysteresis = Hysteresis(0.5, FlagSettings(**options))
+    assert [int(hysteresis(value)[1]) for value in probabilities] == flags
+
+
+def test_passage_begins_where_the_threshold_was_passed():
+    import pandas as pd
+
+    windows = pd.DataFrame(
+        {
+            "start_s": [0.0, 2, 4, 6, 8, 20],
+            "end_s": [4.0, 6, 8, 10, 12, 24],
+            "score": [0.1, 0.6, 0.8, 0.4, 0.2, 0.6],
+            "flagged": [False, False, True, True, False, False],
+        }
+    )
+    passages = passages_of(windows, 0.5)
+    assert passages.to_numpy().tolist() == [[2.0, 10.0, 0.8]]
+    assert passages_of(windows.iloc[:2], 0.5).empty

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from speech_emotion.call_scoring import ActivityDetector
+from speech_emotion.call_scoring.voice_activity import BLOCK, block_length, frame_seconds
+
+FIELDS = ("speech", "kept", "power", "noise", "clipped")
+
+
+def frames_of(samples, rate):
+    detector, size = ActivityDetector(rate), block_length(rate)
+    parts = [detector.push(samples[at : at + size]) for at in range(0, len(samples), size)]
+    parts.append(detector.close())
+    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS}
+
+
+def burst(rate, level=0.1, noise=1e-3, seconds=6.0, start=2.0, stop=4.0):
+    """Noise, louder between two times."""
+    generator = np.random.default_rng(0)
+    times = np.arange(round(seconds * rate)) / rate
+    inside = (times >= start) & (times < stop)
+    return (generator.standard_normal(len(times)) * np.where(inside, level, noise)).astype("f4")
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
+def test_louder_part_is_found_at_any_rate(rate):
+    frames = frames_of(burst(rate), rate)
+    times = np.arange(len(frames["speech"])) * frame_seconds(rate)
+    assert frames["speech"][(times > 2.1) & (times < 3.9)].all()
+    assert not frames["speech"][(times < 1.9) | (times > 4.3)].any()
+    assert (frames["kept"] >= frames["speech"]).all()
+    assert not frames["kept"][(times < 1.7) | (times > 4.6)].any()
+
+
+@pytest.mark.parametrize("count", [0, 1, 159, 160, 7999, 8000, 8001, 40000])
+def test_every_whole_frame_is_settled_once(count):
+    frames = frames_of(burst(8000)[:count], 8000)
+    assert {len(values) for values in frames.values()} == {count // 160}
+
+
+def test_levels_are_those_of_the_band():
+    rate = 16000
+    tone = np.sqrt(2) * 0.1 * np.sin(2 * np.pi * 1000 * np.arange(rate) / rate)
+    hum = 0.5 * np.sin(2 * np.pi * 50 * np.arange(rate) / rate)  # outside the band
+    frames = frames_of((tone + hum).astype("f4"), rate)
+    np.testing.assert_allclose(frames["power"], 0.01, rtol=0.02)
+
+
+def test_floor_follows_noise_that_rises():
+    rate, seconds = 8000, 40
+    generator = np.random.default_rng(1)
+    level = np.where(np.arange(seconds * rate) < 15 * rate, 1e-3, 1e-2)
+    frames = frames_of((generator.standard_normal(len(level)) * level).astype("f4"), rate)
+    settled = frames["speech"][30 * BLOCK :]
+    assert not settled.any()
+    loud = 10 * np.log10(frames["noise"][-1] / frames["power"][30 * BLOCK :].mean())
+    assert abs(loud) < 1.5
+
+
+def test_clipped_samples_are_counted():
+    samples = np.zeros(8000, dtype="f4")
+    samples[:160:2] = 1.0
+    frames = frames_of(samples, 8000)
+    assert frames["clipped"][0] == pytest.approx(0.5)
+    assert frames["clipped"][1:].sum() == 0

@@ -1,0 +1,155 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speech_emotion.corpora import (
+    HELD_OUT,
+    SplitError,
+    SplitSettings,
+    assign_splits,
+    split_digest,
+)
+
+
+def utterances_of(speakers: int, labels: int, repetitions: int, corpora: int = 1) -> pd.DataFrame:
+    rows = [
+        {
+            "utterance_id": f"{speaker}-{label}-{repetition}",
+            "corpus": f"corpus{speaker % corpora}",
+            "speaker": f"speaker{speaker:02d}",
+            "label": f"label{label}",
+            "content_hash": f"{speaker}{label}{repetition}",
+        }
+        for speaker in range(speakers)
+        for label in range(labels)
+        for repetition in range(repetitions)
+    ]
+    return pd.DataFrame(rows)
+
+
+@given(
+    speakers=st.integers(8, 20),
+    labels=st.integers(2, 5),
+    repetitions=st.integers(2, 4),
+    corpora=st.integers(1, 3),
+    folds=st.integers(2, 5),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=30, deadline=None)
+def test_cold_never_shares_a_speaker(speakers, labels, repetitions, corpora, folds, seed):
+    utterances = utterances_of(speakers, labels, repetitions, corpora)
+    splits = assign_splits(utterances, SplitSettings(folds=folds, seed=seed))
+    table = splits.merge(utterances, on="utterance_id")
+    assert len(splits) == (6 if utterances["corpus"].nunique() > 1 else 4) * len(utterances)
+    cold = table[table["protocol"] == "cold"]
+    assert (cold.groupby("speaker")["fold"].nunique() == 1).all()
+    assert (cold.groupby("speaker")["split"].nunique() == 1).all()
+    assert set(cold["fold"]) == {-1, *range(folds)}
+    assert ((cold["split"] == HELD_OUT) == (cold["fold"] == -1)).all()
+
+
+def test_enrolled_knows_a_few_neutral_utterances_and_does_not_test_them():
+    utterances = utterances_of(10, 3, 4)
+    settings = SplitSettings(folds=3, enrolment=2, neutral="label1")
+    splits = assign_splits(utterances, settings).merge(utterances, on="utterance_id")
+    enrolled = splits[splits["protocol"] == "enrolled"]
+    known = enrolled[enrolled["known"]]
+    assert (known.groupby("speaker").size() == 2).all()
+    assert known["speaker"].nunique() == 10
+    assert set(known["label"]) == {"label1"}
+    assert (enrolled["tested"] == ~enrolled["known"]).all()
+    cold = splits[splits["protocol"] == "cold"].set_index("utterance_id")["fold"]
+    assert (enrolled.set_index("utterance_id")["fold"] == cold).all()
+    adapted = splits[splits["protocol"] == "adapted"]
+    assert (adapted["known"] & adapted["tested"]).all()
+    assert not splits.loc[splits["protocol"].isin(["cold", "random"]), "known"].any()
+
+
+def test_speakers_without_neutral_speech_are_said(caplog):
+    assign_splits(utterances_of(10, 2, 3), SplitSettings(folds=3, neutral="calm"))
+    assert "10 speaker(s) say nothing labelled 'calm'" in caplog.text
+
+
+def test_folds_of_cross_corpus_are_the_corpora():
+    utterances = utterances_of(12, 2, 3, corpora=3)
+    splits = assign_splits(utterances, SplitSettings(folds=3)).merge(utterances, on="utterance_id")
+    crossed = splits[splits["protocol"] == "cross_corpus"]
+    assert (crossed.groupby("corpus")["fold"].nunique() == 1).all()
+    assert set(crossed["fold"]) == {0, 1, 2}
+    adapted = splits[splits["protocol"] == "cross_corpus_adapted"]
+    assert adapted["known"].all()
+    assert (adapted["fold"].to_numpy() == crossed["fold"].to_numpy()).all()
+    alone = assign_splits(utterances_of(12, 2, 3), SplitSettings(folds=3))
+    assert not {"cross_corpus", "cross_corpus_adapted"} & set(alone["protocol"])
+
+
+def test_nothing_is_held_out_if_so_asked():
+    splits = assign_splits(utterances_of(10, 2, 3), SplitSettings(folds=5, held_out=0))
+    assert set(splits["split"]) == {"train"}
+    assert set(splits["fold"]) == set(range(5))
+
+
+def test_random_shares_speakers_and_says_so():
+    utterances = utterances_of(10, 4, 5)
+    splits = assign_splits(utterances, SplitSettings(folds=3))
+    table = splits.merge(utterances, on="utterance_id")
+    leaky = table[table["protocol"] == "random"]
+    assert (leaky.groupby("speaker")["split"].nunique() == 2).any()
+
+
+def test_labels_and_corpora_are_balanced():
+    utterances = utterances_of(20, 4, 5, corpora=2)
+    splits = assign_splits(utterances, SplitSettings(folds=4)).merge(utterances, on="utterance_id")
+    cold = splits[splits["protocol"] == "cold"]
+    shares = cold.groupby(["fold", "corpus"]).size().unstack()
+    assert (shares > 0).to_numpy().all()
+    assert cold.groupby("label")["split"].apply(lambda s: (s == HELD_OUT).mean()).std() < 0.05
+
+
+def test_order_of_rows_does_not_matter():
+    utterances = utterances_of(12, 3, 3)
+    shuffled = utterances.sample(frac=1, random_state=1)
+    first = assign_splits(utterances, SplitSettings())
+    pd.testing.assert_frame_equal(first, assign_splits(shuffled, SplitSettings()))
+
+
+@pytest.mark.parametrize(
+    ("utterances", "message"),
+    [
+        (utterances_of(1, 3, 10), "1 speaker"),
+        (utterances_of(4, 3, 10), "too few"),
+    ],
+)
+def test_too_few_speakers(utterances, message):
+    with pytest.raises(SplitError, match=message):
+        assign_splits(utterances, SplitSettings(folds=5))
+
+
+def test_label_of_one_speaker_cannot_be_trained():
+    utterances = utterances_of(10, 3, 3)
+    rare = utterances["speaker"] == "speaker03"
+    utterances.loc[rare, "label"] = "whisper"
+    with pytest.raises(SplitError, match="whisper"):
+        assign_splits(utterances, SplitSettings(folds=3))
+
+
+def test_label_with_fewer_speakers_than_folds_is_said(caplog):
+    utterances = utterances_of(12, 3, 4)
+    rare = utterances["speaker"].isin(["speaker03", "speaker05", "speaker07", "speaker09"])
+    utterances.loc[rare & (utterances["label"] == "label2"), "label"] = "whisper"
+    assign_splits(utterances, SplitSettings(folds=5))
+    assert "'whisper' is spoken by 4 speaker(s)" in caplog.text
+
+
+def test_digest_is_of_the_held_out_utterances_alone():
+    utterances = utterances_of(10, 3, 3)
+    splits = assign_splits(utterances, SplitSettings(folds=3))
+    digest = split_digest(splits, utterances, "cold")
+    other_folds = splits.assign(fold=np.where(splits["fold"] >= 0, 0, -1))
+    assert split_digest(other_folds, utterances, "cold") == digest
+    held_out = splits[(splits["protocol"] == "cold") & (splits["split"] == HELD_OUT)]
+    changed = utterances.copy()
+    changed.loc[changed["utterance_id"] == held_out["utterance_id"].iloc[0], "label"] = "label9"
+    assert split_digest(splits, changed, "cold") != digest

@@ -1,0 +1,88 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from speech_emotion.evaluation import (
+    breakdown_table,
+    class_table,
+    confusion,
+    figures_of_merit,
+    uar,
+)
+
+LABELS = ["angry", "happy", "sad"]
+
+
+def predictions_of(pairs, speakers=None):
+    table = pd.DataFrame(pairs, columns=["label", "prediction"])
+    table["speaker"] = speakers or [f"s{i % 3}" for i in range(len(table))]
+    return table
+
+
+def test_confusion_has_truth_in_rows():
+    counts = confusion(LABELS, pd.Series(["angry", "angry", "sad"]), pd.Series(["sad"] * 3))
+    np.testing.assert_array_equal(counts, [[0, 0, 2], [0, 0, 0], [0, 0, 1]])
+
+
+def test_uar_weighs_labels_alike_and_leaves_absent_ones_out():
+    # 90 of 90 angry right, 0 of 10 sad right, no happy at all: (1 + 0) / 2.
+    counts = np.array([[90, 0, 0], [0, 0, 0], [10, 0, 0]])
+    assert uar(counts) == pytest.approx(0.5)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=3, max_size=60)
+)
+@settings(max_examples=50, deadline=None)
+def test_figures_equal_scikit_learn(pairs):
+    table = predictions_of(pairs)
+    figures = figures_of_merit(table, LABELS, resamples=100)
+    truth, predicted = table["label"], table["prediction"]
+    assert figures["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
+    present = sorted(set(truth))
+    by_label = [(predicted[truth == label] == label).mean() for label in present]
+    assert figures["uar"] == pytest.approx(np.mean(by_label))
+    assert figures["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    for metric in ("accuracy", "uar", "macro_f1"):
+        assert 0 <= figures[f"{metric}_low"] <= figures[f"{metric}_high"] <= 1
+    if len(present) == len(LABELS):
+        assert figures["uar"] == pytest.approx(balanced_accuracy_score(truth, predicted))
+
+
+def test_interval_comes_from_speakers_not_utterances():
+    # Every utterance of a speaker fares alike, so 400 utterances hold the news of 4 speakers.
+    right = [("angry", "angry")] * 100
+    wrong = [("angry", "sad")] * 100
+    speakers = [f"s{i}" for i in range(4) for _ in range(100)]
+    clustered = figures_of_merit(
+        predictions_of(right + wrong + right + wrong, speakers), LABELS, resamples=2000
+    )
+    assert clustered["accuracy"] == 0.5
+    # Binomial(4, 1/2) / 4: 6 % of resamples hold no good speaker at all.
+    assert clustered["accuracy_low"] == 0.0
+    assert clustered["accuracy_high"] == 1.0
+
+
+def test_one_speaker_has_no_interval():
+    figures = figures_of_merit(predictions_of([("sad", "sad")] * 5, ["s0"] * 5), LABELS)
+    assert figures["accuracy"] == 1.0
+    assert np.isnan(figures["accuracy_low"])
+
+
+def test_breakdown_and_class_tables_count_right():
+    table = predictions_of(
+        [("angry", "angry"), ("angry", "sad"), ("sad", "sad"), ("happy", "sad")],
+        ["s0", "s0", "s1", "s1"],
+    ).assign(sex=["female", "female", "male", "male"], corpus="tess")
+    rows = breakdown_table(table, LABELS, resamples=100).set_index(["by", "value"])
+    assert rows.loc[("sex", "female"), "accuracy"] == 0.5
+    assert rows.loc[("corpus", "tess"), "n_utterances"] == 4
+    assert rows.loc[("speaker", "s1"), "n_speakers"] == 1
+    classes = class_table(table, LABELS).set_index("label")
+    assert classes.loc["sad", "precision"] == pytest.approx(1 / 3)
+    assert classes.loc["angry", "recall"] == 0.5
+    assert classes.loc["happy", "f1"] == 0
+    assert classes["support"].tolist() == [2, 1, 1]

@@ -1,0 +1,382 @@
+import itertools
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from joblib import Parallel, delayed
+from pydantic import ValidationError
+
+from speech_emotion.corpora import HELD_OUT
+from speech_emotion.evaluation import (
+    CLEAN,
+    CROSS_VALIDATION,
+    TELEPHONE,
+    CandidateSettings,
+    SelectionSettings,
+    best_parameters,
+    choose_members,
+    combine,
+    cross_validated_uar,
+    evaluate,
+    make_examples,
+    trial_table,
+    tune,
+)
+from speech_emotion.evaluation.tuning import TuningError
+from speech_emotion.models import FAMILIES, Combiner, family_named, load_estimator, save_estimator
+from speech_emotion.models.persistence import UntrustedModel
+
+QUICK = {
+    "logistic_regression": {},
+    "random_forest": {"model__n_estimators": 20},
+    "mlp": {"model__max_iter": 20},
+    "xgboost": {"model__n_estimators": 10},
+    "shrinkage_lda": {},
+    "kernel_lda": {},
+    "svm": {},
+    "two_step": {},
+    "conv1d_table": {"epochs": 30, "filters": 8, "blocks": 1, "learning_rate": 0.01},
+    "conv2d": {"epochs": 12, "filters": 4, "blocks": 2, "learning_rate": 0.01},
+    "conv1d": {"epochs": 8, "filters": 8, "blocks": 2, "learning_rate": 0.01},
+}
+DEPTH_RANGE = {"model__max_depth": {"type": "int", "low": 1, "high": 20}}
+C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
+
+
+@pytest.fixture
+def selection(tmp_path):
+    return SelectionSettings(storage=str(tmp_path / "studies.journal"), n_jobs=1)
+
+
+@pytest.fixture
+def inputs_of(statistics, sequences):
+    return {"statistics": statistics, "kernels": statistics, "sequences": sequences}
+
+
+def candidate_of(family, **options):
+    return CandidateSettings(family=family, fixed=QUICK[family], **options)
+
+
+def test_examples_keep_copies_out_of_validation(index, statistics, utterances, splits):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    speaker_of = utterances.set_index("utterance_id")["speaker"]
+    for training, tests in [*map(examples.fold, examples.folds), examples.final()]:
+        assert set(training.table["variant"]) == {0, 1}
+        unseen = tests[CLEAN]
+        assert set(unseen.table["variant"]) == {0}
+        shared = set(training.table["utterance_id"].map(speaker_of))
+        assert not shared & set(unseen.table["utterance_id"].map(speaker_of))
+        assert (np.asarray(examples.labels)[training.codes] == training.table["label"]).all()
+    validated = pd.concat([examples.fold(fold)[1][CLEAN].table for fold in examples.folds])
+    assert validated["utterance_id"].is_unique
+
+
+def test_copies_and_telephone_are_trained_on_as_asked(index, statistics, utterances, splits):
+    lines = index[index["variant"] == 0].assign(variant=TELEPHONE)
+    index = pd.concat([index, lines], ignore_index=True)
+    statistics = pd.concat([statistics, statistics.loc[lines.index]], ignore_index=True)
+
+    def variants(**options):
+        examples = make_examples(index, statistics, utterances, splits, protocol="cold", **options)
+        training, tests = examples.fold(0)
+        assert set(tests) == {CLEAN, "telephone"}
+        assert list(tests[CLEAN].table["utterance_id"]) == list(
+            tests["telephone"].table["utterance_id"]
+        )
+        return set(training.table["variant"])
+
+    assert variants() == {0, 1}
+    assert variants(copies=0) == {0}
+    assert variants(telephone=True) == {TELEPHONE, 0, 1}
+
+
+def test_what_is_known_of_a_speaker_is_taken_out(index, statistics, utterances, splits):
+    speaker = index.merge(utterances, on="utterance_id", how="left")["speaker"]
+    shifted = statistics.add(pd.factorize(speaker)[0] * 10.0, axis=0)
+
+    def between_speakers(part):
+        return part.inputs.groupby(part.table["speaker"].to_numpy()).mean().std().max()
+
+    cold, _ = make_examples(index, shifted, utterances, splits, protocol="cold").fold(0)
+    for protocol in ("enrolled", "adapted"):
+        known = splits[splits["protocol"] == "cold"].assign(protocol=protocol, known=True)
+        examples = make_examples(
+            index, shifted, utterances, known, protocol=protocol, enrolment_prior=0.5
+        )
+        training, tests = examples.fold(0)
+        for part in (training, tests[CLEAN]):
+            assert between_speakers(part) < 0.1 * between_speakers(cold)
+
+
+def test_features_of_unknown_utterances_are_refused(index, statistics, utterances, splits):
+    with pytest.raises(ValueError, match="c:000 have no label or split"):
+        make_examples(index, statistics, utterances.iloc[1:], splits, protocol="cold")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family_learns_predicts_and_is_stored(
+    family, index, inputs_of, utterances, splits, selection, tmp_path
+):
+    inputs = inputs_of[FAMILIES[family].inputs]
+    examples = {
+        protocol: make_examples(index, inputs, utterances, splits, protocol=protocol)
+        for protocol in ("cold", "random")
+    }
+    result = evaluate(examples, candidate_of(family), {}, selection)
+    table = result.predictions
+    counts = table.groupby(["protocol", "evaluation"]).size().unstack()
+    assert (counts.sum(axis=1) == len(utterances)).all()
+    columns = ["p_angry", "p_happy", "p_sad"]
+    np.testing.assert_allclose(table[columns].sum(axis=1), 1, atol=1e-6)
+    assert cross_validated_uar(table, "cold")[family] > 0.5  # chance is 1/3
+    assert (result.timings["fit_seconds"] > 0).all()
+    save_estimator(result.estimator, tmp_path / family)
+    again = load_estimator(tmp_path / family)
+    np.testing.assert_allclose(
+        again.predict_proba(inputs), result.estimator.predict_proba(inputs), atol=1e-6
+    )
+    alone = selection.model_copy(update={"n_jobs": 1})
+    repeated = evaluate({"cold": examples["cold"]}, candidate_of(family), {}, alone)
+    cold = table[table["protocol"] == "cold"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(repeated.predictions, cold)
+
+
+def test_conv1d_writes_learning_curves(index, sequences, utterances, splits, selection):
+    examples = make_examples(index, sequences, utterances, splits, protocol="cold")
+    curves = evaluate({"cold": examples}, candidate_of("conv1d"), {}, selection).learning_curves
+    assert set(curves["run"]) == {"fold 0", "fold 1", "fold 2", "final"}
+    assert curves["epoch"].max() == 8
+    assert curves.loc[curves["run"] == "fold 0", "val_loss"].notna().all()
+
+
+def test_study_is_resumed_and_then_left_alone(index, statistics, utterances, splits, selection):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    short = candidate_of("logistic_regression", trials=2, space=C_RANGE)
+    first = [trial.params for trial in tune(examples, short, selection).trials]
+    longer = candidate_of("logistic_regression", trials=4, space=C_RANGE)
+    more = tune(examples, longer, selection)
+    assert [trial.params for trial in more.trials[:2]] == first
+    assert len({str(trial.params) for trial in more.trials}) == 4
+    done = trial_table(more, "logistic_regression")
+    more.ask()  # a trial that is under way elsewhere
+    pd.testing.assert_frame_equal(
+        trial_table(tune(examples, longer, selection), "logistic_regression"), done
+    )
+    assert len(json.loads(done["fold_uar"][0])) == 3
+    best = done.loc[done["uar"].idxmax(), "params"]
+    assert best_parameters(more) == json.loads(best)
+
+
+def test_trials_do_not_depend_on_the_number_of_processes(
+    index, statistics, utterances, splits, selection, tmp_path
+):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    candidate = candidate_of("random_forest", trials=3, space=DEPTH_RANGE)
+    alone = selection.model_copy(update={"n_jobs": 1, "storage": str(tmp_path / "alone.journal")})
+    tables = [
+        trial_table(tune(examples, candidate, settings, progress=False), "random_forest")
+        for settings in (selection, alone)
+    ]
+    pd.testing.assert_frame_equal(*(table.drop(columns="seconds") for table in tables))
+
+
+@pytest.mark.parametrize("place", ["{}/studies.journal", "sqlite:///{}/studies.db"])
+def test_two_processes_work_on_one_study(place, index, statistics, utterances, splits, tmp_path):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    candidate = candidate_of("logistic_regression", trials=12, space=C_RANGE)
+    settings = SelectionSettings(storage=place.format(tmp_path), n_jobs=1)
+    tune(examples, candidate.model_copy(update={"trials": 1}), settings)  # the tables of a database
+
+    def work(name):
+        (tmp_path / name).touch()
+        while len(list(tmp_path.glob("ready *"))) < 2:
+            time.sleep(0.01)
+        tune(examples, candidate, settings, progress=False)
+
+    Parallel(n_jobs=2)(delayed(work)(f"ready {number}") for number in range(2))
+    trials = tune(examples, candidate, settings).trials
+    assert 12 <= len(trials) <= 13  # one may have been under way in the other process
+    assert len({trial.params["model__C"] for trial in trials}) == len(trials)
+    spans = sorted((trial.datetime_start, trial.datetime_complete) for trial in trials)
+    assert any(later < done for (_, done), (later, _) in itertools.pairwise(spans))
+
+
+def test_study_of_other_data_is_another(index, statistics, utterances, splits, selection):
+    candidate = candidate_of("logistic_regression", trials=1, space=C_RANGE)
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    moved = make_examples(index, statistics * 2, utterances, splits, protocol="cold")
+    names = {tune(data, candidate, selection).study_name for data in (examples, moved)}
+    assert len(names) == 2
+
+
+def test_time_spent_counts_against_the_budget(index, statistics, utterances, splits, selection):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    brief = candidate_of("logistic_regression", trials=5, minutes=1e-6, space=C_RANGE)
+    assert len(tune(examples, brief, selection).trials) == 1
+    assert len(tune(examples, brief, selection).trials) == 1
+
+
+def test_lists_reach_the_estimator_as_tuples(index, statistics, utterances, splits, selection):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    layers = {"model__hidden_layer_sizes": {"type": "categorical", "choices": [[8], [8, 4]]}}
+    study = tune(examples, candidate_of("mlp", trials=1, space=layers), selection)
+    assert best_parameters(study)["model__hidden_layer_sizes"] in {(8,), (8, 4)}
+
+
+def test_space_that_never_fits_says_why(index, statistics, utterances, splits, selection):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    huge = {"preprocess__mfcc__pca__n_components": {"type": "int", "low": 500, "high": 500}}
+    candidate = candidate_of("logistic_regression", trials=2, space=huge)
+    with pytest.raises(TuningError, match="n_components=500"):
+        tune(examples, candidate, selection)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"family": "transformer"}, "no model family 'transformer'; write one of: logistic"),
+        ({"family": "mlp", "space": {"model__depth": C_RANGE["model__C"]}}, "model__alpha"),
+        ({"family": "mlp", "fixed": {"epochs": 3}}, "no hyperparameter 'epochs'"),
+        ({"family": "mlp", "trials": 0}, "trials"),
+        ({"family": "mlp", "colour": "red"}, "colour"),
+        (
+            {"family": "logistic_regression", "space": C_RANGE, "fixed": {"model__C": 1.0}},
+            "both fixed and searched",
+        ),
+        (
+            {
+                "family": "logistic_regression",
+                "space": {"model__C": {"type": "float", "low": 2.0, "high": 1.0}},
+            },
+            "low 2.0 above high 1.0",
+        ),
+        (
+            {
+                "family": "logistic_regression",
+                "space": {"model__C": {"type": "float", "low": 0.0, "high": 1.0, "log": True}},
+            },
+            "log scale",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        CandidateSettings.model_validate(settings)
+
+
+def test_each_fold_fits_its_own_scaling_and_pca(statistics, codes):
+    estimator = family_named("logistic_regression").build(seed=0)
+    half = estimator.fit(statistics[:90], codes[:90])
+    scaler = half.named_steps["preprocess"].named_transformers_["mfcc"].named_steps["scale"]
+    np.testing.assert_allclose(scaler.mean_, statistics[:90].filter(like="mfcc_").mean(), atol=1e-5)
+    pca = half.named_steps["preprocess"].named_transformers_["mfcc"].named_steps["pca"]
+    assert pca.n_features_in_ == 12
+
+
+def predictions_of(model: str, probabilities: list[list[float]]) -> pd.DataFrame:
+    labels = ["angry", "sad"]
+    table = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in labels])
+    return pd.DataFrame(
+        {
+            "utterance_id": [f"u{i}" for i in range(len(table))],
+            "model": model,
+            "protocol": "cold",
+            "condition": CLEAN,
+            "evaluation": CROSS_VALIDATION,
+            "fold": np.arange(len(table)) // 2 % 2,
+            "label": ["angry", "sad"] * (len(table) // 2),
+            "prediction": np.asarray(labels)[table.to_numpy().argmax(axis=1)],
+        }
+    ).join(table)
+
+
+@pytest.fixture
+def candidates():
+    """Two models that are each unsure on half of the labels, and one that guesses."""
+    generator = np.random.default_rng(0)
+    truth = np.tile([1.0, 0.0], 60)
+    noisy = np.clip(truth + generator.normal(0, 0.45, (2, 120)), 0.02, 0.98)
+    guesses = generator.uniform(0.02, 0.98, 120)
+    tables = {"a": noisy[0], "b": noisy[1], "c": guesses}
+    return pd.concat(
+        [
+            predictions_of(name, np.column_stack([angry, 1 - angry]).tolist())
+            for name, angry in tables.items()
+        ],
+        ignore_index=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["voting", "stacking"])
+def test_combination_listens_to_those_who_know(candidates, name):
+    assert choose_members(candidates, name, most=1) == ()
+    assert set(choose_members(candidates, name, most=3)) >= {"a", "b"}
+    combined, combiner = combine(candidates, name, ["a", "b", "c"])
+    scores = cross_validated_uar(pd.concat([candidates, combined]), "cold")
+    assert scores[name] > scores[["a", "b", "c"]].max()
+    probabilities = combined[["p_angry", "p_sad"]]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert set(combined["evaluation"]) == {CROSS_VALIDATION} != {HELD_OUT}
+    size = np.abs(combiner.weights).reshape(-1, 3, 1 if name == "voting" else 2)
+    assert size.mean(axis=(0, 2))[2] < size.mean(axis=(0, 2))[:2].min()
+    again = type(combiner).of(json.loads(json.dumps(combiner.facts())))
+    stacked = np.full((1, 3, 2), 0.5)
+    np.testing.assert_allclose(again(stacked), combiner(stacked))
+
+
+def test_a_vote_without_those_who_have_no_weight_is_the_same():
+    vote = Combiner("voting", ("a", "b", "c"), np.array([0.6, 0.0, 0.3]), np.empty(0))
+    stacked = np.random.default_rng(0).dirichlet(np.ones(4), (5, 3))
+    trimmed = vote.trimmed()
+    assert trimmed.members == ("a", "c")
+    np.testing.assert_allclose(trimmed(stacked[:, [0, 2]]), vote(stacked))
+    assert Combiner.single("a").trimmed().members == ("a",)
+
+
+def test_weights_of_a_fold_are_learnt_on_the_others(candidates):
+    # Turning the labels of one fold round must not move that fold's own combination.
+    changed = candidates.copy()
+    inside = changed["fold"] == 0
+    changed.loc[inside, "label"] = changed.loc[inside, "label"].map(
+        {"angry": "sad", "sad": "angry"}
+    )
+    for name in ("voting", "stacking"):
+        before = combine(candidates, name, ["a", "b", "c"])[0].set_index("utterance_id")
+        after = combine(changed, name, ["a", "b", "c"])[0].set_index("utterance_id")
+        own = before["fold"] == 0
+        np.testing.assert_allclose(before.loc[own, "p_sad"], after.loc[own.index[own], "p_sad"])
+        assert not np.allclose(before.loc[~own, "p_sad"], after.loc[own.index[~own], "p_sad"])
+
+
+def test_foreign_types_are_not_loaded(tmp_path):
+    import skops.io
+    from sklearn.preprocessing import FunctionTransformer
+
+    skops.io.dump(FunctionTransformer(np.fromregex), tmp_path / "estimator.skops")
+    with pytest.raises(UntrustedModel, match="fromregex"):
+        load_estimator(tmp_path)
+    with pytest.raises(FileNotFoundError, match="holds no estimator"):
+        load_estimator(tmp_path / "nowhere")
+
+
+def test_protocols_are_named_in_one_string_where_lists_cannot_be_written():
+    settings = SelectionSettings(compared="cold; enrolled", storage="")
+    assert settings.compared == ["cold", "enrolled"]
+
+
+def test_a_space_without_a_choice_is_not_searched():
+    space = {
+        "model__alpha": {"type": "float", "low": 0.5, "high": 0.5},
+        "model__max_iter": {"type": "int", "low": 20, "high": 20},
+        "model__hidden_layer_sizes": {"type": "categorical", "choices": [[8, 4]]},
+    }
+    fixed = {"model__learning_rate_init": 0.01}
+    candidate = CandidateSettings.model_validate({"family": "mlp", "fixed": fixed, "space": space})
+    expected = {"model__alpha": 0.5, "model__max_iter": 20, "model__hidden_layer_sizes": (8, 4)}
+    assert candidate.only_choice == fixed | expected
+    space["model__max_iter"]["high"] = 21
+    candidate = CandidateSettings.model_validate({"family": "mlp", "fixed": fixed, "space": space})
+    assert candidate.only_choice is None
+    assert CandidateSettings(family="mlp").only_choice == {}

@@ -1,0 +1,157 @@
+"""One study by several runs, through a PostgreSQL server that is started here."""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from joblib import Parallel, delayed
+
+from speech_emotion.evaluation import CandidateSettings, SelectionSettings, make_examples, tune
+from speech_emotion.evaluation.settings import PasswordGiven
+from speech_emotion.evaluation.tuning import TuningError
+
+C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
+PASSWORD = "not to be seen"
+
+
+class Server(NamedTuple):
+    """A running server: URL of an empty database, and its process."""
+
+    url: str
+    process: subprocess.Popen
+
+
+def _program(name):
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    found = shutil.which(name) or next(
+        (str(folder / name) for folder in folders if (folder / name).exists()), None
+    )
+    return found or pytest.skip(f"no {name}: install Debian's postgresql")
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server that asks for a password, as an ordinary user: it refuses to run as root."""
+    psycopg = pytest.importorskip("psycopg")
+    initdb, postgres = _program("initdb"), _program("postgres")
+    user = None
+    if os.geteuid() == 0:
+        user = "postgres"
+        try:
+            pwd.getpwnam(user)
+        except KeyError:
+            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+    with tempfile.TemporaryDirectory() as name, socket.socket() as free:
+        folder = Path(name)
+        (folder / "password").write_text(PASSWORD)
+        if user:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, user)
+        options = ["-A", "scram-sha-256", f"--pwfile={folder}/password", "--no-sync"]
+        made = [initdb, "-D", f"{folder}/data", "-U", "optuna", *options]
+        subprocess.run(made, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        place = ["-D", f"{folder}/data", "-p", str(port), "-k", str(folder)]
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen(
+                [postgres, *place, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],
+                user=user,
+                cwd=folder,
+                stderr=log,
+            )
+        try:
+            facts = {"host": "127.0.0.1", "port": port, "user": "optuna", "password": PASSWORD}
+            while process.poll() is None:
+                try:
+                    psycopg.connect(**facts, dbname="postgres").close()
+                    break
+                except psycopg.OperationalError:
+                    time.sleep(0.1)
+            assert process.poll() is None, (folder / "log").read_text()
+            yield Server(f"postgresql://optuna@127.0.0.1:{port}/postgres", process)
+        finally:
+            process.send_signal(signal.SIGINT)  # at others it waits until all have left
+            process.wait()
+
+
+def test_two_processes_that_start_at_once_work_on_one_study(
+    server, index, statistics, utterances, splits, tmp_path
+):
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    candidate = CandidateSettings(family="logistic_regression", trials=12, space=C_RANGE)
+    settings = SelectionSettings(storage=server.url, n_jobs=1)
+
+    def work(name):
+        os.environ["PGPASSWORD"] = PASSWORD
+        (tmp_path / name).touch()
+        while len(list(tmp_path.glob("ready *"))) < 2:
+            time.sleep(0.01)
+        study = tune(examples, candidate, settings, progress=False)
+        return [
+            (trial.params["model__C"], trial.datetime_start, trial.datetime_complete)
+            for trial in study.trials
+            if trial.datetime_complete
+        ]
+
+    both = Parallel(n_jobs=2)(delayed(work)(f"ready {number}") for number in range(2))
+    trials = max(both, key=len)
+    assert 12 <= len(trials) <= 13  # one may have been under way in the other process
+    assert {value for value, *_ in both[0]} | {value for value, *_ in both[1]} == {
+        value for value, *_ in trials
+    }
+    assert len({value for value, *_ in trials}) == len(trials)
+    spans = sorted((start, done) for _, start, done in trials)
+    assert any(later < done for (_, done), (later, _) in itertools.pairwise(spans))
+
+
+def test_a_wrong_password_is_an_error_that_does_not_show_it(
+    server, index, statistics, utterances, splits, monkeypatch
+):
+    monkeypatch.setenv("PGPASSWORD", "guessed")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    candidate = CandidateSettings(family="logistic_regression", trials=1)
+    with pytest.raises(TuningError, match="password authentication failed") as caught:
+        tune(examples, candidate, SelectionSettings(storage=server.url, n_jobs=1))
+    assert "guessed" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        ("postgresql://optuna@127.0.0.1:1/studies", "cannot be used .*start the server"),
+        ("mysql+nodriver://optuna@127.0.0.1/studies", "cannot be used .*nodriver"),
+        (
+            "oracle://optuna@127.0.0.1/studies",
+            r"not installed: pip install 'speech-emotion\[postgr",
+        ),
+    ],
+)
+def test_storages_that_cannot_be_used(
+    storage, message, index, statistics, utterances, splits, monkeypatch
+):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    candidate = CandidateSettings(family="logistic_regression", trials=1)
+    with pytest.raises(TuningError, match=message):
+        tune(examples, candidate, SelectionSettings(storage=storage, n_jobs=1))
+
+
+@pytest.mark.parametrize(
+    "storage", ["postgresql://optuna:secret@host/studies", "postgresql://host/s?password=secret"]
+)
+def test_a_password_in_the_url_is_refused_and_not_shown(storage):
+    with pytest.raises(PasswordGiven, match=r"PGPASSWORD|\.pgpass") as caught:
+        SelectionSettings(storage=storage)
+    assert "secret" not in str(caught.value)
