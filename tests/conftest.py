@@ -239,7 +239,7 @@ def _windows(call, angry, seconds, outside=()):
         row = {
             "call": call,
             "channel": 0,
-            "party": "customer",
+            "channel_role": "customer",
             "start_s": start,
             "end_s": start + 4,
         }
@@ -296,7 +296,7 @@ def scored_calls(tmp_path_factory):
         shares = own["emotion"].value_counts(normalize=True)
         summaries.append(
             place
-            | {"party": "customer", "minutes": 1.0, "talk_share": 0.45, "silence_share": 0.1}
+            | {"channel_role": "customer", "minutes": 1.0, "talk_share": 0.45, "silence_share": 0.1}
             | {f"share_{label}": shares.get(label, 0.0) for label in LABELS}
             | {
                 "longest_angry_s": max(

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import soxr
-import speech_emotion.call_scoring.stream
 import yaml
 from threadpoolctl import threadpool_limits
 
+import speech_emotion.call_scoring.stream
 from speech_emotion.audio import AudioError, load_audio
 from speech_emotion.call_scoring import (
     ActivityDetector,
@@ -37,7 +37,7 @@ CONF = Path(__file__).parents[2] / "conf/base/parameters_corpora.yml"
 CALLS = SynthesisSettings(calls=12, minutes=1.0, snr_db=(30.0, 20.0, 10.0, 5.0))
 LINE = 8000
 MINUTES = 2.0
-FAMILIES = ("kernel_lda", "svm")
+FAMILIES = ("rocket_lda", "svm")
 TRAINED_ON = 120
 """Utterances of the sample corpus that a model is trained on."""
 
@@ -80,7 +80,7 @@ def predictor(utterances):
         family = family_named(name)
         estimator = family.build(seed=0).fit(family.select(table, None), codes)
         members.append(Member(name, estimator))
-    combiner = Combiner("voting", FAMILIES, np.array([0.5, 0.5]), np.empty(0))
+    combiner = Combiner("soft_voting", FAMILIES, np.array([0.5, 0.5]), np.empty(0))
     return EmotionPredictor(tuple(map(str, labels)), settings, tuple(members), combiner)
 
 

@@ -4,16 +4,16 @@ import pytest
 import soundfile
 
 from speech_emotion.call_scoring import (
-    FACTS,
+    CHANNEL_COLUMNS,
     CallSettings,
     ScoredCall,
     SynthesisSettings,
     TestCall,
+    call_metrics,
     evaluate_calls,
-    figures_of_calls,
     synthesize_calls,
 )
-from speech_emotion.call_scoring.evaluation import FIGURES, measure_call
+from speech_emotion.call_scoring.evaluation import METRICS, measure_call
 from speech_emotion.reporting.calls import call_evaluation_figure
 
 SETTINGS = SynthesisSettings(calls=6, minutes=1.0, angry_calls=0.5, snr_db=(20.0, 10.0))
@@ -85,7 +85,7 @@ def test_calls_are_the_same_again_and_differ_by_seed(utterances):
 
 
 def test_calls_need_two_held_out_speakers(utterances):
-    with pytest.raises(ValueError, match=r"raise splits\.held_out"):
+    with pytest.raises(ValueError, match=r"raise splits\.test_size"):
         next(synthesize_calls(utterances[utterances["speaker"] == "a"], SETTINGS))
     with pytest.raises(ValueError, match="smaller number first"):
         SynthesisSettings(pause_s=(2.0, 1.0))
@@ -109,12 +109,12 @@ def scored_of(spans, score=0.9):
             "emotion": np.where(flagged, "angry", "neutral"),
             "score": np.where(flagged, score, 0.1),
             "flagged": flagged,
-            "outside": "",
+            "out_of_domain": "",
             "snr_db": 20.0,
         }
     )
-    facts = dict.fromkeys(FACTS, "") | {"call": "x", "channel": 0, "minutes": 60.0}
-    return ScoredCall(windows, pd.DataFrame([facts | {"talk_share": 0.5, "silence_share": 0.2}]))
+    channels = dict.fromkeys(CHANNEL_COLUMNS, "") | {"call": "x", "channel": 0, "minutes": 60.0}
+    return ScoredCall(windows, pd.DataFrame([channels | {"talk_share": 0.5, "silence_share": 0.2}]))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_figures_are_those_of_the_counts():
         measure_call(call_of(truth), scored_of(seen), CallSettings(), ("angry", "neutral"), 0.5)
         for truth, seen in cases
     ]
-    table = figures_of_calls(pd.DataFrame(rows), resamples=200)
+    table = call_metrics(pd.DataFrame(rows), resamples=200)
     assert table["snr_db"].tolist() == ["all", 20.0]
     row = table.iloc[0]
     expected = {
@@ -163,9 +163,9 @@ def test_figures_are_those_of_the_counts():
         "seconds_to_detect": 30.0,
         "review_share": 0.0,
     }
-    assert {name: row[name] for name in FIGURES} == pytest.approx(expected)
+    assert {name: row[name] for name in METRICS} == pytest.approx(expected)
     assert (row["n_calls"], row["n_passages"], row["hours"]) == (4, 2, 4)
-    for name in FIGURES:
+    for name in METRICS:
         assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
     figure = call_evaluation_figure(table, target="angry", note=" (SYNTHETIC sample corpus)")
     assert "SYNTHETIC" in figure.layout.title.subtitle.text

@@ -53,7 +53,10 @@ def test_folder_of_calls_is_scored_and_resumed(
     output = tmp_path / "07_model_output"
     summary = pd.read_parquet(output / "calls/summary.parquet").set_index("call")
     assert summary["flag"].to_dict() == {"monday/angry.wav": "angry", "calm.flac": "calm"}
-    assert summary["party"].to_dict() == {"monday/angry.wav": "customer", "calm.flac": "mono"}
+    assert summary["channel_role"].to_dict() == {
+        "monday/angry.wav": "customer",
+        "calm.flac": "mixed",
+    }
     passages = pd.read_parquet(output / "calls/passages.parquet")
     assert set(passages["call"]) == {"monday/angry.wav"}
     emotions = pd.read_parquet(output / "calls/emotions.parquet")
@@ -76,7 +79,7 @@ def test_folder_of_calls_is_scored_and_resumed(
     ]  # a letter has none
     before = {path: path.stat().st_mtime_ns for path in (output / "calls").glob("*/*.parquet")}
     assert len(before) == 4
-    # A shard whose facts are lost, as after an interruption, and a recording that changed are done again.
+    # A shard whose channels are lost, as after an interruption, and a recording that changed are done again.
     lost = next(name for name, table in shards.items() if "monday/angry.wav" in set(table["call"]))
     (output / "calls/fact" / lost).unlink()
     os.utime(recordings / "calm.flac", ns=(1, 1))
@@ -106,24 +109,24 @@ def scoring(recordings, model):
     """Index and settings of the recordings; what a list of pieces stores of them."""
     predictor, settings = EmotionPredictor.load(model), CallSettings(n_jobs=1)
     index = nodes.index_recordings(find_recordings(recordings), predictor, settings)
-    windows, facts = {}, {}
+    windows, channels = {}, {}
 
     def score(index=index):
-        on_disk = loaders(windows), loaders(facts)
+        on_disk = loaders(windows), loaders(channels)
         for new_windows, new_facts in nodes.score_calls(index, predictor, settings, *on_disk):
             windows.update(new_windows)
-            facts.update(new_facts)
+            channels.update(new_facts)
 
     def collect(index=index):
-        shards = loaders(windows), loaders(facts)
+        shards = loaders(windows), loaders(channels)
         emotions, *tables = nodes.collect_calls(index, predictor, settings, *shards)
         return pd.concat(emotions, ignore_index=True), *tables
 
-    return index, score, collect, facts
+    return index, score, collect, channels
 
 
 def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
-    index, score, collect, facts = scoring
+    index, score, collect, channels = scoring
     real = nodes._score
 
     def fails_at_the_last(path, *arguments):
@@ -134,7 +137,7 @@ def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
     monkeypatch.setattr(nodes, "_score", fails_at_the_last)
     with pytest.raises(MemoryError):
         score()
-    (kept,) = facts.values()
+    (kept,) = channels.values()
     assert set(kept["call"]) == set(index["call"].iloc[:-1])
     with pytest.raises(ValueError, match=r"1 of \d results, that of .*angry\.wav among them"):
         collect()
@@ -188,7 +191,15 @@ def test_flags_are_measured_on_the_sample_corpus(tmp_path, run, model):
 
 
 def test_demo_prints_windows(recordings, model):
-    command = [sys.executable, "-m", "speech_emotion.call_scoring", "--model", str(model), "--speed", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "speech_emotion.call_scoring",
+        "--model",
+        str(model),
+        "--speed",
+        "0",
+    ]
     call = str(recordings / "monday/angry.wav")
     done = subprocess.run([*command, call], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

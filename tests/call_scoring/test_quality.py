@@ -3,11 +3,17 @@ import pytest
 
 from speech_emotion.audio import augment
 from speech_emotion.call_scoring import CallSettings
-from speech_emotion.call_scoring.quality import CLIPPED, MUSIC, NOISY, outside, tonality
+from speech_emotion.call_scoring.quality import (
+    CLIPPED,
+    MUSIC,
+    NOISY,
+    out_of_domain_reason,
+    tonality,
+)
 from speech_emotion.call_scoring.windows import Window
 
 RATE = 22050
-LIMIT = CallSettings().domain.most_tonal
+LIMIT = CallSettings().quality.max_tonal
 
 
 def note(midi, seconds, decay):
@@ -62,7 +68,7 @@ def test_gliding_pitch_is_a_voice():
 
 
 @pytest.mark.parametrize(
-    ("facts", "reason"),
+    ("channels", "reason"),
     [
         ({}, ""),
         ({"tonal": 0.9}, MUSIC),
@@ -71,7 +77,7 @@ def test_gliding_pitch_is_a_voice():
         ({"snr_db": 0.0, "tonal": 0.9}, MUSIC),
     ],
 )
-def test_reason_names_what_is_wrong(facts, reason):
+def test_reason_names_what_is_wrong(channels, reason):
     good = {"snr_db": 25.0, "clipped": 0.0, "tonal": 0.1}
-    window = Window(0.0, 4.0, 0.9, np.zeros(4), **(good | facts))
-    assert outside(window, CallSettings().domain) == reason
+    window = Window(0.0, 4.0, 0.9, np.zeros(4), **(good | channels))
+    assert out_of_domain_reason(window, CallSettings().quality) == reason

@@ -37,7 +37,9 @@ def write(path, samples, rate=RATE, **options):
 
 def summary_of(scored, predictor, settings=None):
     settings = settings or CallSettings()
-    return summarize(scored.facts, scored.windows, settings, labels=predictor.labels, threshold=0.4)
+    return summarize(
+        scored.channels, scored.windows, settings, labels=predictor.labels, threshold=0.4
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,9 +54,9 @@ def summary_of(scored, predictor, settings=None):
 )
 def test_every_format_gives_the_same_finding(tmp_path, predictor, call, name, options):
     scored = score_recording(write(tmp_path / name, call, **options), predictor, CallSettings())
-    assert scored.facts["reason"].tolist() == [""]
+    assert scored.channels["reason"].tolist() == [""]
     assert list(scored.windows) == window_columns(predictor.labels)
-    assert set(scored.windows["party"]) == {"customer"}
+    assert set(scored.windows["channel_role"]) == {"customer"}
     summary, passages = summary_of(scored, predictor)
     row = summary.iloc[0]
     assert row["flag"] == "angry", row["reason"]
@@ -68,14 +70,14 @@ def test_every_format_gives_the_same_finding(tmp_path, predictor, call, name, op
 
 def test_shares_are_those_of_the_parties(tmp_path, predictor, call):
     scored = score_recording(write(tmp_path / "a.wav", call), predictor, CallSettings())
-    facts = scored.facts.iloc[0]
-    assert facts["minutes"] == pytest.approx(len(call) / RATE / 60)
-    both = score_recording(tmp_path / "a.wav", predictor, CallSettings(score_agent=True)).facts
-    assert both["party"].tolist() == ["customer", "agent"]
+    channels = scored.channels.iloc[0]
+    assert channels["minutes"] == pytest.approx(len(call) / RATE / 60)
+    both = score_recording(tmp_path / "a.wav", predictor, CallSettings(score_agent=True)).channels
+    assert both["channel_role"].tolist() == ["customer", "agent"]
     # Nobody speaks for as long, whoever is scored.
-    np.testing.assert_allclose(both["silence_share"], facts["silence_share"])
-    assert 1 - facts["silence_share"] <= both["talk_share"].sum() + 1e-9
-    assert 1 - facts["silence_share"] >= both["talk_share"].max()
+    np.testing.assert_allclose(both["silence_share"], channels["silence_share"])
+    assert 1 - channels["silence_share"] <= both["talk_share"].sum() + 1e-9
+    assert 1 - channels["silence_share"] >= both["talk_share"].max()
 
 
 def test_customer_may_be_on_the_other_channel(tmp_path, predictor, call):
@@ -91,7 +93,7 @@ def test_customer_may_be_on_the_other_channel(tmp_path, predictor, call):
 def test_mono_is_one_party(tmp_path, predictor, call):
     path = write(tmp_path / "mono.wav", call[:, 0])
     scored = score_recording(path, predictor, CallSettings(customer_channel=1))
-    assert scored.facts["party"].tolist() == ["mono"]
+    assert scored.channels["channel_role"].tolist() == ["mixed"]
 
 
 def test_blocks_of_any_size_give_the_same_call(predictor, call):
@@ -101,7 +103,7 @@ def test_blocks_of_any_size_give_the_same_call(predictor, call):
 
     one, other = score(len(call)), score(3001)
     pd.testing.assert_frame_equal(one.windows, other.windows, atol=1e-6)
-    pd.testing.assert_frame_equal(one.facts, other.facts)
+    pd.testing.assert_frame_equal(one.channels, other.channels)
 
 
 def silent(seconds=8):
@@ -201,19 +203,19 @@ def test_bad_recordings_are_rejected_with_a_reason(tmp_path, predictor, call, ma
     scored = score_recording(path, predictor, CallSettings())
     assert len(scored.windows) == 0
     assert list(scored.windows) == window_columns(predictor.labels)
-    (said,) = scored.facts["reason"]
+    (said,) = scored.channels["reason"]
     import re
 
     assert re.search(reason, said), said
-    assert scored.facts["path"].tolist() == [str(path)]
+    assert scored.channels["path"].tolist() == [str(path)]
 
 
 def test_missing_channel_and_file_are_rejected(tmp_path, predictor, call):
     path = write(tmp_path / "call.wav", call)
     scored = score_recording(path, predictor, CallSettings(customer_channel=2))
-    assert "there is no customer_channel 2" in scored.facts["reason"].iloc[0]
+    assert "there is no customer_channel 2" in scored.channels["reason"].iloc[0]
     gone = score_recording(tmp_path / "gone.wav", predictor, CallSettings())
-    assert "no such file" in gone.facts["reason"].iloc[0]
+    assert "no such file" in gone.channels["reason"].iloc[0]
 
 
 def test_file_that_changes_while_it_is_read_is_rejected(tmp_path, predictor, call):
@@ -234,7 +236,7 @@ def test_streamed_header_without_a_length_is_read(tmp_path, predictor, call):
     at = whole.index(b"data") + 4
     whole[at : at + 4] = whole[4:8] = b"\xff\xff\xff\xff"
     path.write_bytes(whole)
-    assert score_recording(path, predictor, CallSettings()).facts["reason"].tolist() == [""]
+    assert score_recording(path, predictor, CallSettings()).channels["reason"].tolist() == [""]
 
 
 def test_recordings_are_found_by_suffix(tmp_path):
@@ -252,8 +254,8 @@ def test_recordings_are_found_by_suffix(tmp_path):
     ("emotions", "noise", "options", "flag", "reason"),
     [
         (["neutral"] * 6, 1e-3, {}, "calm", "nothing angry"),
-        (["angry"] * 6, 1e-3, {"domain": {"lowest_snr_db": 60.0}}, "review", "too noisy"),
-        (["neutral"], 1e-3, {"domain": {"least_speech_s": 10.0}}, "review", "no speech to judge"),
+        (["angry"] * 6, 1e-3, {"quality": {"min_snr_db": 60.0}}, "review", "too noisy"),
+        (["neutral"], 1e-3, {"quality": {"min_speech_s": 10.0}}, "review", "no speech to judge"),
         (["angry"] * 6, 1e-3, {"flags": {"consecutive": 99}}, "review", "unsure"),
     ],
 )
@@ -273,7 +275,7 @@ def test_no_scored_call_still_gives_tables(tmp_path, predictor, call):
     path = write(tmp_path / "call.wav", call)
     row = score_recording(path, predictor, CallSettings())
     some, passages = summary_of(row, predictor)
-    nothing = type(row)(row.windows.iloc[:0], row.facts.iloc[:0])
+    nothing = type(row)(row.windows.iloc[:0], row.channels.iloc[:0])
     none, no_passages = summary_of(nothing, predictor)
     assert list(none) == list(some)
     assert list(no_passages) == list(passages)

@@ -92,7 +92,7 @@ def test_recordings_are_those_of_a_folder(fetches, tmp_path, predictor, call):
         scored = [
             score_recording(path, predictor, CallSettings()) for path in (one.path, other.path)
         ]
-        assert scored[1].facts["reason"].tolist() == [""]
+        assert scored[1].channels["reason"].tolist() == [""]
         pd.testing.assert_frame_equal(*(each.windows.drop(columns="call") for each in scored))
         excerpts = [read_excerpt(path, 3.0, 4.5, channel=0)[0] for path in (one.path, other.path)]
         np.testing.assert_array_equal(*excerpts)
@@ -134,9 +134,9 @@ def test_bad_recordings_are_rejected_with_a_reason(fetches, predictor, call, con
         fetches.pipe("/bucket/a.wav", content)
     scored = score_recording("fetches://bucket/a.wav", predictor, CallSettings())
     assert not scored.unread
-    assert scored.facts["path"].tolist() == ["fetches://bucket/a.wav"]
+    assert scored.channels["path"].tolist() == ["fetches://bucket/a.wav"]
     with pytest.raises(AudioError, match=reason):
-        raise AudioError("a", scored.facts["reason"].iloc[0])
+        raise AudioError("a", scored.channels["reason"].iloc[0])
 
 
 @pytest.mark.parametrize("name", NAMES[:3])
@@ -155,7 +155,7 @@ def test_a_store_that_fails_is_not_taken_for_the_end_of_a_file(
         read_envelope(f"fetches://bucket/{name}")
     scored = score_recording(f"fetches://bucket/{name}", predictor, CallSettings())
     assert scored.unread
-    assert "run it again" in scored.facts["reason"].iloc[0]
+    assert "run it again" in scored.channels["reason"].iloc[0]
 
 
 def test_what_a_store_failed_to_give_is_scored_the_next_time(fetches, predictor, call, tmp_path):
@@ -165,19 +165,19 @@ def test_what_a_store_failed_to_give_is_scored_the_next_time(fetches, predictor,
         samples = call if name == "short.wav" else np.tile(call, (2, 1))
         fetches.pipe(f"/bucket/{name}", encoded(samples, name))
     index = nodes.index_recordings(find_recordings("fetches://bucket"), predictor, settings)
-    windows, facts = {}, {}
+    windows, channels = {}, {}
 
     def score():
         on_disk = [
             {name: lambda table=table: table for name, table in tables.items()}
-            for tables in (windows, facts)
+            for tables in (windows, channels)
         ]
         for part in nodes.score_calls(index, predictor, settings, *on_disk):
             windows.update(part[0])
-            facts.update(part[1])
+            channels.update(part[1])
         shards = [
             {name: lambda table=table: table for name, table in tables.items()}
-            for tables in (windows, facts)
+            for tables in (windows, channels)
         ]
         return nodes.collect_calls(index, predictor, settings, *shards)
 
@@ -190,7 +190,7 @@ def test_what_a_store_failed_to_give_is_scored_the_next_time(fetches, predictor,
     _, summary, _, rejected = score()
     assert summary["call"].tolist() == ["long.wav", "short.wav"]
     assert rejected.empty
-    assert sorted(len(table) for table in facts.values()) == [1, 2]
+    assert sorted(len(table) for table in channels.values()) == [1, 2]
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_rejected(fetches, call):

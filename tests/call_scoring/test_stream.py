@@ -44,10 +44,10 @@ def test_windows_do_not_depend_on_the_size_of_blocks(predictor, line, whole, siz
     assert len(windows) == len(expected) > 2
     for ours, theirs in zip(windows, expected, strict=True):
         assert (ours.start_s, ours.end_s) == (theirs.start_s, theirs.end_s)
-        assert (ours.emotion, ours.flagged, ours.outside) == (
+        assert (ours.emotion, ours.flagged, ours.out_of_domain) == (
             theirs.emotion,
             theirs.flagged,
-            theirs.outside,
+            theirs.out_of_domain,
         )
         np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
         assert ours.score == pytest.approx(theirs.score, abs=1e-6)
@@ -88,10 +88,10 @@ def test_angry_end_of_a_call_scores_higher(predictor, dialogue):
 
 def test_noise_is_not_judged(predictor, dialogue):
     samples, _ = dialogue(["angry"] * 4, rate=RATE, noise=0.05)
-    windows, _ = stream_all(predictor, samples, [], domain={"lowest_snr_db": 25.0})
+    windows, _ = stream_all(predictor, samples, [], quality={"min_snr_db": 25.0})
     assert windows
     for window in windows:
-        assert window.outside == "too noisy"
+        assert window.out_of_domain == "too noisy"
         assert window.emotion == "unknown"
         assert np.isnan(window.probabilities).all()
         assert (window.confidence, window.score, window.flagged) == (0, 0, False)

@@ -209,7 +209,7 @@ def heard():
         ("sub/b.wav", "unknown", "review", 0.5, 0.2, 3.0),
         ("other.wav", "customer", "angry", 0.9, 0.5, 0.0),
     ]
-    names = ["call", "party", "flag", "score", "share_angry", "first_angry_s"]
+    names = ["call", "channel_role", "flag", "score", "share_angry", "first_angry_s"]
     return pd.DataFrame(rows, columns=names)
 
 

@@ -4,28 +4,28 @@ import pytest
 from speech_emotion.contact_center import (
     CALLS,
     ExportSettings,
-    GeneratedCentre,
     KpiSettings,
+    SimulatorSettings,
     add_kpi_columns,
     anger_effects,
     attach_recordings,
-    generate_calls,
     join_emotions,
     kpi_table,
     read_export,
+    simulate_calls,
 )
 
-SMALL = GeneratedCentre(calls=12_000, days=120, agents=6)
+SMALL = SimulatorSettings(calls=12_000, days=120, agents=6)
 
 
 @pytest.fixture(scope="module")
 def calls():
-    return CALLS.validate(generate_calls(SMALL))
+    return CALLS.validate(simulate_calls(SMALL))
 
 
 def test_the_same_seed_gives_the_same_calls_and_all_are_marked(calls):
-    pd.testing.assert_frame_equal(calls, generate_calls(SMALL))
-    other = generate_calls(SMALL.model_copy(update={"seed": 1}))
+    pd.testing.assert_frame_equal(calls, simulate_calls(SMALL))
+    other = simulate_calls(SMALL.model_copy(update={"seed": 1}))
     assert not other["talk_s"].head(100).equals(calls["talk_s"].head(100))
     assert calls["synthetic"].all()
     assert (calls["emotion_source"] == "generated").all()
@@ -71,15 +71,15 @@ def test_agents_differ_beyond_chance(calls):
 
 @pytest.mark.parametrize(
     "settings",
-    [GeneratedCentre(calls=1, days=1, agents=1, teams=1), GeneratedCentre(calls=40, days=3)],
+    [SimulatorSettings(calls=1, days=1, agents=1, teams=1), SimulatorSettings(calls=40, days=3)],
 )
 def test_small_centres_are_valid(settings):
-    assert len(CALLS.validate(generate_calls(settings))) >= 1
+    assert len(CALLS.validate(simulate_calls(settings))) >= 1
 
 
 def test_scored_recordings_go_to_calls_of_their_length(calls):
     heard = pd.DataFrame({"call": ["a.wav", "b.wav", "b.wav", "c.wav"], "minutes": [5.0, 5, 5, 2]})
-    heard = heard.assign(party="customer", flag="calm", score=0.1, share_angry=0.0)
+    heard = heard.assign(channel_role="customer", flag="calm", score=0.1, share_angry=0.0)
     attached = attach_recordings(calls, heard.assign(first_angry_s=float("nan")))
     given = attached[attached["recording"] != ""].set_index("recording")["talk_s"]
     assert given.to_dict() == pytest.approx({"a.wav": 300, "b.wav": 300, "c.wav": 120}, abs=5)

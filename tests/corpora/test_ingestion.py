@@ -287,7 +287,7 @@ def test_sex_is_unknown_without_demographics(
         ({"select": "ravdess;emodb"}, "no corpus 'emodb'; write some of: ravdess"),
         ({"label_sets": {"seven": {"a": ["x"], "b": ["x"]}}}, "maps 'x' to 'a' and to 'b'"),
         ({"label_sets": {"seven": {}, "my": {"a": ["x"], "b": ["x"]}}}, "'my' maps 'x'"),
-        ({"shortest": 0}, "shortest"),
+        ({"min_duration_s": 0}, "min_duration_s"),
     ],
 )
 def test_settings_that_do_not_fit(corpora_settings, changes, message):

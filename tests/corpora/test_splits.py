@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speech_emotion.corpora import (
-    HELD_OUT,
+    TEST,
     SplitError,
     SplitSettings,
     assign_splits,
@@ -43,11 +43,11 @@ def test_cold_never_shares_a_speaker(speakers, labels, repetitions, corpora, fol
     splits = assign_splits(utterances, SplitSettings(folds=folds, seed=seed))
     table = splits.merge(utterances, on="utterance_id")
     assert len(splits) == (6 if utterances["corpus"].nunique() > 1 else 4) * len(utterances)
-    cold = table[table["protocol"] == "cold"]
-    assert (cold.groupby("speaker")["fold"].nunique() == 1).all()
-    assert (cold.groupby("speaker")["split"].nunique() == 1).all()
-    assert set(cold["fold"]) == {-1, *range(folds)}
-    assert ((cold["split"] == HELD_OUT) == (cold["fold"] == -1)).all()
+    speaker_independent = table[table["protocol"] == "speaker_independent"]
+    assert (speaker_independent.groupby("speaker")["fold"].nunique() == 1).all()
+    assert (speaker_independent.groupby("speaker")["split"].nunique() == 1).all()
+    assert set(speaker_independent["fold"]) == {-1, *range(folds)}
+    assert ((speaker_independent["split"] == TEST) == (speaker_independent["fold"] == -1)).all()
 
 
 def test_enrolled_knows_a_few_neutral_utterances_and_does_not_test_them():
@@ -60,11 +60,15 @@ def test_enrolled_knows_a_few_neutral_utterances_and_does_not_test_them():
     assert known["speaker"].nunique() == 10
     assert set(known["label"]) == {"label1"}
     assert (enrolled["tested"] == ~enrolled["known"]).all()
-    cold = splits[splits["protocol"] == "cold"].set_index("utterance_id")["fold"]
-    assert (enrolled.set_index("utterance_id")["fold"] == cold).all()
-    adapted = splits[splits["protocol"] == "adapted"]
-    assert (adapted["known"] & adapted["tested"]).all()
-    assert not splits.loc[splits["protocol"].isin(["cold", "random"]), "known"].any()
+    speaker_independent = splits[splits["protocol"] == "speaker_independent"].set_index(
+        "utterance_id"
+    )["fold"]
+    assert (enrolled.set_index("utterance_id")["fold"] == speaker_independent).all()
+    speaker_adapted = splits[splits["protocol"] == "speaker_adapted"]
+    assert (speaker_adapted["known"] & speaker_adapted["tested"]).all()
+    assert not splits.loc[
+        splits["protocol"].isin(["speaker_independent", "random_split"]), "known"
+    ].any()
 
 
 def test_speakers_without_neutral_speech_are_said(caplog):
@@ -78,15 +82,15 @@ def test_folds_of_cross_corpus_are_the_corpora():
     crossed = splits[splits["protocol"] == "cross_corpus"]
     assert (crossed.groupby("corpus")["fold"].nunique() == 1).all()
     assert set(crossed["fold"]) == {0, 1, 2}
-    adapted = splits[splits["protocol"] == "cross_corpus_adapted"]
-    assert adapted["known"].all()
-    assert (adapted["fold"].to_numpy() == crossed["fold"].to_numpy()).all()
+    speaker_adapted = splits[splits["protocol"] == "cross_corpus_adapted"]
+    assert speaker_adapted["known"].all()
+    assert (speaker_adapted["fold"].to_numpy() == crossed["fold"].to_numpy()).all()
     alone = assign_splits(utterances_of(12, 2, 3), SplitSettings(folds=3))
     assert not {"cross_corpus", "cross_corpus_adapted"} & set(alone["protocol"])
 
 
 def test_nothing_is_held_out_if_so_asked():
-    splits = assign_splits(utterances_of(10, 2, 3), SplitSettings(folds=5, held_out=0))
+    splits = assign_splits(utterances_of(10, 2, 3), SplitSettings(folds=5, test_size=0))
     assert set(splits["split"]) == {"train"}
     assert set(splits["fold"]) == set(range(5))
 
@@ -95,17 +99,20 @@ def test_random_shares_speakers_and_says_so():
     utterances = utterances_of(10, 4, 5)
     splits = assign_splits(utterances, SplitSettings(folds=3))
     table = splits.merge(utterances, on="utterance_id")
-    leaky = table[table["protocol"] == "random"]
+    leaky = table[table["protocol"] == "random_split"]
     assert (leaky.groupby("speaker")["split"].nunique() == 2).any()
 
 
 def test_labels_and_corpora_are_balanced():
     utterances = utterances_of(20, 4, 5, corpora=2)
     splits = assign_splits(utterances, SplitSettings(folds=4)).merge(utterances, on="utterance_id")
-    cold = splits[splits["protocol"] == "cold"]
-    shares = cold.groupby(["fold", "corpus"]).size().unstack()
+    speaker_independent = splits[splits["protocol"] == "speaker_independent"]
+    shares = speaker_independent.groupby(["fold", "corpus"]).size().unstack()
     assert (shares > 0).to_numpy().all()
-    assert cold.groupby("label")["split"].apply(lambda s: (s == HELD_OUT).mean()).std() < 0.05
+    assert (
+        speaker_independent.groupby("label")["split"].apply(lambda s: (s == TEST).mean()).std()
+        < 0.05
+    )
 
 
 def test_order_of_rows_does_not_matter():
@@ -146,10 +153,10 @@ def test_label_with_fewer_speakers_than_folds_is_said(caplog):
 def test_digest_is_of_the_held_out_utterances_alone():
     utterances = utterances_of(10, 3, 3)
     splits = assign_splits(utterances, SplitSettings(folds=3))
-    digest = split_digest(splits, utterances, "cold")
+    digest = split_digest(splits, utterances, "speaker_independent")
     other_folds = splits.assign(fold=np.where(splits["fold"] >= 0, 0, -1))
-    assert split_digest(other_folds, utterances, "cold") == digest
-    held_out = splits[(splits["protocol"] == "cold") & (splits["split"] == HELD_OUT)]
+    assert split_digest(other_folds, utterances, "speaker_independent") == digest
+    held_out = splits[(splits["protocol"] == "speaker_independent") & (splits["split"] == TEST)]
     changed = utterances.copy()
     changed.loc[changed["utterance_id"] == held_out["utterance_id"].iloc[0], "label"] = "label9"
-    assert split_digest(splits, changed, "cold") != digest
+    assert split_digest(splits, changed, "speaker_independent") != digest

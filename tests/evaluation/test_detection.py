@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from speech_emotion.corpora import HELD_OUT
+from speech_emotion.corpora import TEST
 from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
@@ -14,22 +14,27 @@ from speech_emotion.evaluation import (
     detection_table,
     paired_table,
 )
-from speech_emotion.evaluation.detection import _interval, detection_figures
+from speech_emotion.evaluation.detection import _interval, detection_metrics
 from speech_emotion.models import with_temperature
 
 SETTINGS = DetectionSettings(false_alarms=0.1, prevalence=0.1)
-KEYS = {"model": "m", "protocol": "cold", "condition": CLEAN, "evaluation": CROSS_VALIDATION}
+KEYS = {
+    "model": "m",
+    "protocol": "speaker_independent",
+    "condition": CLEAN,
+    "evaluation": CROSS_VALIDATION,
+}
 
 
 def test_perfect_and_blind_detectors():
     truth = np.repeat([True, False], [10, 90])
-    perfect = detection_figures(truth, truth.astype(float), SETTINGS)
+    perfect = detection_metrics(truth, truth.astype(float), SETTINGS)
     assert perfect["auc"] == perfect["recall"] == perfect["average_precision"] == 1
     assert perfect["precision"] == 1
-    blind = detection_figures(truth, np.full(100, 0.5), SETTINGS)
+    blind = detection_metrics(truth, np.full(100, 0.5), SETTINGS)
     assert blind["auc"] == 0.5
     assert blind["recall"] == 0
-    assert all(map(np.isnan, detection_figures(truth[:5], np.zeros(5), SETTINGS).values()))
+    assert all(map(np.isnan, detection_metrics(truth[:5], np.zeros(5), SETTINGS).values()))
 
 
 def test_threshold_keeps_the_allowed_false_alarms():
@@ -51,7 +56,7 @@ def test_precision_is_that_of_the_assumed_prevalence():
     # 8 of 10 targets and 9 of 90 others score high; a tenth of all are targets in use.
     scores = np.concatenate([np.ones(8), np.zeros(2), np.ones(9), np.zeros(81)])
     truth = np.repeat([True, False], [10, 90])
-    figures = detection_figures(truth, scores, SETTINGS)
+    figures = detection_metrics(truth, scores, SETTINGS)
     assert figures["recall"] == pytest.approx(0.8)
     assert figures["precision"] == pytest.approx(0.08 / (0.08 + 0.09))
 
@@ -95,7 +100,7 @@ def overconfident(count=600):
         | {
             "utterance_id": [f"u{number}" for number in range(count)],
             "fold": np.arange(count) % 3,
-            "evaluation": np.where(np.arange(count) < 450, CROSS_VALIDATION, HELD_OUT),
+            "evaluation": np.where(np.arange(count) < 450, CROSS_VALIDATION, TEST),
             "label": label,
             "prediction": np.where(angry > 0.5, "angry", "sad"),
             "p_angry": angry,
@@ -106,7 +111,7 @@ def overconfident(count=600):
 
 def test_temperature_takes_overconfidence_away():
     table = overconfident()
-    table.loc[table["evaluation"] == HELD_OUT, "fold"] = -1
+    table.loc[table["evaluation"] == TEST, "fold"] = -1
     calibrated, errors = calibrate(table)
     assert (errors["ece_raw"] > 0.2).all()
     assert (errors["ece"] < 0.08).all()

@@ -8,8 +8,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from speech_emotion.evaluation import (
     breakdown_table,
     class_table,
+    classification_metrics,
     confusion,
-    figures_of_merit,
     uar,
 )
 
@@ -39,7 +39,7 @@ def test_uar_weighs_labels_alike_and_leaves_absent_ones_out():
 @settings(max_examples=50, deadline=None)
 def test_figures_equal_scikit_learn(pairs):
     table = predictions_of(pairs)
-    figures = figures_of_merit(table, LABELS, resamples=100)
+    figures = classification_metrics(table, LABELS, resamples=100)
     truth, predicted = table["label"], table["prediction"]
     assert figures["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
     present = sorted(set(truth))
@@ -57,7 +57,7 @@ def test_interval_comes_from_speakers_not_utterances():
     right = [("angry", "angry")] * 100
     wrong = [("angry", "sad")] * 100
     speakers = [f"s{i}" for i in range(4) for _ in range(100)]
-    clustered = figures_of_merit(
+    clustered = classification_metrics(
         predictions_of(right + wrong + right + wrong, speakers), LABELS, resamples=2000
     )
     assert clustered["accuracy"] == 0.5
@@ -67,7 +67,7 @@ def test_interval_comes_from_speakers_not_utterances():
 
 
 def test_one_speaker_has_no_interval():
-    figures = figures_of_merit(predictions_of([("sad", "sad")] * 5, ["s0"] * 5), LABELS)
+    figures = classification_metrics(predictions_of([("sad", "sad")] * 5, ["s0"] * 5), LABELS)
     assert figures["accuracy"] == 1.0
     assert np.isnan(figures["accuracy_low"])
 

@@ -8,7 +8,7 @@ import pytest
 from joblib import Parallel, delayed
 from pydantic import ValidationError
 
-from speech_emotion.corpora import HELD_OUT
+from speech_emotion.corpora import TEST
 from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
@@ -34,7 +34,7 @@ QUICK = {
     "mlp": {"model__max_iter": 20},
     "xgboost": {"model__n_estimators": 10},
     "shrinkage_lda": {},
-    "kernel_lda": {},
+    "rocket_lda": {},
     "svm": {},
     "two_step": {},
     "conv1d_table": {"epochs": 30, "filters": 8, "blocks": 1, "learning_rate": 0.01},
@@ -60,7 +60,7 @@ def candidate_of(family, **options):
 
 
 def test_examples_keep_copies_out_of_validation(index, statistics, utterances, splits):
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     speaker_of = utterances.set_index("utterance_id")["speaker"]
     for training, tests in [*map(examples.fold, examples.folds), examples.final()]:
         assert set(training.table["variant"]) == {0, 1}
@@ -79,7 +79,9 @@ def test_copies_and_telephone_are_trained_on_as_asked(index, statistics, utteran
     statistics = pd.concat([statistics, statistics.loc[lines.index]], ignore_index=True)
 
     def variants(**options):
-        examples = make_examples(index, statistics, utterances, splits, protocol="cold", **options)
+        examples = make_examples(
+            index, statistics, utterances, splits, protocol="speaker_independent", **options
+        )
         training, tests = examples.fold(0)
         assert set(tests) == {CLEAN, "telephone"}
         assert list(tests[CLEAN].table["utterance_id"]) == list(
@@ -99,20 +101,26 @@ def test_what_is_known_of_a_speaker_is_taken_out(index, statistics, utterances, 
     def between_speakers(part):
         return part.inputs.groupby(part.table["speaker"].to_numpy()).mean().std().max()
 
-    cold, _ = make_examples(index, shifted, utterances, splits, protocol="cold").fold(0)
-    for protocol in ("enrolled", "adapted"):
-        known = splits[splits["protocol"] == "cold"].assign(protocol=protocol, known=True)
+    speaker_independent, _ = make_examples(
+        index, shifted, utterances, splits, protocol="speaker_independent"
+    ).fold(0)
+    for protocol in ("enrolled", "speaker_adapted"):
+        known = splits[splits["protocol"] == "speaker_independent"].assign(
+            protocol=protocol, known=True
+        )
         examples = make_examples(
             index, shifted, utterances, known, protocol=protocol, enrolment_prior=0.5
         )
         training, tests = examples.fold(0)
         for part in (training, tests[CLEAN]):
-            assert between_speakers(part) < 0.1 * between_speakers(cold)
+            assert between_speakers(part) < 0.1 * between_speakers(speaker_independent)
 
 
 def test_features_of_unknown_utterances_are_refused(index, statistics, utterances, splits):
     with pytest.raises(ValueError, match="c:000 have no label or split"):
-        make_examples(index, statistics, utterances.iloc[1:], splits, protocol="cold")
+        make_examples(
+            index, statistics, utterances.iloc[1:], splits, protocol="speaker_independent"
+        )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -122,7 +130,7 @@ def test_family_learns_predicts_and_is_stored(
     inputs = inputs_of[FAMILIES[family].inputs]
     examples = {
         protocol: make_examples(index, inputs, utterances, splits, protocol=protocol)
-        for protocol in ("cold", "random")
+        for protocol in ("speaker_independent", "random_split")
     }
     result = evaluate(examples, candidate_of(family), {}, selection)
     table = result.predictions
@@ -130,7 +138,7 @@ def test_family_learns_predicts_and_is_stored(
     assert (counts.sum(axis=1) == len(utterances)).all()
     columns = ["p_angry", "p_happy", "p_sad"]
     np.testing.assert_allclose(table[columns].sum(axis=1), 1, atol=1e-6)
-    assert cross_validated_uar(table, "cold")[family] > 0.5  # chance is 1/3
+    assert cross_validated_uar(table, "speaker_independent")[family] > 0.5  # chance is 1/3
     assert (result.timings["fit_seconds"] > 0).all()
     save_estimator(result.estimator, tmp_path / family)
     again = load_estimator(tmp_path / family)
@@ -138,21 +146,25 @@ def test_family_learns_predicts_and_is_stored(
         again.predict_proba(inputs), result.estimator.predict_proba(inputs), atol=1e-6
     )
     alone = selection.model_copy(update={"n_jobs": 1})
-    repeated = evaluate({"cold": examples["cold"]}, candidate_of(family), {}, alone)
-    cold = table[table["protocol"] == "cold"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(repeated.predictions, cold)
+    repeated = evaluate(
+        {"speaker_independent": examples["speaker_independent"]}, candidate_of(family), {}, alone
+    )
+    speaker_independent = table[table["protocol"] == "speaker_independent"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(repeated.predictions, speaker_independent)
 
 
 def test_conv1d_writes_learning_curves(index, sequences, utterances, splits, selection):
-    examples = make_examples(index, sequences, utterances, splits, protocol="cold")
-    curves = evaluate({"cold": examples}, candidate_of("conv1d"), {}, selection).learning_curves
+    examples = make_examples(index, sequences, utterances, splits, protocol="speaker_independent")
+    curves = evaluate(
+        {"speaker_independent": examples}, candidate_of("conv1d"), {}, selection
+    ).learning_curves
     assert set(curves["run"]) == {"fold 0", "fold 1", "fold 2", "final"}
     assert curves["epoch"].max() == 8
     assert curves.loc[curves["run"] == "fold 0", "val_loss"].notna().all()
 
 
 def test_study_is_resumed_and_then_left_alone(index, statistics, utterances, splits, selection):
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     short = candidate_of("logistic_regression", trials=2, space=C_RANGE)
     first = [trial.params for trial in tune(examples, short, selection).trials]
     longer = candidate_of("logistic_regression", trials=4, space=C_RANGE)
@@ -172,7 +184,7 @@ def test_study_is_resumed_and_then_left_alone(index, statistics, utterances, spl
 def test_trials_do_not_depend_on_the_number_of_processes(
     index, statistics, utterances, splits, selection, tmp_path
 ):
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     candidate = candidate_of("random_forest", trials=3, space=DEPTH_RANGE)
     alone = selection.model_copy(update={"n_jobs": 1, "storage": str(tmp_path / "alone.journal")})
     tables = [
@@ -184,7 +196,7 @@ def test_trials_do_not_depend_on_the_number_of_processes(
 
 @pytest.mark.parametrize("place", ["{}/studies.journal", "sqlite:///{}/studies.db"])
 def test_two_processes_work_on_one_study(place, index, statistics, utterances, splits, tmp_path):
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     candidate = candidate_of("logistic_regression", trials=12, space=C_RANGE)
     settings = SelectionSettings(storage=place.format(tmp_path), n_jobs=1)
     tune(examples, candidate.model_copy(update={"trials": 1}), settings)  # the tables of a database
@@ -205,28 +217,28 @@ def test_two_processes_work_on_one_study(place, index, statistics, utterances, s
 
 def test_study_of_other_data_is_another(index, statistics, utterances, splits, selection):
     candidate = candidate_of("logistic_regression", trials=1, space=C_RANGE)
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
-    moved = make_examples(index, statistics * 2, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    moved = make_examples(index, statistics * 2, utterances, splits, protocol="speaker_independent")
     names = {tune(data, candidate, selection).study_name for data in (examples, moved)}
     assert len(names) == 2
 
 
 def test_time_spent_counts_against_the_budget(index, statistics, utterances, splits, selection):
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     brief = candidate_of("logistic_regression", trials=5, minutes=1e-6, space=C_RANGE)
     assert len(tune(examples, brief, selection).trials) == 1
     assert len(tune(examples, brief, selection).trials) == 1
 
 
 def test_lists_reach_the_estimator_as_tuples(index, statistics, utterances, splits, selection):
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     layers = {"model__hidden_layer_sizes": {"type": "categorical", "choices": [[8], [8, 4]]}}
     study = tune(examples, candidate_of("mlp", trials=1, space=layers), selection)
     assert best_parameters(study)["model__hidden_layer_sizes"] in {(8,), (8, 4)}
 
 
 def test_space_that_never_fits_says_why(index, statistics, utterances, splits, selection):
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     huge = {"preprocess__mfcc__pca__n_components": {"type": "int", "low": 500, "high": 500}}
     candidate = candidate_of("logistic_regression", trials=2, space=huge)
     with pytest.raises(TuningError, match="n_components=500"):
@@ -282,7 +294,7 @@ def predictions_of(model: str, probabilities: list[list[float]]) -> pd.DataFrame
         {
             "utterance_id": [f"u{i}" for i in range(len(table))],
             "model": model,
-            "protocol": "cold",
+            "protocol": "speaker_independent",
             "condition": CLEAN,
             "evaluation": CROSS_VALIDATION,
             "fold": np.arange(len(table)) // 2 % 2,
@@ -309,25 +321,25 @@ def candidates():
     )
 
 
-@pytest.mark.parametrize("name", ["voting", "stacking"])
+@pytest.mark.parametrize("name", ["soft_voting", "stacking"])
 def test_combination_listens_to_those_who_know(candidates, name):
     assert choose_members(candidates, name, most=1) == ()
     assert set(choose_members(candidates, name, most=3)) >= {"a", "b"}
     combined, combiner = combine(candidates, name, ["a", "b", "c"])
-    scores = cross_validated_uar(pd.concat([candidates, combined]), "cold")
+    scores = cross_validated_uar(pd.concat([candidates, combined]), "speaker_independent")
     assert scores[name] > scores[["a", "b", "c"]].max()
     probabilities = combined[["p_angry", "p_sad"]]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
-    assert set(combined["evaluation"]) == {CROSS_VALIDATION} != {HELD_OUT}
-    size = np.abs(combiner.weights).reshape(-1, 3, 1 if name == "voting" else 2)
+    assert set(combined["evaluation"]) == {CROSS_VALIDATION} != {TEST}
+    size = np.abs(combiner.weights).reshape(-1, 3, 1 if name == "soft_voting" else 2)
     assert size.mean(axis=(0, 2))[2] < size.mean(axis=(0, 2))[:2].min()
-    again = type(combiner).of(json.loads(json.dumps(combiner.facts())))
+    again = type(combiner).from_dict(json.loads(json.dumps(combiner.to_dict())))
     stacked = np.full((1, 3, 2), 0.5)
     np.testing.assert_allclose(again(stacked), combiner(stacked))
 
 
 def test_a_vote_without_those_who_have_no_weight_is_the_same():
-    vote = Combiner("voting", ("a", "b", "c"), np.array([0.6, 0.0, 0.3]), np.empty(0))
+    vote = Combiner("soft_voting", ("a", "b", "c"), np.array([0.6, 0.0, 0.3]), np.empty(0))
     stacked = np.random.default_rng(0).dirichlet(np.ones(4), (5, 3))
     trimmed = vote.trimmed()
     assert trimmed.members == ("a", "c")
@@ -342,7 +354,7 @@ def test_weights_of_a_fold_are_learnt_on_the_others(candidates):
     changed.loc[inside, "label"] = changed.loc[inside, "label"].map(
         {"angry": "sad", "sad": "angry"}
     )
-    for name in ("voting", "stacking"):
+    for name in ("soft_voting", "stacking"):
         before = combine(candidates, name, ["a", "b", "c"])[0].set_index("utterance_id")
         after = combine(changed, name, ["a", "b", "c"])[0].set_index("utterance_id")
         own = before["fold"] == 0
@@ -362,8 +374,8 @@ def test_foreign_types_are_not_loaded(tmp_path):
 
 
 def test_protocols_are_named_in_one_string_where_lists_cannot_be_written():
-    settings = SelectionSettings(compared="cold; enrolled", storage="")
-    assert settings.compared == ["cold", "enrolled"]
+    settings = SelectionSettings(compared="speaker_independent; enrolled", storage="")
+    assert settings.compared == ["speaker_independent", "enrolled"]
 
 
 def test_a_space_without_a_choice_is_not_searched():

@@ -88,7 +88,7 @@ def server():
 def test_two_processes_that_start_at_once_work_on_one_study(
     server, index, statistics, utterances, splits, tmp_path
 ):
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     candidate = CandidateSettings(family="logistic_regression", trials=12, space=C_RANGE)
     settings = SelectionSettings(storage=server.url, n_jobs=1)
 
@@ -120,7 +120,7 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(
 ):
     monkeypatch.setenv("PGPASSWORD", "guessed")
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     candidate = CandidateSettings(family="logistic_regression", trials=1)
     with pytest.raises(TuningError, match="password authentication failed") as caught:
         tune(examples, candidate, SelectionSettings(storage=server.url, n_jobs=1))
@@ -142,7 +142,7 @@ def test_storages_that_cannot_be_used(
     storage, message, index, statistics, utterances, splits, monkeypatch
 ):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    examples = make_examples(index, statistics, utterances, splits, protocol="cold")
+    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
     candidate = CandidateSettings(family="logistic_regression", trials=1)
     with pytest.raises(TuningError, match=message):
         tune(examples, candidate, SelectionSettings(storage=storage, n_jobs=1))

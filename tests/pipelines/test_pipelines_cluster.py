@@ -25,7 +25,7 @@ STAGES = ["ingestion", "augmentation", "feature_engineering", "model_selection"]
 SMALL = {
     "features": {"feature_set": "means_184"},
     "augmentation": {"variants": 1},
-    "selection": {"families": ["random_forest"], "compared": ["cold"]},
+    "selection": {"families": ["random_forest"], "compared": ["speaker_independent"]},
 }
 
 

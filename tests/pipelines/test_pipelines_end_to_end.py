@@ -32,7 +32,7 @@ def test_utterances_splits_and_plan_fit_together(project):
     assert (lines["variant"] < 0).all()
     assert set(lines.loc[lines["variant"] == -1, "utterance_id"]) == set(utterances["utterance_id"])
     for protocol, part in splits.groupby("protocol"):
-        held_out = part.loc[part["split"] == "held-out", "utterance_id"]
+        held_out = part.loc[part["split"] == "test", "utterance_id"]
         planned = plan.loc[plan["protocol"] == protocol, "utterance_id"]
         assert not set(planned) & set(held_out)
         assert set(planned) == set(part["utterance_id"]) - set(held_out)
@@ -54,18 +54,22 @@ def test_leaderboard_has_every_model_and_protocol(project):
     assert set(board["model"]) >= set(COMPARED)
     assert set(board["protocol"]) == set(PROTOCOLS)
     for _, rows in board.groupby("model"):
-        cold = rows[rows["protocol"] == "cold"]
-        assert set(zip(cold["condition"], cold["evaluation"], strict=True)) == {
+        speaker_independent = rows[rows["protocol"] == "speaker_independent"]
+        assert set(
+            zip(speaker_independent["condition"], speaker_independent["evaluation"], strict=True)
+        ) == {
             (condition, evaluation)
             for condition in ("clean", "telephone")
-            for evaluation in ("cross-validation", "held-out")
+            for evaluation in ("cross-validation", "test")
         }
     board = board[board["condition"] == "clean"]
     champions = board[board["champion"]]
-    assert champions["protocol"].eq("cold").all()
+    assert champions["protocol"].eq("speaker_independent").all()
     assert champions["model"].nunique() == 1
-    cold = board[(board["protocol"] == "cold") & (board["evaluation"] == "cross-validation")]
-    assert cold.loc[cold["uar"].idxmax(), "champion"]
+    speaker_independent = board[
+        (board["protocol"] == "speaker_independent") & (board["evaluation"] == "cross-validation")
+    ]
+    assert speaker_independent.loc[speaker_independent["uar"].idxmax(), "champion"]
     utterances = read(project, "02_intermediate/utterances.parquet")
     together = board.groupby(["protocol", "model"])["n_utterances"].sum()
     assert (together.drop("enrolled") == len(utterances)).all()
@@ -81,7 +85,10 @@ def test_detection_calibration_and_pairs_are_reported(project):
     assert areas.between(0, 1).all()
     calibration = read(project, "07_model_output/calibration.csv")
     assert (calibration["temperature"] > 0).all()
-    assert set(read(project, "08_reporting/paired.csv")["protocol"]) >= {"cold", "random"}
+    assert set(read(project, "08_reporting/paired.csv")["protocol"]) >= {
+        "speaker_independent",
+        "random_split",
+    }
 
 
 def test_report_and_card_are_marked_synthetic(project):
@@ -99,20 +106,25 @@ def test_every_candidate_is_a_child_run_with_its_trials(project, tracking):
     by_name = {run.info.run_name: run for run in runs}
     parent = by_name["__default__"]
     assert parent.data.tags["synthetic"] == "True"
-    assert parent.data.params["selection.protocol"] == "cold"
-    assert parent.data.tags["champion"] in {*COMPARED, "voting", "stacking"}
-    assert parent.data.metrics["cold.held-out.uar"] >= 0
+    assert parent.data.params["selection.protocol"] == "speaker_independent"
+    assert parent.data.tags["champion"] in {*COMPARED, "soft_voting", "stacking"}
+    assert parent.data.metrics["speaker_independent.held-out.uar"] >= 0
     assert {entry.dataset.name for entry in parent.inputs.dataset_inputs} == {"utterances"}
-    for family in [*COMPARED, "voting", "stacking"]:
+    for family in [*COMPARED, "soft_voting", "stacking"]:
         child = by_name[family]
         assert child.info.status == "FINISHED"
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert 0 <= child.data.metrics["cold.held-out.uar"] <= 1
+        assert 0 <= child.data.metrics["speaker_independent.held-out.uar"] <= 1
     for family in COMPARED:
         trial = by_name[f"{family} trial 0"]
         assert trial.data.tags["mlflow.parentRunId"] == by_name[family].info.run_id
         assert trial.data.params
-    assert tracking.get_metric_history(by_name["conv1d"].info.run_id, "cold.loss")[-1].step == 2
+    assert (
+        tracking.get_metric_history(by_name["conv1d"].info.run_id, "speaker_independent.loss")[
+            -1
+        ].step
+        == 2
+    )
     stored = {item.path for item in tracking.list_artifacts(parent.info.run_id)}
     assert {"figures", "report", "tables"} <= stored
 
@@ -163,11 +175,13 @@ def test_second_run_has_the_same_figures_and_does_not_replace_the_champion(
     shards = sorted((copied / "04_feature/shards").iterdir())
     times = [shard.stat().st_mtime_ns for shard in shards]
     with caplog.at_level(logging.INFO):
-        run_kedro(copied, params={"selection": {"compared": ["cold"]}})
+        run_kedro(copied, params={"selection": {"compared": ["speaker_independent"]}})
     after = read(copied, "07_model_output/leaderboard.csv")
     timings = ["fit_seconds", "predict_ms"]
-    cold = before[before["protocol"] == "cold"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(cold.drop(columns=timings), after.drop(columns=timings))
+    speaker_independent = before[before["protocol"] == "speaker_independent"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(
+        speaker_independent.drop(columns=timings), after.drop(columns=timings)
+    )
     assert [shard.stat().st_mtime_ns for shard in shards] == times
     client = mlflow.MlflowClient(f"sqlite:///{copied}/mlflow.db")
     versions = [

@@ -31,9 +31,14 @@ def utterances(tone, write_sound):
 
 def plan_of(utterances, seed=1):
     plan = utterances[["utterance_id"]].assign(
-        protocol="cold", variant=1, transform="gain", value=-6.0, seed=seed, telephone=False
+        protocol="speaker_independent",
+        variant=1,
+        transform="gain",
+        value=-6.0,
+        seed=seed,
+        telephone=False,
     )
-    return pd.concat([plan, plan.assign(protocol="random")], ignore_index=True)
+    return pd.concat([plan, plan.assign(protocol="random_split")], ignore_index=True)
 
 
 def extract(utterances, plan, store, settings=SETTINGS, n_jobs=1):

@@ -8,7 +8,7 @@ STAGES = ["ingestion", "augmentation", "feature_engineering", "model_selection",
 SMALL = {
     "features": {"feature_set": "means_184"},
     "augmentation": {"variants": 1, "telephone": False},
-    "selection": {"families": ["shrinkage_lda"], "compared": ["cold"]},
+    "selection": {"families": ["shrinkage_lda"], "compared": ["speaker_independent"]},
 }
 
 

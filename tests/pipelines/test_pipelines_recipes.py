@@ -7,20 +7,23 @@ from speech_emotion.pipelines.recipes.nodes import compare_recipes, write_recipe
 RECIPES = RecipesSettings.model_validate(
     {
         "environments": {
-            "recipe_a": {"said": "a CNN", "corpora": ["ravdess", "savee"], "claimed": 0.9},
-            "recipe_b": {"said": "an MLP", "corpora": ["tess"], "claimed": 0.88},
-            "full": {"said": "ours", "corpora": ["ravdess", "tess"]},
+            "recipe_a": {"description": "a CNN", "corpora": ["ravdess", "savee"], "claimed": 0.9},
+            "recipe_b": {"description": "an MLP", "corpora": ["tess"], "claimed": 0.88},
+            "full": {"description": "ours", "corpora": ["ravdess", "tess"]},
         }
     }
 )
 
 
-def board(random, cold):
+def board(random, speaker_independent):
     rows = [
         {"model": model, "protocol": protocol, "evaluation": evaluation, "accuracy": value + bonus}
-        for protocol, value in (("random", random), ("cold", cold))
+        for protocol, value in (
+            ("random_split", random),
+            ("speaker_independent", speaker_independent),
+        )
         for model, bonus in (("mlp", 0.0), ("lda", 0.02))
-        for evaluation in ("held-out", "cross-validation")
+        for evaluation in ("test", "cross-validation")
     ]
     table = pd.DataFrame(rows).assign(condition="clean", n_utterances=100, n_speakers=9)
     # The best in cross-validation is taken, though another one is better on the held-out speakers.
@@ -50,9 +53,9 @@ def utterances():
 def test_claims_stand_beside_what_the_recipes_give(boards, utterances):
     table = compare_recipes(boards, utterances, RECIPES)
     rows = table.set_index(["environment", "protocol"])
-    assert rows.loc[("recipe_a", "random"), "accuracy"] == pytest.approx(0.8)
-    assert rows.loc[("recipe_a", "cold"), "accuracy"] == pytest.approx(0.4)
-    assert rows.loc[("full", "cold"), "accuracy"] == pytest.approx(0.5)
+    assert rows.loc[("recipe_a", "random_split"), "accuracy"] == pytest.approx(0.8)
+    assert rows.loc[("recipe_a", "speaker_independent"), "accuracy"] == pytest.approx(0.4)
+    assert rows.loc[("full", "speaker_independent"), "accuracy"] == pytest.approx(0.5)
     assert set(table["environment"]) == {"recipe_a", "recipe_b", "full"}
     missing = table[table["environment"] == "recipe_b"].iloc[0]
     assert missing["claimed"] == 0.88
@@ -60,7 +63,7 @@ def test_claims_stand_beside_what_the_recipes_give(boards, utterances):
     figure, _, _ = write_recipes(table)
     bars = {bar.name: dict(zip(bar.x, bar.y, strict=True)) for bar in figure.data}
     assert bars["claimed"] == {"recipe_a": 0.9, "recipe_b": 0.88}
-    assert set(bars["cold"]) == {"recipe_a", "full"}
+    assert set(bars["speaker_independent"]) == {"recipe_a", "full"}
 
 
 def test_documents_say_what_was_run_and_what_was_not_at_hand(boards, utterances, tmp_path):

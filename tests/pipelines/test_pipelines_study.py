@@ -36,10 +36,10 @@ def test_study_runs_on_what_a_run_has_stored(project, run_kedro):
     run_kedro(project, pipeline_names=["feature_study"])
     folder = project / "08_reporting"
     splits = pd.read_parquet(project / "02_intermediate/splits.parquet")
-    training = (splits["protocol"] == "cold") & (splits["split"] == "train")
+    training = (splits["protocol"] == "speaker_independent") & (splits["split"] == "train")
     tables = {name: pd.read_csv(folder / f"study_{name}.csv") for name in [*STUDIES, "spread"]}
     for name, table in tables.items():
-        assert set(table["protocol"]) == {"cold"}, name
+        assert set(table["protocol"]) == {"speaker_independent"}, name
         assert set(table["condition"]) == {"clean", "telephone"}, name
         assert (table["n_utterances"] == training.sum()).all(), name
         assert (table["n_speakers"] > 1).all(), name

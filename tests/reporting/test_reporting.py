@@ -32,11 +32,11 @@ def board_row(model, protocol, evaluation, uar, champion=False, condition="clean
 def leaderboard():
     return pd.DataFrame(
         [
-            board_row("mlp", "cold", "cross-validation", 0.61, True),
-            board_row("mlp", "cold", "held-out", 0.623, True),
-            board_row("mlp", "random", "held-out", 0.847),
-            board_row("xgboost", "cold", "held-out", 0.5),
-            board_row("mlp", "cold", "held-out", 0.5, True, "telephone"),
+            board_row("mlp", "speaker_independent", "cross-validation", 0.61, True),
+            board_row("mlp", "speaker_independent", "test", 0.623, True),
+            board_row("mlp", "random_split", "test", 0.847),
+            board_row("xgboost", "speaker_independent", "test", 0.5),
+            board_row("mlp", "speaker_independent", "test", 0.5, True, "telephone"),
             board_row("mlp", "cross_corpus", "cross-validation", 0.3),
         ]
     )
@@ -64,7 +64,12 @@ def breakdown():
 
 @pytest.fixture
 def evidence(leaderboard, breakdown):
-    keys = {"model": "mlp", "protocol": "cold", "condition": "clean", "evaluation": "held-out"}
+    keys = {
+        "model": "mlp",
+        "protocol": "speaker_independent",
+        "condition": "clean",
+        "evaluation": "test",
+    }
     counts = {"n_utterances": 40, "n_speakers": 4}
     areas = {"auc": 0.912, "auc_low": 0.8, "auc_high": 0.95, "recall": 0.7, "precision": 0.4}
     detection = pd.DataFrame([keys | counts | areas | {"corpus": "all"}])
@@ -86,7 +91,7 @@ def evidence(leaderboard, breakdown):
             calibration=calibration,
             champion="mlp",
             members=["mlp"],
-            protocol="cold",
+            protocol="speaker_independent",
             facts={"seed": "0"},
             corpora=[
                 {
@@ -117,8 +122,13 @@ def test_confusion_shows_shares_and_counts(predictions):
 def test_leaderboard_separates_protocols_and_conditions(leaderboard):
     figure = figures.leaderboard_figure(leaderboard, labels=3)
     traces = {trace.name: trace for trace in figure.data}
-    assert set(traces) == {"cold", "cold, telephone", "cross_corpus", "random"}
-    held_out = traces["cold"]
+    assert set(traces) == {
+        "speaker_independent",
+        "speaker_independent, telephone",
+        "cross_corpus",
+        "random_split",
+    }
+    held_out = traces["speaker_independent"]
     values = dict(zip(held_out.x, held_out.y, strict=True))
     assert values == {"mlp": 0.623, "xgboost": 0.5}
     np.testing.assert_allclose(held_out.error_y.arrayminus, 0.1)
@@ -277,10 +287,10 @@ def test_markdown_quotes_every_protocol_with_its_interval(evidence, leaderboard)
     by_corpus = leaderboard[leaderboard["evaluation"] == "cross-validation"].assign(corpus="tess")
     text = markdown_report(evidence(), by_corpus)
     for line in (
-        "| cold | clean | mlp | 61.0% [51.0%, 71.0%] | 40 / 4 | 62.3% [52.3%, 72.3%] | 40 / 4 |",
+        "| speaker_independent | clean | mlp | 61.0% [51.0%, 71.0%] | 40 / 4 | 62.3% [52.3%, 72.3%] | 40 / 4 |",
         "| cross_corpus | clean | mlp | 30.0% [20.0%, 40.0%] | 40 / 4 | – | – |",
         "| mlp (champion) | 61.0% [51.0%, 71.0%] | 62.3% [52.3%, 72.3%] | – |",
-        "| tess | cold | clean | 40 / 4 | 61.0% [51.0%, 71.0%] | 61.0% |",
+        "| tess | speaker_independent | clean | 40 / 4 | 61.0% [51.0%, 71.0%] | 61.0% |",
     ):
         assert line in text
     assert "SYNTHETIC" not in text

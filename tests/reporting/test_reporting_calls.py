@@ -18,7 +18,7 @@ from speech_emotion.reporting.calls import (
     read_envelopes,
     target_of,
 )
-from speech_emotion.reporting.calls.timelines import clock, judged_windows
+from speech_emotion.reporting.calls.timelines import clock, scored_windows
 
 SETTINGS = CallReportSettings()
 
@@ -65,7 +65,7 @@ def test_clock(seconds, said):
 
 def test_windows_end_where_the_next_begins():
     windows = pd.DataFrame({"start_s": [4.0, 0.0, 20.0], "end_s": [8.0, 6.0, 23.0]})
-    ordered = judged_windows(windows)
+    ordered = scored_windows(windows)
     assert ordered["until_s"].tolist() == [4.0, 8.0, 23.0]
 
 
@@ -110,7 +110,7 @@ def test_names_and_reasons_are_no_markup(scored_calls):
 
 def test_scored_agents_and_mono_recordings_are_pointed_out(scored_calls):
     assert "AI Act" not in page_of(scored_calls)
-    rows = scored_calls.call_summary.assign(party=["customer", "agent", "mono", "mono"])
+    rows = scored_calls.call_summary.assign(channel_role=["customer", "agent", "mixed", "mixed"])
     page = page_of(scored_calls._replace(call_summary=rows))
     assert "Channels of agents were scored" in page
     assert "2 recordings have one channel" in page

@@ -7,18 +7,18 @@ import pytest
 
 from speech_emotion.contact_center import (
     CallSelection,
-    GeneratedCentre,
     KpiSettings,
     NoCalls,
+    SimulatorSettings,
     add_kpi_columns,
     anger_effects,
     angry_calls,
-    generate_calls,
     kpi_breakdown,
     kpi_series,
     kpi_sound,
     no_rejected_calls,
     select_period,
+    simulate_calls,
 )
 from speech_emotion.pipelines.call_kpis.pipeline import FIGURES
 from speech_emotion.reporting.kpis import KpiEvidence, kpi_figure, kpi_page, sound_page
@@ -36,7 +36,7 @@ FAST = KpiSettings(resamples=100)
 
 @pytest.fixture(scope="module")
 def year():
-    return generate_calls(GeneratedCentre(calls=6000, days=100, agents=4, teams=2))
+    return simulate_calls(SimulatorSettings(calls=6000, days=100, agents=4, teams=2))
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_generated_calls_are_marked_and_others_are_not(evidence, calls):
 def test_the_report_says_how_many_calls_do_not_count_for_resolution(evidence, calls):
     undecided = int(calls["fcr"].isna().sum())
     assert undecided > 0
-    assert f"not counted are {undecided:,} calls" in evidence().facts()["FCR"]
+    assert f"not counted are {undecided:,} calls" in evidence().to_dict()["FCR"]
 
 
 def test_without_emotions_nothing_is_said_of_anger(evidence):

@@ -12,7 +12,12 @@ def row(uar, difference=np.nan, condition="clean", **facts):
     merits = {"uar": uar, "uar_low": uar - 0.05, "uar_high": uar + 0.05}
     merits |= {"reference": "r", "difference": difference, "better": 0.25}
     merits |= {"difference_low": difference - 0.01, "difference_high": difference + 0.01}
-    names = {"model": "svm", "protocol": "cold", "condition": condition, "n_training": 80}
+    names = {
+        "model": "svm",
+        "protocol": "speaker_independent",
+        "condition": condition,
+        "n_training": 80,
+    }
     return facts | names | {"n_utterances": 40, "n_speakers": 4} | merits
 
 
@@ -24,7 +29,7 @@ def both(uar, difference=np.nan, **facts):
 def tables():
     drops = [
         {"block": name, "condition": condition, "drop": drop, "drop_low": drop - 0.01}
-        | {"drop_high": drop + 0.02, "uar": 0.5, "model": "svm", "protocol": "cold"}
+        | {"drop_high": drop + 0.02, "uar": 0.5, "model": "svm", "protocol": "speaker_independent"}
         | {"n_features": 3, "n_utterances": 40, "n_speakers": 4}
         for condition in ("clean", "telephone")
         for name, drop in (("pitch", 0.1), ("level", 0.02), ("chroma", -0.001))
@@ -82,7 +87,7 @@ def figures(tables):
 def test_every_figure_says_protocol_numbers_and_note(figures):
     for figure in figures.values():
         subtitle = figure.layout.title.subtitle.text
-        assert "cold, cross-validation" in subtitle
+        assert "speaker_independent, cross-validation" in subtitle
         assert f"n = 40 utterances of 4 speakers{NOTE}" in subtitle
         assert {trace.name for trace in figure.data} == {"clean", "telephone"}
 
@@ -104,7 +109,7 @@ def test_importance_shows_the_largest_drops(figures):
 
 
 def test_markdown_quotes_figures_with_intervals_and_counts(tables):
-    text = study.study_markdown(tables)
+    text = study.ablation_markdown(tables)
     for line in (
         "The same in all rows: model: svm; training examples: 80; n: 40 / 4.",
         "| group | features | UAR, clean | difference, clean | UAR, telephone | difference, telephone |",
@@ -116,14 +121,14 @@ def test_markdown_quotes_figures_with_intervals_and_counts(tables):
     ):
         assert line in text
     assert "SYNTHETIC" not in text
-    assert "SYNTHETIC" in study.study_markdown(tables, note=NOTE)
+    assert "SYNTHETIC" in study.ablation_markdown(tables, note=NOTE)
 
 
 def test_page_needs_nothing_else_and_escapes(tables, figures):
     tables["ablation"]["group"] = "<script>alert(1)"
-    page = study.study_page(tables, figures)
+    page = study.ablation_page(tables, figures)
     assert page.count("plotly.js v") == 1
     assert 'src="http' not in page
     assert "<script>alert(1)" not in page
     assert "SYNTHETIC SAMPLE CORPUS" not in page
-    assert "SYNTHETIC SAMPLE CORPUS" in study.study_page(tables, figures, note=NOTE)
+    assert "SYNTHETIC SAMPLE CORPUS" in study.ablation_page(tables, figures, note=NOTE)

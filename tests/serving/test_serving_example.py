@@ -6,10 +6,20 @@ from speech_emotion.pipelines.registration.nodes import propose_champion
 
 
 def test_the_input_example_is_a_sound_that_any_server_can_read():
-    row = {"model": "mlp", "protocol": "cold", "condition": "clean", "evaluation": "held-out"}
+    row = {
+        "model": "mlp",
+        "protocol": "speaker_independent",
+        "condition": "clean",
+        "evaluation": "test",
+    }
     row |= {"n_utterances": 1, "n_speakers": 1, "uar": 0.5, "uar_low": 0.4, "uar_high": 0.6}
     utterance = {"utterance_id": "a", "content_hash": "1", "corpus": "tess", "synthetic": False}
-    split = {"utterance_id": "a", "protocol": "cold", "split": "held-out", "tested": True}
+    split = {
+        "utterance_id": "a",
+        "protocol": "speaker_independent",
+        "split": "test",
+        "tested": True,
+    }
     registration = propose_champion(
         None,
         pd.DataFrame([row | {"champion": True}]),

@@ -13,16 +13,16 @@ import pandas as pd
 from speech_emotion.ablation.runner import (
     DIFFERENCE,
     KEYS,
-    MERITS,
+    METRIC_COLUMNS,
     PROTOCOL,
-    Arm,
-    Material,
-    StudyModel,
-    StudySettings,
+    AblationConfig,
+    AblationData,
+    AblationModel,
+    AblationSettings,
     difference,
 )
 from speech_emotion.corpora import SplitError, SplitSettings, assign_splits
-from speech_emotion.evaluation import TELEPHONE, CandidateSettings, figures_of_merit
+from speech_emotion.evaluation import TELEPHONE, CandidateSettings, classification_metrics
 from speech_emotion.features import KERNELS
 
 __all__ = [
@@ -34,14 +34,14 @@ __all__ = [
     "RECORDINGS",
     "TWO",
     "WITHOUT",
-    "augmentation_arms",
-    "group_arms",
-    "kernel_arms",
-    "mfcc_arms",
-    "network_arms",
-    "seed_arms",
+    "augmentation_configs",
+    "group_configs",
+    "kernel_configs",
+    "mfcc_configs",
+    "network_configs",
+    "seed_configs",
     "spread_table",
-    "telephone_arms",
+    "telephone_configs",
 ]
 
 ALL: Final = "all features"
@@ -56,7 +56,9 @@ PLAIN: Final = "plain"
 logger = logging.getLogger(__name__)
 
 
-def group_arms(groups: Mapping[str, Sequence[str]], candidate: CandidateSettings) -> list[Arm]:
+def group_configs(
+    groups: Mapping[str, Sequence[str]], candidate: CandidateSettings
+) -> list[AblationConfig]:
     """Train on all features, on all but one group, and on one group alone.
 
     Args:
@@ -64,19 +66,19 @@ def group_arms(groups: Mapping[str, Sequence[str]], candidate: CandidateSettings
         candidate: What is trained.
     """
     everything = tuple(itertools.chain.from_iterable(groups.values()))
-    arms = [Arm(ALL, candidate, {"group": ALL, "features": ALL}, columns=everything)]
+    configs = [AblationConfig(ALL, candidate, {"group": ALL, "features": ALL}, columns=everything)]
     for group, columns in groups.items():
         others = tuple(name for name in everything if name not in set(columns))
         for used, names in ((WITHOUT, others), (ALONE, tuple(columns))):
             if names:
                 facts = {"group": group, "features": used}
-                arms.append(Arm(f"{used} {group}", candidate, facts, ALL, names))
-    return arms
+                configs.append(AblationConfig(f"{used} {group}", candidate, facts, ALL, names))
+    return configs
 
 
-def kernel_arms(
+def kernel_configs(
     statistics: Sequence[str], kernels: Sequence[str], candidate: CandidateSettings
-) -> list[Arm]:
+) -> list[AblationConfig]:
     """Train on the responses of convolution kernels alone, and on them beside all other features.
 
     Args:
@@ -86,15 +88,17 @@ def kernel_arms(
     """
     columns = {ALONE: tuple(kernels), ADDED: (*statistics, *kernels)}
     return [
-        Arm(f"{used} {KERNELS}", candidate, {"group": KERNELS, "features": used}, ALL, names)
+        AblationConfig(
+            f"{used} {KERNELS}", candidate, {"group": KERNELS, "features": used}, ALL, names
+        )
         for used, names in columns.items()
         if kernels
     ]
 
 
-def mfcc_arms(
-    numbers: Mapping[str, int | None], stored: Sequence[str], settings: StudySettings
-) -> list[Arm]:
+def mfcc_configs(
+    numbers: Mapping[str, int | None], stored: Sequence[str], settings: AblationSettings
+) -> list[AblationConfig]:
     """Train with the MFCCs reduced by PCA, and with fewer or more coefficients.
 
     Args:
@@ -108,7 +112,7 @@ def mfcc_arms(
     """
     own = [name for name in stored if numbers[name] is not None]
     coefficients = {number for number in numbers.values() if number is not None}
-    arms: list[Arm] = []
+    configs: list[AblationConfig] = []
     for features in (ALL, "MFCCs alone"):
         names = tuple(stored) if features == ALL else tuple(own)
         reference = f"no PCA, {features}"
@@ -118,8 +122,10 @@ def mfcc_arms(
                 continue
             facts = {"features": features, "mfcc": _described(components)}
             candidate = settings.with_pca(components)
-            arm = Arm(f"{facts['mfcc']}, {features}", candidate, facts, reference, names)
-            arms.append(arm)
+            config = AblationConfig(
+                f"{facts['mfcc']}, {features}", candidate, facts, reference, names
+            )
+            configs.append(config)
         for count in dict.fromkeys(settings.coefficients):
             if count > len(coefficients):
                 logger.warning("The features hold %d MFCCs, not %d", len(coefficients), count)
@@ -131,8 +137,8 @@ def mfcc_arms(
             )
             facts = {"features": features, "mfcc": f"{count} coefficients"}
             name = f"{facts['mfcc']}, {features}"
-            arms.append(Arm(name, settings.with_pca(None), facts, reference, kept))
-    return arms
+            configs.append(AblationConfig(name, settings.with_pca(None), facts, reference, kept))
+    return configs
 
 
 def _described(components: int | float | None) -> str:
@@ -143,20 +149,20 @@ def _described(components: int | float | None) -> str:
     )
 
 
-def augmentation_arms(
-    material: Material, plan: pd.DataFrame, copies: Sequence[str], candidate: CandidateSettings
-) -> list[Arm]:
+def augmentation_configs(
+    data: AblationData, plan: pd.DataFrame, copies: Sequence[str], candidate: CandidateSettings
+) -> list[AblationConfig]:
     """Train on recordings, and on recordings with each kind of copy.
 
     Args:
-        material: Features of recordings, copies and telephone sound.
+        data: Features of recordings, copies and telephone sound.
         plan: ``utterance_id``, ``protocol``, ``variant`` and ``transform`` of each copy.
         copies: What variants 1, 2, … are; the variants after them are random.
         candidate: What is trained.
     """
-    variant = material.index["variant"].to_numpy()
-    over_telephone, original = variant < 0, _originals(material)
-    transform = _transforms(material, plan)
+    variant = data.index["variant"].to_numpy()
+    over_telephone, original = variant < 0, _originals(data)
+    transform = _transforms(data, plan)
     is_copy, is_random = (original > 0) & (original <= len(copies)), original > len(copies)
     has_telephone = bool(over_telephone.any())
     nothing = np.zeros(len(variant), dtype=bool)
@@ -174,7 +180,7 @@ def augmentation_arms(
         ("+ copies and telephone", is_copy, True),
         ("+ all", is_copy | is_random, True),
     ]
-    arms, seen = [], set()
+    configs, seen = [], set()
     for name, added, wanted in kinds:
         telephone = wanted and has_telephone
         if (added.tobytes(), telephone) in seen:  # of a kind that there is not
@@ -184,90 +190,98 @@ def augmentation_arms(
         rows = added | (original == 0)
         total = (rows & (variant != 0) & (telephone | ~over_telephone)).sum()
         facts = {"training": name, "n_added": int(total)}
-        arms.append(Arm(name, chosen, facts, RECORDINGS, rows=rows))
-    return arms
+        configs.append(AblationConfig(name, chosen, facts, RECORDINGS, rows=rows))
+    return configs
 
 
-def _originals(material: Material) -> np.ndarray:
+def _originals(data: AblationData) -> np.ndarray:
     """Variant that each row is of, over a telephone or not."""
-    variant = material.index["variant"].to_numpy()
+    variant = data.index["variant"].to_numpy()
     return np.where(variant < 0, TELEPHONE - variant, variant)
 
 
-def _transforms(material: Material, plan: pd.DataFrame) -> pd.Series:
+def _transforms(data: AblationData, plan: pd.DataFrame) -> pd.Series:
     """Transform of each row's variant, missing for recordings."""
     own = plan.loc[plan["protocol"] == PROTOCOL, [*KEYS, "transform"]]
-    index = material.index.assign(variant=_originals(material))
+    index = data.index.assign(variant=_originals(data))
     return index.merge(own, on=KEYS, how="left", validate="m:1")["transform"]
 
 
-def telephone_arms(material: Material, plan: pd.DataFrame, settings: StudySettings) -> list[Arm]:
+def telephone_configs(
+    data: AblationData, plan: pd.DataFrame, settings: AblationSettings
+) -> list[AblationConfig]:
     """Train each model without any telephone sound, with it, and with a model of its own for it.
 
     Args:
-        material: Features of recordings, copies and telephone sound.
+        data: Features of recordings, copies and telephone sound.
         plan: ``utterance_id``, ``protocol``, ``variant`` and ``transform`` of each copy.
         settings: Models.
     """
     # A random variant may be of telephone sound, too.
-    spared = (_transforms(material, plan) != "telephone").to_numpy()
-    arms = []
+    spared = (_transforms(data, plan) != "telephone").to_numpy()
+    configs = []
     for family in dict.fromkeys(settings.telephone_models):
         ways = (("without", False, False), (ONE, True, False), (TWO, True, True))
-        for said, telephone, experts in ways:
+        for said, telephone, bandwidth_models in ways:
             name, reference = f"{family} {said}", f"{family} without"
-            candidate = settings.candidate(family, telephone=telephone, experts=experts)
+            candidate = settings.candidate(
+                family, telephone=telephone, bandwidth_models=bandwidth_models
+            )
             facts = {"model": family, "telephone_copies": said}
             rows = None if telephone else spared
-            arms.append(Arm(name, candidate, facts, reference, rows=rows))
-    return arms
+            configs.append(AblationConfig(name, candidate, facts, reference, rows=rows))
+    return configs
 
 
-def seed_arms(material: Material, splits: SplitSettings, settings: StudySettings) -> list[Arm]:
+def seed_configs(
+    data: AblationData, splits: SplitSettings, settings: AblationSettings
+) -> list[AblationConfig]:
     """Train with the speakers in other folds, and with other seeds of the model.
 
     Args:
-        material: Features of the training speakers; only these are divided again.
+        data: Features of the training speakers; only these are divided again.
         splits: How they are divided.
         settings: Models and numbers of seeds.
     """
-    arms = []
+    configs = []
     reference = settings.candidate(settings.reference)
     for seed in range(settings.fold_seeds):
-        drawn = splits.model_copy(update={"held_out": 0.0, "seed": seed})
+        drawn = splits.model_copy(update={"test_size": 0.0, "seed": seed})
         try:
-            folds = assign_splits(material.utterances, drawn)
+            folds = assign_splits(data.utterances, drawn)
         except SplitError as error:
             logger.warning("Folds of seed %d are left out: %s", seed, error)
             continue
         facts: dict[str, Any] = {"seed_of": "folds", "seed": seed}
-        arms.append(Arm(f"folds {seed}", reference, facts, splits=folds))
+        configs.append(AblationConfig(f"folds {seed}", reference, facts, splits=folds))
     for family in dict.fromkeys(settings.seeded_models):
         seeded = settings.candidate(family)
         for seed in range(settings.model_seeds):
             facts = {"seed_of": "model", "seed": seed}
-            arms.append(Arm(f"{family} {seed}", seeded, facts, seed=seed))
-    return arms
+            configs.append(AblationConfig(f"{family} {seed}", seeded, facts, seed=seed))
+    return configs
 
 
-def network_arms(settings: StudySettings) -> list[Arm]:
+def network_configs(settings: AblationSettings) -> list[AblationConfig]:
     """Train networks plainly and with each option, from several seeds.
 
     Args:
         settings: Networks, options and number of seeds.
     """
     tried = set(itertools.chain.from_iterable(settings.network_options))
-    arms = []
+    configs = []
     for family in dict.fromkeys(settings.networks):
-        own = settings.models.get(family, StudyModel()).fixed
+        own = settings.models.get(family, AblationModel()).fixed
         plain = {name: value for name, value in own.items() if name not in tried}
         for option in ({}, *settings.network_options):
             said = ", ".join(f"{name} {value}" for name, value in option.items()) or PLAIN
             candidate = settings.candidate(family, fixed=plain | option)
             for seed in range(settings.network_seeds):
                 facts = {"training": said, "seed": seed}
-                arms.append(Arm(f"{family}, {said}, seed {seed}", candidate, facts, seed=seed))
-    return arms
+                configs.append(
+                    AblationConfig(f"{family}, {said}, seed {seed}", candidate, facts, seed=seed)
+                )
+    return configs
 
 
 def spread_table(
@@ -300,16 +314,16 @@ def spread_table(
     merits = {"resamples": resamples, "seed": seed}
     # Every seed tests the same utterances: the UAR of all predictions is the mean of UARs.
     pooled = {
-        names: predictions[predictions["model"].isin(own["arm"])].query("condition == @names[3]")
+        names: predictions[predictions["model"].isin(own["config"])].query("condition == @names[3]")
         for names, own in table.groupby(keys, sort=False)
     }
     rows = []
     for names, own in table.groupby(keys, sort=False):
-        found = figures_of_merit(pooled[names], labels, **merits)
+        found = classification_metrics(pooled[names], labels, **merits)
         row = dict(zip(keys, names, strict=True)) | {"n_seeds": len(own)}
         row |= {f"uar_{name}": own["uar"].agg(name) for name in ("min", "max")}
         row |= {"uar_sd": own["uar"].std()}
-        row |= {name: found[name] for name in MERITS}
+        row |= {name: found[name] for name in METRIC_COLUMNS}
         row |= {"n_utterances": int(own["n_utterances"].iloc[0])}
         if reference is not None:
             row |= dict.fromkeys(DIFFERENCE, np.nan)

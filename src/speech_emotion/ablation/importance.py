@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from speech_emotion.ablation.runner import PROTOCOL, Arm, Material, in_parallel
-from speech_emotion.evaluation import Part, fit_estimator, probabilities
+from speech_emotion.ablation.runner import PROTOCOL, AblationConfig, AblationData, in_parallel
+from speech_emotion.evaluation import Subset, fit_estimator, probabilities
 
 __all__ = ["permutation_importance"]
 
@@ -23,8 +23,8 @@ ROWS: Final = 20000
 
 
 def permutation_importance(
-    arm: Arm,
-    material: Material,
+    config: AblationConfig,
+    data: AblationData,
     blocks: Mapping[str, Sequence[str]],
     *,
     repeats: int = 10,
@@ -37,8 +37,8 @@ def permutation_importance(
     The columns of a block are shuffled together, so that what they say with each other stays.
 
     Args:
-        arm: What is trained.
-        material: Features of the training speakers.
+        config: What is trained.
+        data: Features of the training speakers.
         blocks: Columns that are shuffled together, by the name of the block.
         repeats: Permutations, the same ones for every block.
         n_jobs: Folds that are worked on at the same time; the result is the same for any number.
@@ -50,8 +50,8 @@ def permutation_importance(
         ``condition``, ``n_utterances``, ``n_speakers``, ``uar`` without shuffling, ``drop`` of it,
         its ``_low`` and ``_high``; the largest drop first.
     """
-    folds = arm.examples(material).folds
-    shared = (arm, material, blocks, repeats, seed)
+    folds = config.examples(data).folds
+    shared = (config, data, blocks, repeats, seed)
     calls = ((fold,) for fold in folds)
     title = "Permuting features"
     found = in_parallel(_shuffled, calls, shared=shared, n_jobs=n_jobs, title=title)
@@ -64,7 +64,7 @@ def permutation_importance(
             _drops(about, hits, resamples, seed).assign(
                 block=list(blocks),
                 n_features=[len(columns) for columns in blocks.values()],
-                model=arm.candidate.family,
+                model=config.candidate.family,
                 protocol=PROTOCOL,
                 condition=condition,
             )
@@ -78,18 +78,18 @@ def permutation_importance(
 
 def _shuffled(
     fold: int,
-    arm: Arm,
-    material: Material,
+    config: AblationConfig,
+    data: AblationData,
     blocks: Mapping[str, Sequence[str]],
     repeats: int,
     seed: int,
 ) -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
     """Tested utterances of a fold, and how often each is right: first as it is, then by block."""
-    examples = arm.examples(material)
+    examples = config.examples(data)
     columns = list(blocks.values())
     result = {}
     training, tests = examples.fold(fold)
-    estimator = fit_estimator(arm.candidate, {}, training, arm.estimator_settings)
+    estimator = fit_estimator(config.candidate, {}, training, config.estimator_settings)
 
     for number, (condition, part) in enumerate(tests.items()):
         inputs = pd.DataFrame(part.inputs)
@@ -106,13 +106,13 @@ def _shuffled(
                 copy[:, positions] = values[np.ix_(order, positions)]
             rows = pd.DataFrame(shuffled.reshape(-1, values.shape[1]), columns=inputs.columns)
             codes = np.tile(part.codes, len(chosen) * repeats)
-            right = _right(estimator, Part(part.table, codes, rows), examples.labels)
+            right = _right(estimator, Subset(part.table, codes, rows), examples.labels)
             shares += list(right.reshape(len(chosen), repeats, -1).mean(axis=1))
         result[condition] = (part.table[["speaker", "label"]], np.stack(shares))
     return result
 
 
-def _right(estimator: BaseEstimator, part: Part, labels: Sequence[str]) -> np.ndarray:
+def _right(estimator: BaseEstimator, part: Subset, labels: Sequence[str]) -> np.ndarray:
     return probabilities(estimator, part, labels).argmax(axis=1) == part.codes
 
 

@@ -1,6 +1,6 @@
 """What features, copies, telephone sound and seeds do to the figures: trainings that are compared.
 
-Every comparison is made under ``cold``, by cross-validation over the training speakers: held-out
+Every comparison is made under ``speaker_independent``, by cross-validation over the training speakers: held-out
 speakers take no part in it.
 """
 
@@ -13,29 +13,30 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from tqdm import tqdm
 
+from speech_emotion.config import Settings
 from speech_emotion.corpora import TRAIN
 from speech_emotion.evaluation import (
     CandidateSettings,
     Examples,
     SelectionSettings,
-    figures_of_merit,
+    classification_metrics,
     fit_estimator,
     make_examples,
     paired_table,
     probabilities,
 )
 from speech_emotion.features import KERNEL_PREFIX
-from speech_emotion.models import BAND_FEATURE, family_named
+from speech_emotion.models import BANDWIDTH_FEATURE, family_named
 from speech_emotion.runtime import fan_out
 
 __all__ = [
-    "Arm",
-    "Material",
-    "StudyModel",
-    "StudySettings",
+    "AblationConfig",
+    "AblationData",
+    "AblationModel",
+    "AblationSettings",
     "compare",
     "difference",
     "in_parallel",
@@ -43,19 +44,15 @@ __all__ = [
     "statistic_names",
 ]
 
-PROTOCOL: Final = "cold"
+PROTOCOL: Final = "speaker_independent"
 KEYS: Final = ["utterance_id", "variant"]
 PCA: Final = "preprocess__mfcc__pca"
 SEEDS: Final = ["random_state", "model__random_state"]
-MERITS: Final = ["n_utterances", "n_speakers", "uar", "uar_low", "uar_high"]
+METRIC_COLUMNS: Final = ["n_utterances", "n_speakers", "uar", "uar_low", "uar_high"]
 DIFFERENCE: Final = ["difference", "difference_low", "difference_high", "better"]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StudyModel(_Settings):
+class AblationModel(Settings):
     """How a model family is set in the study; nothing is searched.
 
     Attributes:
@@ -67,7 +64,7 @@ class StudyModel(_Settings):
     copies: int | None = Field(None, ge=0)
 
 
-class StudySettings(_Settings):
+class AblationSettings(Settings):
     """What is studied, and with which models.
 
     Attributes:
@@ -93,7 +90,7 @@ class StudySettings(_Settings):
     pca_model: str = "logistic_regression"
     telephone_models: list[str] = Field(default=["shrinkage_lda", "svm", "mlp"], min_length=1)
     seeded_models: list[str] = Field(default=["mlp"], min_length=1)
-    models: dict[str, StudyModel] = Field(default_factory=dict)
+    models: dict[str, AblationModel] = Field(default_factory=dict)
     networks: list[str] = Field(default=["conv1d"], min_length=1)
     network_options: list[dict[str, Any]] = Field(default=[{"mixup": 0.2}])
     network_seeds: int = Field(2, ge=1)
@@ -120,7 +117,7 @@ class StudySettings(_Settings):
         return [None if part == "none" else part for part in parts]
 
     @model_validator(mode="after")
-    def _models_fit(self) -> StudySettings:
+    def _models_fit(self) -> AblationSettings:
         for name in (self.reference, self.pca_model, *self.telephone_models):
             if family_named(name).inputs != "statistics":
                 raise ValueError(f"{name} reads frames, the study is about tables: choose another")
@@ -140,13 +137,13 @@ class StudySettings(_Settings):
 
     def candidate(self, family: str, **changes: Any) -> CandidateSettings:
         """Return the family as it is set here, with ``changes`` of a candidate's attributes."""
-        own = self.models.get(family, StudyModel())
+        own = self.models.get(family, AblationModel())
         facts = {"fixed": own.fixed, "copies": own.copies, "telephone": True} | changes
         return CandidateSettings(family=family, **facts)
 
     def with_pca(self, components: int | float | None) -> CandidateSettings:
         """Return the PCA model with its MFCCs reduced to ``components``."""
-        own = self.models.get(self.pca_model, StudyModel()).fixed
+        own = self.models.get(self.pca_model, AblationModel()).fixed
         fixed = {name: value for name, value in own.items() if not name.startswith(PCA)}
         if components is None:
             return self.candidate(self.pca_model, fixed=fixed | {PCA: "passthrough"})
@@ -159,7 +156,7 @@ def statistic_names(features: Iterable[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Material:
+class AblationData:
     """Features of the training speakers and what belongs to them.
 
     Attributes:
@@ -168,7 +165,7 @@ class Material:
         names: Names of the features.
         kernels: Names of those that are responses of convolution kernels; few models read them.
         utterances: Utterances of the training speakers.
-        splits: Folds under ``cold``.
+        splits: Folds under ``speaker_independent``.
         sequences: Frames, shape ``(n, n_frames, n_channels)``; ``None`` where no model reads them.
     """
 
@@ -181,15 +178,15 @@ class Material:
     sequences: np.ndarray | None = None
 
     @classmethod
-    def of(
+    def select(
         cls,
         features: pd.DataFrame,
         utterances: pd.DataFrame,
         splits: pd.DataFrame,
         *,
         sequences: np.ndarray | None = None,
-    ) -> Material:
-        """Take the training speakers of ``cold``, and frames if asked."""
+    ) -> AblationData:
+        """Take the training speakers of ``speaker_independent``, and frames if asked."""
         folds = splits[(splits["protocol"] == PROTOCOL) & (splits["split"] == TRAIN)]
         taken = features["utterance_id"].isin(folds["utterance_id"])
         rows = features[taken]
@@ -213,17 +210,17 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Arm:
+class AblationConfig:
     """One way to train that is compared with others.
 
     Attributes:
-        name: Name, unlike that of any other arm of the comparison.
+        name: Name, unlike that of any other config of the comparison.
         candidate: Family, hyperparameters, and which copies it is trained on.
         facts: What the table says of it.
-        reference: Name of the arm it is compared with; ``None`` for none.
+        reference: Name of the config it is compared with; ``None`` for none.
         columns: Features it reads; ``None`` for all.
-        rows: Rows of the material that it may see, shape ``(n,)``; ``None`` for all.
-        splits: Other folds than those of the material.
+        rows: Rows of the data that it may see, shape ``(n,)``; ``None`` for all.
+        splits: Other folds than those of the data.
         seed: Seed of the estimator.
     """
 
@@ -236,28 +233,28 @@ class Arm:
     splits: pd.DataFrame | None = None
     seed: int = 0
 
-    def inputs(self, material: Material) -> pd.DataFrame | np.ndarray:
-        """Take the features or the frames that this arm reads."""
+    def inputs(self, data: AblationData) -> pd.DataFrame | np.ndarray:
+        """Take the features or the frames that this config reads."""
         rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
         if family_named(self.candidate.family).inputs == "sequences":
-            if material.sequences is None:
-                raise ValueError(f"{self.name} reads frames, and the material has none")
-            return material.sequences[rows]
-        chosen = material.names if self.columns is None else self.columns
+            if data.sequences is None:
+                raise ValueError(f"{self.name} reads frames, and the data has none")
+            return data.sequences[rows]
+        chosen = data.names if self.columns is None else self.columns
         # What tells the band chooses the model, whatever features that reads.
-        names = list(dict.fromkeys([*chosen, *({BAND_FEATURE} & set(material.names))]))
-        stored = pd.Index(material.names + material.kernels)
+        names = list(dict.fromkeys([*chosen, *({BANDWIDTH_FEATURE} & set(data.names))]))
+        stored = pd.Index(data.names + data.kernels)
         positions = stored.get_indexer(pd.Index(names))
-        return pd.DataFrame(material.values[rows][:, positions], columns=names)
+        return pd.DataFrame(data.values[rows][:, positions], columns=names)
 
-    def examples(self, material: Material) -> Examples:
-        """Take what this arm sees of the material."""
+    def examples(self, data: AblationData) -> Examples:
+        """Take what this config sees of the data."""
         rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
         return make_examples(
-            material.index.iloc[rows].reset_index(drop=True),
-            self.inputs(material),
-            material.utterances,
-            material.splits if self.splits is None else self.splits,
+            data.index.iloc[rows].reset_index(drop=True),
+            self.inputs(data),
+            data.utterances,
+            data.splits if self.splits is None else self.splits,
             protocol=PROTOCOL,
             copies=self.candidate.copies,
             telephone=self.candidate.telephone,
@@ -269,25 +266,25 @@ class Arm:
         return SelectionSettings(seed=self.seed, n_jobs=1, storage="")
 
 
-def predict(arm: Arm, material: Material) -> pd.DataFrame:
+def predict(config: AblationConfig, data: AblationData) -> pd.DataFrame:
     """Predict every fold from the others.
 
     Returns:
-        ``model`` (name of the arm), ``condition``, ``utterance_id``, ``speaker``, ``label``,
+        ``model`` (name of the config), ``condition``, ``utterance_id``, ``speaker``, ``label``,
         ``prediction``, ``n_training``: examples that the fold's estimator was trained on, and
         ``n_features``: features, or channels of a frame, that it reads.
     """
-    examples = arm.examples(material)
+    examples = config.examples(data)
     labels = np.asarray(examples.labels)
     tables = []
     for fold in examples.folds:
         training, tests = examples.fold(fold)
-        estimator = fit_estimator(arm.candidate, {}, training, arm.estimator_settings)
+        estimator = fit_estimator(config.candidate, {}, training, config.estimator_settings)
         for condition, part in tests.items():
             chosen = probabilities(estimator, part, examples.labels).argmax(axis=1)
             table = part.table[["utterance_id", "speaker", "label"]]
-            facts = {"model": arm.name, "condition": condition, "prediction": labels[chosen]}
-            read = part.inputs.shape[-1] if arm.columns is None else len(arm.columns)
+            facts = {"model": config.name, "condition": condition, "prediction": labels[chosen]}
+            read = part.inputs.shape[-1] if config.columns is None else len(config.columns)
             counts = {"n_training": len(training.codes), "n_features": read}
             tables.append(table.assign(**facts, **counts))
     return pd.concat(tables, ignore_index=True)
@@ -308,52 +305,52 @@ def in_parallel(
 
 
 def compare(
-    arms: Sequence[Arm],
-    material: Material,
+    configs: Sequence[AblationConfig],
+    data: AblationData,
     *,
     title: str,
     n_jobs: int = 1,
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train and test every arm, and compare each with its reference on the same speakers.
+    """Train and test every config, and compare each with its reference on the same speakers.
 
     Args:
-        arms: What is compared.
-        material: What all of them are trained on and tested with.
+        configs: What is compared.
+        data: What all of them are trained on and tested with.
         title: Said at the progress bar.
         n_jobs: Arms that are trained at the same time; the result is the same for any number.
         resamples: Resamples of speakers behind each interval.
         seed: Seed of the resampling.
 
     Returns:
-        The table: one row an arm and condition with ``arm``, its facts, ``model``, ``protocol``,
+        The table: one row an config and condition with ``config``, its facts, ``model``, ``protocol``,
         ``condition``, ``n_features``, ``n_training`` (mean over folds), ``n_utterances``,
         ``n_speakers``, ``uar`` with its interval, ``reference``, and the ``difference`` of UAR to it
         with its interval and the share of resamples in which it is ``better``; and all predictions.
     """
-    calls = ((arm,) for arm in arms)
-    parts = in_parallel(predict, calls, shared=(material,), n_jobs=n_jobs, title=title)
-    predictions = {arm.name: part for arm, part in zip(arms, parts, strict=True)}
+    calls = ((config,) for config in configs)
+    parts = in_parallel(predict, calls, shared=(data,), n_jobs=n_jobs, title=title)
+    predictions = {config.name: part for config, part in zip(configs, parts, strict=True)}
     rows = []
-    for arm, condition in itertools.product(arms, parts[0]["condition"].unique()):
-        part = _of(predictions[arm.name], condition)
-        merits = figures_of_merit(part, material.labels, resamples=resamples, seed=seed)
-        row = {"arm": arm.name} | arm.facts
+    for config, condition in itertools.product(configs, parts[0]["condition"].unique()):
+        part = _of(predictions[config.name], condition)
+        merits = classification_metrics(part, data.labels, resamples=resamples, seed=seed)
+        row = {"config": config.name} | config.facts
         row |= {
-            "model": arm.candidate.family,
+            "model": config.candidate.family,
             "protocol": PROTOCOL,
             "condition": condition,
             "n_features": int(part["n_features"].iloc[0]),
             "n_training": round(part.groupby("n_training")["n_training"].first().mean()),
         }
-        row |= {name: merits[name] for name in MERITS} | dict.fromkeys(
+        row |= {name: merits[name] for name in METRIC_COLUMNS} | dict.fromkeys(
             ["reference", *DIFFERENCE], np.nan
         )
-        if arm.reference is not None and arm.reference != arm.name:
-            other = _of(predictions[arm.reference], condition)
-            row |= difference(part, other, material.labels, resamples=resamples, seed=seed)
-            row |= {"reference": arm.reference}
+        if config.reference is not None and config.reference != config.name:
+            other = _of(predictions[config.reference], condition)
+            row |= difference(part, other, data.labels, resamples=resamples, seed=seed)
+            row |= {"reference": config.reference}
         rows.append(row)
     return pd.DataFrame(rows), pd.concat(parts, ignore_index=True)
 

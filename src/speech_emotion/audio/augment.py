@@ -17,9 +17,10 @@ import librosa
 import numpy as np
 import pandas as pd
 import soxr
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from speech_emotion.audio.trim import trim_silence
+from speech_emotion.config import Settings
 
 __all__ = [
     "NONE",
@@ -49,7 +50,7 @@ class UnknownTransform(ValueError):
     """A transform was named that does not exist."""
 
 
-class TransformSettings(BaseModel):
+class TransformSettings(Settings):
     """Range of a transform's one value, and how often the transform is drawn.
 
     Attributes:
@@ -57,8 +58,6 @@ class TransformSettings(BaseModel):
         high: Largest value.
         weight: Share among the transforms; 0 leaves it out.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     low: float = 0.0
     high: float = 0.0
@@ -71,7 +70,7 @@ class TransformSettings(BaseModel):
         return self
 
 
-class CopySettings(BaseModel):
+class CopySettings(Settings):
     """One transform with one value, applied to every training utterance.
 
     Attributes:
@@ -79,13 +78,11 @@ class CopySettings(BaseModel):
         value: Its value, in its unit.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     transform: str
     value: float = 0.0
 
 
-class AugmentationSettings(BaseModel):
+class AugmentationSettings(Settings):
     """Which copies of training utterances are made.
 
     Attributes:
@@ -95,8 +92,6 @@ class AugmentationSettings(BaseModel):
         telephone: Whether every utterance and every copy is also described as a telephone would
             carry it, to test with it and, where a model is set so, to train on it.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     copies: tuple[CopySettings, ...] = ()
     variants: int = Field(1, ge=0)

@@ -1,8 +1,8 @@
 """Score whole calls: voice activity, windows, quality checks, flags, summaries."""
 
 from speech_emotion.call_scoring.evaluation import (
+    call_metrics,
     evaluate_calls,
-    figures_of_calls,
 )
 from speech_emotion.call_scoring.recordings import (
     SUFFIXES,
@@ -10,8 +10,8 @@ from speech_emotion.call_scoring.recordings import (
     open_recording,
 )
 from speech_emotion.call_scoring.scoring import (
-    FACTS,
-    MONO,
+    CHANNEL_COLUMNS,
+    MIXED,
     ScoredCall,
     score_blocks,
     score_recording,
@@ -47,8 +47,8 @@ from speech_emotion.call_scoring.voice_activity import (
 )
 
 __all__ = [
-    "FACTS",
-    "MONO",
+    "CHANNEL_COLUMNS",
+    "MIXED",
     "PASSAGES",
     "SUFFIXES",
     "UNREAD",
@@ -59,8 +59,8 @@ __all__ = [
     "ScoredWindow",
     "SynthesisSettings",
     "TestCall",
+    "call_metrics",
     "evaluate_calls",
-    "figures_of_calls",
     "find_recordings",
     "gather_calls",
     "join_tables",

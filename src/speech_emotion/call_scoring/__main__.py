@@ -23,7 +23,9 @@ PORTION_S = 0.1
 
 def main(arguments: list[str] | None = None) -> None:
     """Play one channel of a recording."""
-    parser = argparse.ArgumentParser(prog="python -m speech_emotion.call_scoring", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m speech_emotion.call_scoring", description=__doc__
+    )
     parser.add_argument("recording", help="path or URL (s3://…)")
     parser.add_argument("--model", type=Path, required=True, help="folder of a predictor")
     parser.add_argument("--channel", type=int, default=0, help="the customer's, from 0")
@@ -61,8 +63,8 @@ def _play(
 
 def _line(window: ScoredWindow) -> str:
     span = f"{window.start_s:8.1f} - {window.end_s:6.1f} s"
-    if window.outside:
-        return f"{span}  not judged: {window.outside}"
+    if window.out_of_domain:
+        return f"{span}  not judged: {window.out_of_domain}"
     said = f"{window.emotion:10} {window.confidence:4.0%}  score {window.score:.2f}"
     return f"{span}  {said}{'  FLAG' if window.flagged else ''}"
 

@@ -15,13 +15,13 @@ from speech_emotion.call_scoring.summary import CALM, REVIEW, summarize
 from speech_emotion.call_scoring.synthetic_calls import TestCall
 from speech_emotion.models import EmotionPredictor
 
-__all__ = ["FIGURES", "evaluate_calls", "figures_of_calls", "measure_call"]
+__all__ = ["METRICS", "call_metrics", "evaluate_calls", "measure_call"]
 
 TOLERANCE_S: Final = 5.0
 """A flag that begins so soon after a passage still belongs to it: scores are means over windows."""
 BLOCK_S: Final = 10.0
 COUNTS: Final = ["passages", "found", "raised", "right", "hours"]
-FIGURES: Final = [
+METRICS: Final = [
     "passage_precision",
     "passage_recall",
     "call_precision",
@@ -81,7 +81,7 @@ def measure_call(
         whether it is ``angry``.
     """
     summary, raised = summarize(
-        scored.facts, scored.windows, settings, labels=labels, threshold=threshold
+        scored.channels, scored.windows, settings, labels=labels, threshold=threshold
     )
     flagged = scored.windows[scored.windows["flagged"]]
     found, delays = 0, []
@@ -112,9 +112,7 @@ def measure_call(
     }
 
 
-def figures_of_calls(
-    measured: pd.DataFrame, *, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
+def call_metrics(measured: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Precision, recall, false alarms and delays, with 95 % intervals from a bootstrap over calls.
 
     Args:
@@ -124,7 +122,7 @@ def figures_of_calls(
 
     Returns:
         One row a condition and signal-to-noise ratio, and one for ``all`` ratios of it:
-        numbers of calls, customers, passages and hours, and each of :data:`FIGURES` with its ``_low``
+        numbers of calls, customers, passages and hours, and each of :data:`METRICS` with its ``_low``
         and ``_high``. Calls sent to review are neither flagged nor calm: they count as not found.
         ``seconds_to_detect`` is the median over passages that were found.
     """
@@ -134,8 +132,8 @@ def figures_of_calls(
         draws = np.random.default_rng(seed).multinomial(
             len(part), np.full(len(part), 1 / len(part)), resamples
         )
-        values = _figures(part, np.ones((1, len(part)), dtype=int))
-        drawn = _figures(part, draws)
+        values = _metrics(part, np.ones((1, len(part)), dtype=int))
+        drawn = _metrics(part, draws)
         row: dict[str, object] = dict(zip(GROUPS, names, strict=True))
         row |= {
             "n_calls": len(part),
@@ -143,7 +141,7 @@ def figures_of_calls(
             "n_passages": int(part["passages"].sum()),
             "hours": part["hours"].sum(),
         }
-        for name in FIGURES:
+        for name in METRICS:
             known = drawn[name][np.isfinite(drawn[name])]
             low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
             row |= {name: values[name][0], f"{name}_low": low, f"{name}_high": high}
@@ -158,7 +156,7 @@ def figures_of_calls(
     )
 
 
-def _figures(calls: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+def _metrics(calls: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Each figure for each row of weights, shape ``(n_resamples, n_calls)``."""
     counts = {name: weights @ calls[name].to_numpy(dtype=float) for name in COUNTS}
     angry = calls["angry"].to_numpy()

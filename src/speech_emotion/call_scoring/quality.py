@@ -9,10 +9,10 @@ import numpy as np
 import scipy.fft
 
 if TYPE_CHECKING:
-    from speech_emotion.call_scoring.settings import DomainSettings
+    from speech_emotion.call_scoring.settings import QualitySettings
     from speech_emotion.call_scoring.windows import Window
 
-__all__ = ["CLIPPED", "MUSIC", "NOISY", "outside", "tonality"]
+__all__ = ["CLIPPED", "MUSIC", "NOISY", "out_of_domain_reason", "tonality"]
 
 NOISY: Final = "too noisy"
 CLIPPED: Final = "clipped"
@@ -25,13 +25,13 @@ STEADY: Final = 0.5
 """Similarity of two spectra's peaks from which they hold the same tones."""
 
 
-def outside(window: Window, settings: DomainSettings) -> str:
+def out_of_domain_reason(window: Window, settings: QualitySettings) -> str:
     """Say why a window is not judged; empty if it is."""
-    if window.tonal >= settings.most_tonal:
+    if window.tonal >= settings.max_tonal:
         return MUSIC
-    if window.clipped >= settings.most_clipped:
+    if window.clipped >= settings.max_clipped:
         return CLIPPED
-    if window.snr_db < settings.lowest_snr_db:
+    if window.snr_db < settings.min_snr_db:
         return NOISY
     return ""
 

@@ -75,9 +75,9 @@ def _in_store(url: str) -> Iterator[tuple[str, str, int, str]]:
 
     files, root = url_to_fs(url)
     files.invalidate_cache()
-    for name, facts in files.find(root, detail=True).items():
+    for name, channels in files.find(root, detail=True).items():
         call = name.removeprefix(root).lstrip("/")
-        yield call, files.unstrip_protocol(name), int(facts["size"]), version_mark(facts)
+        yield call, files.unstrip_protocol(name), int(channels["size"]), version_mark(channels)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Score recordings: windows, facts, summaries and passages as tables."""
+"""Score recordings: windows, channels, summaries and passages as tables."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from speech_emotion.models import EmotionPredictor
 
 __all__ = [
     "AGENT",
+    "CHANNEL_COLUMNS",
     "CUSTOMER",
-    "FACTS",
-    "MONO",
+    "MIXED",
     "ScoredCall",
     "score_blocks",
     "score_recording",
@@ -30,12 +30,12 @@ __all__ = [
 
 CUSTOMER: Final = "customer"
 AGENT: Final = "agent"
-MONO: Final = "mono"
-FACTS: Final = [
+MIXED: Final = "mixed"
+CHANNEL_COLUMNS: Final = [
     "call",
     "path",
     "channel",
-    "party",
+    "channel_role",
     "minutes",
     "talk_share",
     "silence_share",
@@ -50,13 +50,13 @@ class ScoredCall:
     Attributes:
         windows: One row a window, columns of :func:`window_columns`; without rows if the recording was
             rejected.
-        facts: One row a scored channel, columns of :data:`FACTS`; a rejected recording has one row
+        channels: One row a scored channel, columns of :data:`CHANNEL_COLUMNS`; a rejected recording has one row
             with its ``reason``.
         unread: Whether it was rejected because an object store failed: scored again, it may do.
     """
 
     windows: pd.DataFrame
-    facts: pd.DataFrame
+    channels: pd.DataFrame
     unread: bool = False
 
 
@@ -65,7 +65,7 @@ def window_columns(labels: Iterable[str]) -> list[str]:
     return [
         "call",
         "channel",
-        "party",
+        "channel_role",
         "start_s",
         "end_s",
         "speech_share",
@@ -74,7 +74,7 @@ def window_columns(labels: Iterable[str]) -> list[str]:
         "confidence",
         "score",
         "flagged",
-        "outside",
+        "out_of_domain",
         "snr_db",
     ]
 
@@ -95,7 +95,7 @@ def score_recording(
         call: Name of the call; the file's without it.
 
     Returns:
-        Windows and facts; a recording that cannot be used is rejected in the facts.
+        Windows and channels; a recording that cannot be used is rejected in the channels.
     """
     name = call or os.path.basename(path)
     try:
@@ -110,14 +110,14 @@ def score_recording(
                 path=str(path),
             )
     except (AudioError, FetchError) as error:
-        facts = {
+        rejected = {
             "call": name,
             "path": str(path),
             "channel": -1,
-            "party": "",
+            "channel_role": "",
             "reason": error.reason if isinstance(error, AudioError) else str(error),
         }
-        table = pd.DataFrame([facts]).reindex(columns=FACTS)
+        table = pd.DataFrame([rejected]).reindex(columns=CHANNEL_COLUMNS)
         windows = _window_table([], predictor.labels)
         return ScoredCall(windows, table, unread=isinstance(error, FetchError))
 
@@ -125,7 +125,7 @@ def score_recording(
 def score_blocks(
     blocks: Iterable[np.ndarray],
     sample_rate: int,
-    channels: int,
+    n_channels: int,
     predictor: EmotionPredictor,
     settings: CallSettings,
     *,
@@ -137,7 +137,7 @@ def score_blocks(
     Args:
         blocks: Arrays ``(n_samples, n_channels)`` of any lengths.
         sample_rate: Rate in Hz.
-        channels: Number of channels.
+        n_channels: Number of channels.
         predictor: The model.
         settings: How calls are scored.
         call: Name of the call.
@@ -146,23 +146,23 @@ def score_blocks(
     Raises:
         AudioError: If the call is too short, lacks the customer's channel, or is silent in it.
     """
-    parties = _parties(channels, settings, call)
+    roles = _channel_roles(n_channels, settings, call)
     streams = {
         channel: ChannelStream(predictor, sample_rate, settings, batch=settings.batch)
-        for channel in parties
+        for channel in roles
     }
     others = {
-        channel: _Activity(sample_rate) for channel in range(channels) if channel not in parties
+        channel: _Activity(sample_rate) for channel in range(n_channels) if channel not in roles
     }
     windows: list[tuple[int, ScoredWindow]] = []
-    talk = dict.fromkeys(parties, 0)
+    talk = dict.fromkeys(roles, 0)
     count = frames = silent = 0
-    peaks = np.zeros(channels)
+    peaks = np.zeros(n_channels)
 
     def tally() -> None:
         nonlocal frames, silent
         spoken = {channel: stream.speech for channel, stream in (streams | others).items()}
-        for channel in parties:
+        for channel in roles:
             talk[channel] += int(spoken[channel].sum())
         silent += int((~np.logical_or.reduce(list(spoken.values()))).sum())
         frames += len(next(iter(spoken.values())))
@@ -180,25 +180,25 @@ def score_blocks(
     for activity in others.values():
         activity.close()
     tally()
-    _check_heard(count / sample_rate, peaks, parties, settings, path or call)
+    _check_heard(count / sample_rate, peaks, roles, settings, path or call)
     table = _window_table(
-        [(call, channel, parties[channel], window) for channel, window in windows],
+        [(call, channel, roles[channel], window) for channel, window in windows],
         predictor.labels,
     ).sort_values(["channel", "start_s"], ignore_index=True)
-    facts = [
+    channels = [
         {
             "call": call,
             "path": path,
             "channel": channel,
-            "party": party,
+            "channel_role": channel_role,
             "minutes": count / sample_rate / 60,
             "talk_share": talk[channel] / max(frames, 1),
             "silence_share": silent / max(frames, 1),
             "reason": "",
         }
-        for channel, party in parties.items()
+        for channel, channel_role in roles.items()
     ]
-    return ScoredCall(table, pd.DataFrame(facts, columns=FACTS))
+    return ScoredCall(table, pd.DataFrame(channels, columns=CHANNEL_COLUMNS))
 
 
 class _Activity:
@@ -225,38 +225,38 @@ class _Activity:
         self.speech = np.append(first, self._detector.close().speech)
 
 
-def _parties(channels: int, settings: CallSettings, call: str) -> dict[int, str]:
+def _channel_roles(channels: int, settings: CallSettings, call: str) -> dict[int, str]:
     """Party of each channel that is scored."""
     if channels == 1:
-        return {0: MONO}
+        return {0: MIXED}
     if settings.customer_channel >= channels:
         raise AudioError(
             call,
             f"has {channels} channels, numbered from 0: there is no customer_channel "
             f"{settings.customer_channel}",
         )
-    parties = {settings.customer_channel: CUSTOMER}
+    roles = {settings.customer_channel: CUSTOMER}
     if settings.score_agent:
-        parties |= {
+        roles |= {
             channel: AGENT for channel in range(channels) if channel != settings.customer_channel
         }
-    return parties
+    return roles
 
 
 def _check_heard(
     seconds: float,
     peaks: np.ndarray,
-    parties: dict[int, str],
+    roles: dict[int, str],
     settings: CallSettings,
     source: str,
 ) -> None:
-    if seconds < settings.shortest_call_s:
+    if seconds < settings.min_call_s:
         said = f"{seconds:.1f} s are too short to say anything of; calls have "
-        raise AudioError(source, f"{said}{settings.shortest_call_s:g} s or more")
+        raise AudioError(source, f"{said}{settings.min_call_s:g} s or more")
     if peaks.max() < SILENCE:
         raise AudioError(source, "silent: nothing can be heard in any channel; replace it")
-    for channel, party in parties.items():
-        if party == CUSTOMER and peaks[channel] < SILENCE:
+    for channel, channel_role in roles.items():
+        if channel_role == CUSTOMER and peaks[channel] < SILENCE:
             said = f"channel {channel}, the customer's, is silent and another is not"
             raise AudioError(source, f"{said}: check calls.customer_channel")
 
@@ -268,7 +268,7 @@ def _window_table(
         (
             call,
             channel,
-            party,
+            channel_role,
             window.start_s,
             window.end_s,
             window.speech_share,
@@ -277,12 +277,12 @@ def _window_table(
             window.confidence,
             window.score,
             window.flagged,
-            window.outside,
+            window.out_of_domain,
             window.snr_db,
         )
-        for call, channel, party, window in windows
+        for call, channel, channel_role, window in windows
     ]
     table = pd.DataFrame(rows, columns=window_columns(labels))
-    kinds = {"call": "str", "party": "str", "emotion": "str", "outside": "str"}
+    kinds = {"call": "str", "channel_role": "str", "emotion": "str", "out_of_domain": "str"}
     kinds |= {"channel": "int64", "flagged": "bool"}
     return table.astype({name: kinds.get(name, "float64") for name in table})

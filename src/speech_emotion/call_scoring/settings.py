@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from speech_emotion.config import Settings
 
 __all__ = [
     "CallSettings",
-    "DomainSettings",
     "FlagSettings",
+    "QualitySettings",
     "WindowSettings",
 ]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WindowSettings(_Settings):
+class WindowSettings(Settings):
     """How speech is cut into windows that are judged like utterances.
 
     Attributes:
         speech_s: Seconds of speech a window.
         step_s: Seconds of further speech until the next window.
-        shortest_s: Speech that is judged on its own where a pause ends it.
+        min_speech_s: Speech that is judged on its own where a pause ends it.
         pause_s: A pause so long ends a window; shorter ones are closed up.
     """
 
+    renamed: ClassVar[dict[str, str]] = {"shortest_s": "min_speech_s"}
+
     speech_s: float = Field(5.0, ge=2.0, le=10.0)
     step_s: float = Field(2.5, ge=0.5)
-    shortest_s: float = Field(1.0, ge=0.3)
+    min_speech_s: float = Field(1.0, ge=0.3)
     pause_s: float = Field(2.0, ge=0.5)
 
     @model_validator(mode="after")
     def _overlapping(self) -> WindowSettings:
-        for name in ("step_s", "shortest_s"):
+        for name in ("step_s", "min_speech_s"):
             if getattr(self, name) > self.speech_s:
                 raise ValueError(
                     f"{name} {getattr(self, name)} is above speech_s {self.speech_s}: some speech "
@@ -42,25 +44,33 @@ class WindowSettings(_Settings):
         return self
 
 
-class DomainSettings(_Settings):
+class QualitySettings(Settings):
     """Sound that is judged; what lies outside is sent to a person.
 
     Attributes:
-        lowest_snr_db: Speech less than this above the noise is not judged.
-        most_clipped: Share of samples at full scale from which a window is not judged.
-        most_tonal: Share of steady tones from which a window is music or a signal tone.
-        least_speech_s: A channel with less speech in the whole call is not judged.
-        most_outside: Share of windows outside the domain from which a call is sent to a person.
+        min_snr_db: Speech less than this above the noise is not judged.
+        max_clipped: Share of samples at full scale from which a window is not judged.
+        max_tonal: Share of steady tones from which a window is music or a signal tone.
+        min_speech_s: A channel with less speech in the whole call is not judged.
+        max_out_of_domain: Share of windows outside the domain from which a call is sent to a person.
     """
 
-    lowest_snr_db: float = 6.0
-    most_clipped: float = Field(0.005, gt=0, le=1)
-    most_tonal: float = Field(0.45, gt=0, le=1)
-    least_speech_s: float = Field(5.0, ge=0)
-    most_outside: float = Field(0.5, gt=0, le=1)
+    renamed: ClassVar[dict[str, str]] = {
+        "lowest_snr_db": "min_snr_db",
+        "most_clipped": "max_clipped",
+        "most_tonal": "max_tonal",
+        "least_speech_s": "min_speech_s",
+        "most_outside": "max_out_of_domain",
+    }
+
+    min_snr_db: float = 6.0
+    max_clipped: float = Field(0.005, gt=0, le=1)
+    max_tonal: float = Field(0.45, gt=0, le=1)
+    min_speech_s: float = Field(5.0, ge=0)
+    max_out_of_domain: float = Field(0.5, gt=0, le=1)
 
 
-class FlagSettings(_Settings):
+class FlagSettings(Settings):
     """From probabilities to flags.
 
     Attributes:
@@ -79,7 +89,7 @@ class FlagSettings(_Settings):
     release: float = Field(0.7, gt=0, le=1)
 
 
-class CallSettings(_Settings):
+class CallSettings(Settings):
     """How calls are scored.
 
     Attributes:
@@ -89,19 +99,26 @@ class CallSettings(_Settings):
             inferred in the European Union (Regulation (EU) 2024/1689, Article 5(1)(f)), but for
             medical or safety reasons; whoever sets this answers for its legality where the agent
             works, and for telling the agent.
-        shortest_call_s: Shorter recordings are rejected.
+        min_call_s: Shorter recordings are rejected.
         batch: Windows that are judged at once.
         n_jobs: Recordings that are scored at the same time; -1 for one a core.
         windows: How speech is cut.
-        domain: What is judged.
+        quality: What is judged.
         flags: How flags are raised.
     """
 
+    renamed: ClassVar[dict[str, str]] = {
+        "shortest_call_s": "min_call_s",
+        "domain": "quality",
+        "normalization": "was removed: windows are always scored as they are; delete it",
+        "prior": "was removed with 'normalization'; delete it",
+    }
+
     customer_channel: int = Field(0, ge=0)
     score_agent: bool = False
-    shortest_call_s: float = Field(5.0, ge=0)
+    min_call_s: float = Field(5.0, ge=0)
     batch: int = Field(256, ge=1)
     n_jobs: int = -1
     windows: WindowSettings = WindowSettings()
-    domain: DomainSettings = DomainSettings()
+    quality: QualitySettings = QualitySettings()
     flags: FlagSettings = FlagSettings()

@@ -28,7 +28,7 @@ def shard_calls(
         size: Calls a shard.
 
     Yields:
-        Windows and facts of a shard, each by its name.
+        Windows and channels of a shard, each by its name.
     """
     part: list[tuple[str, ScoredCall]] = []
     try:
@@ -50,13 +50,13 @@ def _shard(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     name = f"{prefix}{digest(*(key for key, _ in part))}"
     windows = [one.windows.assign(**{KEY: key}) for key, one in part]
-    facts = [one.facts.assign(**{KEY: key, UNREAD: one.unread}) for key, one in part]
-    return {name: join_tables(windows)}, {name: join_tables(facts)}
+    channels = [one.channels.assign(**{KEY: key, UNREAD: one.unread}) for key, one in part]
+    return {name: join_tables(windows)}, {name: join_tables(channels)}
 
 
-def list_calls(windows: Shards, facts: Shards, prefix: str) -> pd.DataFrame:
+def list_calls(windows: Shards, channels: Shards, prefix: str) -> pd.DataFrame:
     """Find the shard of each key that is stored, and whether its recording could not be read."""
-    whole = {name: load for name, load in facts.items() if name in windows}
+    whole = {name: load for name, load in channels.items() if name in windows}
     stored = list_stored(whole, prefix, [UNREAD]).astype({UNREAD: bool})
     # The same may be stored twice: by two runs at the same time, or because it was unread before.
     return stored.sort_values(UNREAD, kind="stable").drop_duplicates(KEY)

@@ -13,7 +13,7 @@ import soxr
 
 from speech_emotion.audio import AudioError
 from speech_emotion.call_scoring.flags import Hysteresis
-from speech_emotion.call_scoring.quality import outside
+from speech_emotion.call_scoring.quality import out_of_domain_reason
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.voice_activity import (
     ActivityDetector,
@@ -45,7 +45,7 @@ class ScoredWindow:
         confidence: Its probability; 0 outside the domain.
         score: Mean probability of the target over the last windows; 0 outside the domain.
         flagged: Whether the flag is up.
-        outside: Why the window is not judged; empty if it is.
+        out_of_domain: Why the window is not judged; empty if it is.
         snr_db: Level of its speech over the noise.
     """
 
@@ -57,7 +57,7 @@ class ScoredWindow:
     confidence: float
     score: float
     flagged: bool
-    outside: str
+    out_of_domain: str
     snr_db: float
 
 
@@ -186,7 +186,7 @@ class ChannelStream:
         """Extract features at once: they are a hundredth of the samples."""
         features = self._predictor.features
         for window in windows:
-            reason, inputs = outside(window, self._settings.domain), None
+            reason, inputs = out_of_domain_reason(window, self._settings.quality), None
             if not reason:
                 try:
                     inputs = extract(window.samples, features.sample_rate, settings=features)
@@ -224,6 +224,6 @@ class ChannelStream:
             confidence=confidence,
             score=score,
             flagged=flagged,
-            outside=reason,
+            out_of_domain=reason,
             snr_db=window.snr_db,
         )

@@ -18,7 +18,7 @@ PASSAGES: Final = ["call", "path", "channel", "start_s", "end_s", "peak"]
 
 
 def summarize(
-    facts: pd.DataFrame,
+    channels: pd.DataFrame,
     windows: pd.DataFrame,
     settings: CallSettings,
     *,
@@ -28,7 +28,7 @@ def summarize(
     """Summarise every scored channel.
 
     Args:
-        facts: Table of :class:`~speech_emotion.call_scoring.ScoredCall`, rejected recordings left out.
+        channels: Table of :class:`~speech_emotion.call_scoring.ScoredCall`, rejected recordings left out.
         windows: Windows of the same calls.
         settings: How calls are scored.
         labels: Labels of the model.
@@ -44,9 +44,9 @@ def summarize(
     target = settings.flags.target
     summaries, passages = [], []
     by_channel = dict(list(windows.groupby(["call", "channel"], sort=False)))
-    for row in facts.itertuples():
+    for row in channels.itertuples():
         own = by_channel.get((row.call, row.channel), windows.iloc[:0])
-        judged = own[own["outside"] == ""]
+        judged = own[own["out_of_domain"] == ""]
         found = passages_of(judged, threshold)
         passages.append(found.assign(call=row.call, path=row.path, channel=row.channel))
         lengths = found["end_s"] - found["start_s"]
@@ -59,7 +59,7 @@ def summarize(
                 "call": row.call,
                 "path": row.path,
                 "channel": row.channel,
-                "party": row.party,
+                "channel_role": row.channel_role,
                 "minutes": row.minutes,
                 "talk_share": row.talk_share,
                 "silence_share": row.silence_share,
@@ -80,7 +80,7 @@ def summarize(
 
 def _columns(labels: tuple[str, ...], target: str) -> list[str]:
     return [
-        *("call", "path", "channel", "party", "minutes", "talk_share", "silence_share"),
+        *("call", "path", "channel", "channel_role", "minutes", "talk_share", "silence_share"),
         *(f"share_{label}" for label in labels),
         *(f"longest_{target}_s", f"first_{target}_s", "trend", "flag"),
         *("score", "threshold", "reason"),
@@ -91,16 +91,16 @@ def _decide(
     own: pd.DataFrame,
     passages: pd.DataFrame,
     score: float,
-    facts: object,
+    channel: object,
     settings: CallSettings,
     threshold: float,
 ) -> tuple[str, str]:
     """Flag and reason of one channel."""
-    target, domain = settings.flags.target, settings.domain
-    speech_s = facts.talk_share * facts.minutes * 60  # type: ignore[attr-defined]
-    if speech_s < domain.least_speech_s or not len(own):
+    target, quality = settings.flags.target, settings.quality
+    speech_s = channel.talk_share * channel.minutes * 60  # type: ignore[attr-defined]
+    if speech_s < quality.min_speech_s or not len(own):
         return REVIEW, f"no speech to judge: {speech_s:.0f} s in all"
-    doubts = _doubts(own, domain.most_outside)
+    doubts = _doubts(own, quality.max_out_of_domain)
     if len(passages):
         at = _clock(passages["start_s"].iloc[0])
         total = (passages["end_s"] - passages["start_s"]).sum()
@@ -116,10 +116,10 @@ def _decide(
 
 def _doubts(own: pd.DataFrame, most: float) -> list[str]:
     """Why too many of a channel's windows were not judged."""
-    share = (own["outside"] != "").mean()
+    share = (own["out_of_domain"] != "").mean()
     if share < most:
         return []
-    reasons = own.loc[own["outside"] != "", "outside"].value_counts()
+    reasons = own.loc[own["out_of_domain"] != "", "out_of_domain"].value_counts()
     named = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
     said = f"{share:.0%} of {len(own)} windows were not judged: {named}"
     return [f"{said}; speech is {own['snr_db'].median():.0f} dB over the noise"]

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 import pandas as pd
 import soxr
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from speech_emotion.audio import augment, load_audio, trim_silence
+from speech_emotion.config import Settings
 
 __all__ = ["CONDITIONS", "SynthesisSettings", "TestCall", "Utterance", "synthesize_calls"]
 
@@ -32,14 +33,14 @@ CONDITIONS: Final = ("clean", "telephone")
 NEUTRAL: Final = "neutral"
 
 
-class SynthesisSettings(BaseModel):
+class SynthesisSettings(Settings):
     """Test calls.
 
     Attributes:
         calls: Number of calls in each condition.
         minutes: Length of a call.
         angry_calls: Share of calls with angry passages.
-        most_passages: Largest number of angry passages of such a call.
+        max_passages: Largest number of angry passages of such a call.
         passage_turns: Fewest and most turns of a passage.
         turn_utterances: Fewest and most utterances of a turn.
         other_share: Share of the customer's other utterances that are neither neutral nor angry.
@@ -49,12 +50,12 @@ class SynthesisSettings(BaseModel):
         seed: Seed of all that is drawn.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed: ClassVar[dict[str, str]] = {"most_passages": "max_passages"}
 
     calls: int = Field(18, ge=1)
     minutes: float = Field(3.0, ge=0.5)
     angry_calls: float = Field(0.5, ge=0, le=1)
-    most_passages: int = Field(2, ge=1)
+    max_passages: int = Field(2, ge=1)
     passage_turns: tuple[int, int] = (2, 4)
     turn_utterances: tuple[int, int] = (2, 5)
     other_share: float = Field(0.1, ge=0, le=1)
@@ -133,7 +134,7 @@ def synthesize_calls(
     if not customers or len(agents) < 2:
         raise ValueError(
             f"Test calls need a held-out speaker who is {NEUTRAL} and {target}, and another who is "
-            f"{NEUTRAL}; there are {len(customers)} and {len(agents)}: raise splits.held_out"
+            f"{NEUTRAL}; there are {len(customers)} and {len(agents)}: raise splits.test_size"
         )
     for number in range(settings.calls):
         generator = np.random.default_rng([settings.seed, number])
@@ -200,7 +201,7 @@ class _Script:
 
     def _passage_starts(self) -> list[float]:
         """Seconds from which each passage begins with the customer's next turn."""
-        count = int(self.generator.integers(1, self.settings.most_passages, endpoint=True))
+        count = int(self.generator.integers(1, self.settings.max_passages, endpoint=True))
         return sorted(self.generator.uniform(0, 0.75 * self.length / RATE, count).tolist())
 
     def _turn(self, channel: int, *, angry: bool) -> bool:

@@ -39,7 +39,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _WindowPart:
     number: int
     samples: np.ndarray
     speech: bool
@@ -53,7 +53,7 @@ class SpeechWindows:
 
     A window holds ``speech_s`` of speech and its closest surroundings and begins ``step_s`` of speech
     after the one before. After a pause of ``pause_s`` the speech that no window holds yet becomes one
-    of its own, with what came before it, unless it is shorter than ``shortest_s``.
+    of its own, with what came before it, unless it is shorter than ``min_speech_s``.
 
     Args:
         settings: Lengths.
@@ -65,9 +65,9 @@ class SpeechWindows:
         self.sample_rate, self.frame_s = sample_rate, frame_s
         self._size = round(settings.speech_s / FRAME_S)
         self._step = round(settings.step_s / FRAME_S)
-        self._shortest = round(settings.shortest_s / FRAME_S)
+        self._shortest = round(settings.min_speech_s / FRAME_S)
         self._pause = round(settings.pause_s / FRAME_S)
-        self._held: deque[_Heard] = deque(maxlen=self._size)
+        self._held: deque[_WindowPart] = deque(maxlen=self._size)
         self._fresh = 0
         self._silent = 0
 
@@ -87,7 +87,7 @@ class SpeechWindows:
                 continue
             self._silent = 0
             self._held.append(
-                _Heard(
+                _WindowPart(
                     first + position,
                     samples[position],
                     bool(frames.speech[position]),

@@ -31,9 +31,9 @@ from speech_emotion.contact_center.kpis import (
     select_period,
 )
 from speech_emotion.contact_center.simulator import (
-    GeneratedCentre,
+    SimulatorSettings,
     attach_recordings,
-    generate_calls,
+    simulate_calls,
 )
 from speech_emotion.contact_center.sonification import (
     KpiSound,
@@ -54,11 +54,11 @@ __all__ = [
     "SHARES",
     "CallSelection",
     "ExportSettings",
-    "GeneratedCentre",
     "KpiSettings",
     "KpiSound",
     "MissingColumns",
     "NoCalls",
+    "SimulatorSettings",
     "SonificationSettings",
     "SoundMapping",
     "UnknownAgent",
@@ -69,7 +69,6 @@ __all__ = [
     "bin_of_note",
     "choose_grain",
     "count_emotions",
-    "generate_calls",
     "join_emotions",
     "kpi_breakdown",
     "kpi_series",
@@ -80,4 +79,5 @@ __all__ = [
     "read_export",
     "scale_notes",
     "select_period",
+    "simulate_calls",
 ]

@@ -6,12 +6,14 @@ Every row of an export ends in exactly one of two tables: the calls or the rejec
 from __future__ import annotations
 
 import zoneinfo
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from speech_emotion.config import Settings
 
 __all__ = [
     "CALLS",
@@ -36,7 +38,14 @@ REQUIRED: Final = (
     "topic",
 )
 OPTIONAL: Final = ("team", "wait_s", "recording")
-HEARD: Final = ("call", "party", "flag", "score", "share_angry", "first_angry_s")
+CALL_EMOTION_COLUMNS: Final = (
+    "call",
+    "channel_role",
+    "flag",
+    "score",
+    "share_angry",
+    "first_angry_s",
+)
 
 _duration = pa.Check.in_range(0, 86_400)
 
@@ -102,7 +111,7 @@ def _known_zone(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
-class ExportSettings(BaseModel):
+class ExportSettings(Settings):
     """How a centre's own export of calls is read.
 
     Attributes:
@@ -114,11 +123,11 @@ class ExportSettings(BaseModel):
         no: What stands for one that was not resolved, in lower case.
         ambiguous: What a start means that occurs twice, when the clock is set back: the
             ``earlier`` hour, the ``later`` one, or that the row is listed as rejected.
-        longest_s: Durations of more seconds are rejected.
+        max_duration_s: Durations of more seconds are rejected.
         overlap_s: Seconds by which an agent's calls may overlap; after-call work may overlap freely.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed: ClassVar[dict[str, str]] = {"longest_s": "max_duration_s"}
 
     time_zone: TimeZone = "Europe/London"
     columns: dict[str, str] = Field(
@@ -129,7 +138,7 @@ class ExportSettings(BaseModel):
     yes: list[str] = Field(default=["true", "yes", "y", "1", "resolved"], min_length=1)
     no: list[str] = Field(default=["false", "no", "n", "0", "unresolved"], min_length=1)
     ambiguous: Literal["reject", "earlier", "later"] = "reject"
-    longest_s: float = Field(43_200.0, gt=0, le=86_400)
+    max_duration_s: float = Field(43_200.0, gt=0, le=86_400)
     overlap_s: float = Field(1.0, ge=0)
 
     @model_validator(mode="after")
@@ -180,7 +189,10 @@ def read_export(rows: pd.DataFrame, settings: ExportSettings) -> tuple[pd.DataFr
         absent = (text[name] == "") if name == "wait_s" else pd.Series(False, index=text.index)
         reject(~np.isfinite(seconds) & ~absent, written + f" is no number of {settings.durations}")
         reject(seconds < 0, written + " is negative")
-        reject(seconds > settings.longest_s, written + f" is above {settings.longest_s:.0f} s")
+        reject(
+            seconds > settings.max_duration_s,
+            written + f" is above {settings.max_duration_s:.0f} s",
+        )
     spoken = text["resolved"].str.lower()
     calls["resolved"] = spoken.isin(settings.yes)
     reject(
@@ -305,12 +317,12 @@ def join_emotions(calls: pd.DataFrame, heard: pd.DataFrame | None) -> pd.DataFra
     """
     if heard is None:
         return calls
-    missing = [name for name in HEARD if name not in heard.columns]
+    missing = [name for name in CALL_EMOTION_COLUMNS if name not in heard.columns]
     if missing:
         raise MissingColumns(
             f"call_summary has no column {', '.join(missing)}; score the calls anew"
         )
-    customers = heard[heard["party"] != "agent"].sort_values("score", ascending=False)
+    customers = heard[heard["channel_role"] != "agent"].sort_values("score", ascending=False)
     scored = customers.assign(path=_plain(customers["call"])).drop_duplicates("path")
     scored = scored.set_index("path")
     path = _plain(calls["recording"])

@@ -12,8 +12,9 @@ import datetime as dt
 from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from speech_emotion.config import Settings
 from speech_emotion.contact_center.calls_table import TimeZone
 
 __all__ = [
@@ -36,7 +37,7 @@ class UnknownAgent(ValueError):
     """An agent was asked for who handled no call at all."""
 
 
-class KpiSettings(BaseModel):
+class KpiSettings(Settings):
     """How key figures are computed.
 
     Attributes:
@@ -52,8 +53,6 @@ class KpiSettings(BaseModel):
         target_fcr: Target of FCR.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     time_zone: TimeZone = "Europe/London"
     repeat_days: float = Field(7.0, gt=0, le=90)
     same_topic: bool = True
@@ -65,7 +64,7 @@ class KpiSettings(BaseModel):
     target_fcr: float = Field(0.70, gt=0, lt=1)
 
 
-class CallSelection(BaseModel):
+class CallSelection(Settings):
     """Which agents and which period are looked at.
 
     Attributes:

@@ -13,11 +13,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from speech_emotion.config import Settings
 from speech_emotion.contact_center.calls_table import CALLS, TimeZone
 
-__all__ = ["GeneratedCentre", "attach_recordings", "generate_calls"]
+__all__ = ["SimulatorSettings", "attach_recordings", "simulate_calls"]
 
 DAY: Final = 86_400.0
 OPENS, CHANGES = 8 * 3600.0, 14 * 3600.0
@@ -37,7 +38,7 @@ WEEKDAYS: Final = (1.30, 1.12, 1.0, 0.98, 1.02, 0.45, 0.25)
 HOURS: Final = (0.7, 1.2, 1.5, 1.4, 1.0, 0.8, 0.9, 1.1, 1.2, 1.1, 0.7, 0.4)
 
 
-class GeneratedCentre(BaseModel):
+class SimulatorSettings(Settings):
     """Size and seed of the generated year.
 
     Attributes:
@@ -50,8 +51,6 @@ class GeneratedCentre(BaseModel):
         seed: Seed of everything that is random.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     first_day: dt.date = dt.date(2026, 1, 1)
     days: int = Field(365, ge=1, le=3660)
     calls: int = Field(50_000, ge=1, le=5_000_000)
@@ -61,13 +60,13 @@ class GeneratedCentre(BaseModel):
     seed: int = 0
 
 
-def generate_calls(settings: GeneratedCentre | None = None) -> pd.DataFrame:
+def simulate_calls(settings: SimulatorSettings | None = None) -> pd.DataFrame:
     """Generate the calls of a year, see :data:`~speech_emotion.contact_center.calls_table.CALLS`.
 
     Args:
         settings: Size and seed; the same settings give the same calls.
     """
-    settings = settings or GeneratedCentre()
+    settings = settings or SimulatorSettings()
     rng = np.random.default_rng(settings.seed)
     contacts = _first_contacts(settings, rng)
     agents = _Agents(settings, rng)
@@ -84,7 +83,7 @@ def generate_calls(settings: GeneratedCentre | None = None) -> pd.DataFrame:
     return calls.assign(**known)[list(CALLS.columns)]
 
 
-def _first_contacts(settings: GeneratedCentre, rng: np.random.Generator) -> pd.DataFrame:
+def _first_contacts(settings: SimulatorSettings, rng: np.random.Generator) -> pd.DataFrame:
     """Draw what makes customers call: seconds of local time since the first day, customer, topic."""
     days = np.arange(settings.days)
     dates = pd.Timestamp(settings.first_day) + pd.to_timedelta(days, unit="D")
@@ -113,7 +112,7 @@ def _time_of_day(size: int, rng: np.random.Generator) -> np.ndarray:
 class _Agents:
     """Who they are: pace and skill, how both change over the year, and when each is on shift."""
 
-    def __init__(self, settings: GeneratedCentre, rng: np.random.Generator) -> None:
+    def __init__(self, settings: SimulatorSettings, rng: np.random.Generator) -> None:
         self.names = [f"A{number:02d}" for number in range(1, settings.agents + 1)]
         teams = ["north", "south", "east", "west"][: settings.teams]
         self.teams = [teams[number % len(teams)] for number in range(settings.agents)]
@@ -141,7 +140,7 @@ class _Agents:
 def _simulate(
     contacts: pd.DataFrame,
     agents: _Agents,
-    settings: GeneratedCentre,
+    settings: SimulatorSettings,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Send every contact through the queue, in the order of arrival, and repeated ones after it."""

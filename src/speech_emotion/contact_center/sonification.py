@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
+from speech_emotion.config import Settings
 from speech_emotion.contact_center.kpi_tables import kpi_series
 from speech_emotion.contact_center.kpis import (
     CallSelection,
@@ -49,15 +49,13 @@ STEPS: Final = {"aht": 30.0, "fcr": 0.05}  # ranges that are not set are rounded
 LONGEST_S: Final = 1800.0
 
 
-class SonificationSettings(BaseModel):
+class SonificationSettings(Settings):
     """What is made audible, and how.
 
     Attributes:
         kpi: ``aht`` or ``fcr``.
         mapping: What is heard as what.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kpi: Literal["aht", "fcr"] = "aht"
     mapping: SoundMapping = SoundMapping()

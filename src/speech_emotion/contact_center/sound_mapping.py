@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from speech_emotion.config import Settings
 
 __all__ = [
     "SoundMapping",
@@ -26,7 +28,7 @@ SCALES: Final = {
 NAMES: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
-class SoundMapping(BaseModel):
+class SoundMapping(Settings):
     """What is heard as what.
 
     Attributes:
@@ -48,8 +50,6 @@ class SoundMapping(BaseModel):
         pan: How far two agents are apart: 0 both in the middle, 1 hard left and right.
         midi_program: General MIDI instrument of the notes, from 0; a DAW brings its own.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     beat_s: float = Field(0.5, ge=0.15, le=10)
     note_share: float = Field(0.9, gt=0.2, le=0.95)

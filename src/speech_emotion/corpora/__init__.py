@@ -30,8 +30,8 @@ from speech_emotion.corpora.schemas import (
 )
 from speech_emotion.corpora.splits import (
     ENROLLED,
-    HELD_OUT,
     PROTOCOLS,
+    TEST,
     TRAIN,
     Protocol,
     SplitError,
@@ -47,9 +47,9 @@ from speech_emotion.corpora.voice import (
 __all__ = [
     "CORPORA",
     "ENROLLED",
-    "HELD_OUT",
     "PROTOCOLS",
     "REJECTED",
+    "TEST",
     "TRAIN",
     "UTTERANCES",
     "Annotation",

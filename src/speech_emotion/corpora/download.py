@@ -13,9 +13,10 @@ from typing import Final
 
 import pandas as pd
 import pooch
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from tqdm import tqdm
 
+from speech_emotion.config import Settings
 from speech_emotion.corpora.ingestion import CORPORA, SUFFIXES
 
 __all__ = ["DownloadError", "DownloadSettings", "download_corpora", "unpack"]
@@ -30,7 +31,7 @@ class DownloadError(RuntimeError):
     """A corpus could not be fetched or unpacked."""
 
 
-class Archive(BaseModel):
+class Archive(Settings):
     """A zip file with a whole corpus.
 
     Attributes:
@@ -41,15 +42,13 @@ class Archive(BaseModel):
             comes without an error and with some files left out.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     url: str
     hash: str | None = None
     size: int | None = None
     recordings: int | None = None
 
 
-class FileList(BaseModel):
+class FileList(Settings):
     """A corpus that is published file by file.
 
     Attributes:
@@ -59,15 +58,13 @@ class FileList(BaseModel):
         extra_urls: Further files to fetch beside the recordings.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     index_url: str
     column: str
     file_url: str
     extra_urls: tuple[str, ...] = ()
 
 
-class DownloadSettings(BaseModel):
+class DownloadSettings(Settings):
     """What is fetched, from where and to where.
 
     Attributes:
@@ -76,11 +73,9 @@ class DownloadSettings(BaseModel):
         file_lists: Corpora published file by file.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     folder: Path
-    archives: dict[str, Archive] = {}
-    file_lists: dict[str, FileList] = {}
+    archives: dict[str, Archive] = Field(default_factory=dict)
+    file_lists: dict[str, FileList] = Field(default_factory=dict)
 
 
 def download_corpora(settings: DownloadSettings, *, progress: bool = True) -> pd.DataFrame:

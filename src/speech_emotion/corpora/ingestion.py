@@ -11,15 +11,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from tqdm import tqdm
 
 from speech_emotion.audio import SILENCE, AudioError, read_samples, trim_silence
+from speech_emotion.config import Settings
 from speech_emotion.corpora.base import Corpus, UnknownName
 from speech_emotion.corpora.crema_d import CREMA_D, read_sexes
 from speech_emotion.corpora.labels import check_label_set, label_of
@@ -44,7 +45,7 @@ class CorporaNotFound(FileNotFoundError):
     """No corpus was found where it was looked for."""
 
 
-class CorporaSettings(BaseModel):
+class CorporaSettings(Settings):
     """Which corpora are read and how their emotions are called.
 
     Attributes:
@@ -52,16 +53,16 @@ class CorporaSettings(BaseModel):
         label_set: Name of the label set in use.
         label_sets: For each set and label the emotions that it takes in, as corpora name them.
         trim_db: Silence so far below the loudest frame counts as trimmed.
-        shortest: Recordings of fewer seconds are rejected.
+        min_duration_s: Recordings of fewer seconds are rejected.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed: ClassVar[dict[str, str]] = {"shortest": "min_duration_s"}
 
     select: list[str] | None = None
     label_set: str = "seven"
     label_sets: dict[str, dict[str, list[str]]]
     trim_db: float = Field(30.0, gt=0)
-    shortest: float = Field(0.2, gt=0)
+    min_duration_s: float = Field(0.2, gt=0)
 
     @field_validator("select", mode="before")
     @classmethod
@@ -205,7 +206,7 @@ def _with_measures(
     files: pd.DataFrame, settings: CorporaSettings, *, n_jobs: int, progress: bool
 ) -> pd.DataFrame:
     usable = files.loc[files["reason"].isna(), "path"]
-    jobs = (delayed(_measure)(path, settings.trim_db, settings.shortest) for path in usable)
+    jobs = (delayed(_measure)(path, settings.trim_db, settings.min_duration_s) for path in usable)
     # Threads: the work is in C code, and processes take longer to start than to do it.
     decoded = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs)
     bar = tqdm(decoded, total=len(usable), desc="Reading recordings", disable=not progress)
@@ -227,7 +228,7 @@ MEASURES: Final = (
 )
 
 
-def _measure(path: str, trim_db: float, shortest: float) -> dict[str, Any]:
+def _measure(path: str, trim_db: float, min_duration_s: float) -> dict[str, Any]:
     try:
         samples, rate = read_samples(path)
     except AudioError as error:
@@ -237,8 +238,10 @@ def _measure(path: str, trim_db: float, shortest: float) -> dict[str, Any]:
     seconds = len(mono) / rate
     if peak < SILENCE:
         return {"unusable": f"silent: the peak amplitude is {peak:.1g}, below {SILENCE:g}"}
-    if seconds < shortest:
-        return {"unusable": f"{seconds:.3f} s are too short; corpora.shortest is {shortest} s"}
+    if seconds < min_duration_s:
+        return {
+            "unusable": f"{seconds:.3f} s are too short; corpora.min_duration_s is {min_duration_s} s"
+        }
     trimmed = trim_silence(mono, trim_db)
     digest = hashlib.sha256(f"{rate} {samples.shape}".encode())
     digest.update(samples.tobytes())

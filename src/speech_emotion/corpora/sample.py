@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import soundfile
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from tqdm import tqdm
 
+from speech_emotion.config import Settings
 from speech_emotion.corpora import crema_d, ravdess
 from speech_emotion.corpora.ingestion import SYNTHETIC_MARK
 from speech_emotion.corpora.voice import Speaker, speak
@@ -60,7 +61,7 @@ POINTER: Final = (
 )
 
 
-class SampleSettings(BaseModel):
+class SampleSettings(Settings):
     """Size of the sample corpus.
 
     Attributes:
@@ -72,8 +73,6 @@ class SampleSettings(BaseModel):
         crema_d_speakers: Speakers in CREMA-D's layout, 6 emotions each.
         crema_d_sentences: Sentences of each of them an emotion.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ravdess_actors: int = Field(6, ge=0, le=24)
     ravdess_statements: int = Field(2, ge=1, le=2)

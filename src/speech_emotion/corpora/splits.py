@@ -1,19 +1,19 @@
 """Protocols: who is in training, in which fold, who is held out, and what is known of a speaker.
 
-``cold``
+``speaker_independent``
     No speaker is in more than one part, and nothing is known of a speaker who is tested.
 ``enrolled``
-    The parts of ``cold``, but a few neutral utterances of every speaker are known. Features are
+    The parts of ``speaker_independent``, but a few neutral utterances of every speaker are known. Features are
     measured from them, and they are not tested.
-``adapted``
-    The parts of ``cold``, but all utterances of every speaker are known, without their labels. The
+``speaker_adapted``
+    The parts of ``speaker_independent``, but all utterances of every speaker are known, without their labels. The
     emotions of acted corpora are balanced over a speaker's utterances, those of a caller are not.
 ``cross_corpus``
     Each corpus is predicted by models of the others; its folds are the corpora. Hyperparameters are
     those of the selecting protocol, which has seen every corpus.
 ``cross_corpus_adapted``
     The same, with all utterances of every speaker known, without their labels.
-``random``
+``random_split``
     Speakers are ignored. It exists to show how much a leaky split flatters, and carries its name
     wherever its figures go.
 """
@@ -22,16 +22,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from speech_emotion.config import Settings
 
 __all__ = [
     "ENROLLED",
-    "HELD_OUT",
     "PROTOCOLS",
+    "TEST",
     "TRAIN",
     "Protocol",
     "SplitError",
@@ -41,28 +43,35 @@ __all__ = [
 ]
 
 PROTOCOLS: Final = (
-    "cold",
+    "speaker_independent",
     "enrolled",
-    "adapted",
+    "speaker_adapted",
     "cross_corpus",
     "cross_corpus_adapted",
-    "random",
+    "random_split",
 )
 TRAIN: Final = "train"
 ENROLLED: Final = "enrolled"
-HELD_OUT: Final = "held-out"
+TEST: Final = "test"
 
 logger = logging.getLogger(__name__)
 
 
-Protocol = Literal["cold", "random", "enrolled", "adapted", "cross_corpus", "cross_corpus_adapted"]
+Protocol = Literal[
+    "speaker_independent",
+    "random_split",
+    "enrolled",
+    "speaker_adapted",
+    "cross_corpus",
+    "cross_corpus_adapted",
+]
 
 
-class SplitSettings(BaseModel):
+class SplitSettings(Settings):
     """How utterances are divided into training folds and held-out utterances.
 
     Attributes:
-        held_out: Share of the data that is held out (0.2 takes about every fifth speaker); with 0
+        test_size: Share of the data that is held out (0.2 takes about every fifth speaker); with 0
             all is cross-validated, and figures rest on the folds alone.
         folds: Number of cross-validation folds over the rest.
         enrolment: Neutral utterances of each speaker that are known under ``enrolled``.
@@ -70,9 +79,9 @@ class SplitSettings(BaseModel):
         seed: Seed of the assignment.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed: ClassVar[dict[str, str]] = {"held_out": "test_size"}
 
-    held_out: float = Field(0.2, ge=0.0, le=0.5)
+    test_size: float = Field(0.2, ge=0.0, le=0.5)
     folds: int = Field(5, ge=2)
     enrolment: int = Field(2, ge=1)
     neutral: str = "neutral"
@@ -94,7 +103,7 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
 
     Returns:
         One row a protocol and utterance: ``utterance_id``, ``protocol``, ``split`` (``train`` or
-        ``held-out``), ``fold`` (0 … folds - 1 in training, -1 for held-out utterances), ``known``
+        ``test``), ``fold`` (0 … folds - 1 in training, -1 for held-out utterances), ``known``
         (whether features of its speaker are measured from it) and ``tested``. Protocols that cross
         corpora are missing where there is one corpus.
 
@@ -110,27 +119,27 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
             f"add a corpus or set splits.folds to {max(speakers - 1, 2)} or less"
         )
     _warn_of_rare_labels(utterances, settings)
-    cold = _assign(utterances, "cold", settings)
+    speaker_independent = _assign(utterances, "speaker_independent", settings)
     parts = [
-        cold,
-        _enrolled(utterances, cold, settings),
-        cold.assign(protocol="adapted", known=True),
-        _assign(utterances, "random", settings),
+        speaker_independent,
+        _enrolled(utterances, speaker_independent, settings),
+        speaker_independent.assign(protocol="speaker_adapted", known=True),
+        _assign(utterances, "random_split", settings),
     ]
     if utterances["corpus"].nunique() > 1:
         corpora = pd.factorize(utterances["corpus"], sort=True)[0]
-        crossed = cold.assign(protocol="cross_corpus", split=TRAIN, fold=corpora)
+        crossed = speaker_independent.assign(protocol="cross_corpus", split=TRAIN, fold=corpora)
         parts += [crossed, crossed.assign(protocol="cross_corpus_adapted", known=True)]
     return pd.concat(parts, ignore_index=True)
 
 
 def _enrolled(
-    utterances: pd.DataFrame, cold: pd.DataFrame, settings: SplitSettings
+    utterances: pd.DataFrame, speaker_independent: pd.DataFrame, settings: SplitSettings
 ) -> pd.DataFrame:
     """Draw the neutral utterances that are known of each speaker, and take them out of the test."""
     neutral = utterances[utterances["label"] == settings.neutral]
     drawn = neutral.sample(frac=1, random_state=settings.seed).groupby("speaker")
-    known = cold["utterance_id"].isin(drawn.head(settings.enrolment)["utterance_id"])
+    known = speaker_independent["utterance_id"].isin(drawn.head(settings.enrolment)["utterance_id"])
     strangers = utterances["speaker"].nunique() - drawn.ngroups
     if strangers:
         logger.warning(
@@ -138,7 +147,7 @@ def _enrolled(
             strangers,
             settings.neutral,
         )
-    return cold.assign(protocol="enrolled", known=known, tested=~known)
+    return speaker_independent.assign(protocol="enrolled", known=known, tested=~known)
 
 
 def _warn_of_rare_labels(utterances: pd.DataFrame, settings: SplitSettings) -> None:
@@ -154,14 +163,14 @@ def _warn_of_rare_labels(utterances: pd.DataFrame, settings: SplitSettings) -> N
 
 
 def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) -> pd.DataFrame:
-    held_out = np.zeros(len(utterances), dtype=bool)
-    if settings.held_out:
-        held_out = _parts(utterances, protocol, round(1 / settings.held_out), settings.seed) == 0
+    is_test = np.zeros(len(utterances), dtype=bool)
+    if settings.test_size:
+        is_test = _parts(utterances, protocol, round(1 / settings.test_size), settings.seed) == 0
     fold = np.full(len(utterances), -1)
-    fold[~held_out] = _parts(utterances[~held_out], protocol, settings.folds, settings.seed)
+    fold[~is_test] = _parts(utterances[~is_test], protocol, settings.folds, settings.seed)
     labels = set(utterances["label"])
     for part in range(settings.folds):
-        training = utterances.loc[~held_out & (fold != part), "label"]
+        training = utterances.loc[~is_test & (fold != part), "label"]
         if missing := labels - set(training):
             raise SplitError(
                 f"Under {protocol!r} no training speaker of fold {part} says "
@@ -172,7 +181,7 @@ def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) ->
         {
             "utterance_id": utterances["utterance_id"],
             "protocol": protocol,
-            "split": np.where(held_out, HELD_OUT, TRAIN),
+            "split": np.where(is_test, TEST, TRAIN),
             "fold": fold,
             "known": False,
             "tested": True,
@@ -183,7 +192,7 @@ def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) ->
 def _parts(utterances: pd.DataFrame, protocol: str, n: int, seed: int) -> np.ndarray:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    by_speaker = protocol == "cold"
+    by_speaker = protocol == "speaker_independent"
     splitter_class = StratifiedGroupKFold if by_speaker else StratifiedKFold
     splitter = splitter_class(n_splits=n, shuffle=True, random_state=seed)
     groups = utterances["speaker"] if by_speaker else None
@@ -215,8 +224,8 @@ def split_digest(splits: pd.DataFrame, utterances: pd.DataFrame, protocol: str) 
         protocol: Protocol whose held-out part is meant.
     """
     tested = splits[(splits["protocol"] == protocol) & splits["tested"]]
-    if (tested["split"] == HELD_OUT).any():
-        tested = tested[tested["split"] == HELD_OUT]
+    if (tested["split"] == TEST).any():
+        tested = tested[tested["split"] == TEST]
     rows = utterances[utterances["utterance_id"].isin(tested["utterance_id"])]
     rows = rows.sort_values("utterance_id")[["utterance_id", "label", "content_hash"]]
     return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()[:16]

@@ -61,7 +61,7 @@ def combine(
 
     Args:
         predictions: Predictions of every candidate under the protocol.
-        name: ``voting`` or ``stacking``.
+        name: ``soft_voting`` or ``stacking``.
         members: Models to combine.
 
     Returns:
@@ -92,7 +92,7 @@ def choose_members(predictions: pd.DataFrame, name: str, *, most: int) -> tuple[
 
     Args:
         predictions: Predictions of every candidate under one protocol.
-        name: ``voting`` or ``stacking``.
+        name: ``soft_voting`` or ``stacking``.
         most: Largest number of members.
 
     Returns:

@@ -13,12 +13,12 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from speech_emotion.corpora import HELD_OUT
-from speech_emotion.evaluation.protocol_data import CLEAN, CROSS_VALIDATION, Examples, Part
+from speech_emotion.corpora import TEST
+from speech_emotion.evaluation.protocol_data import CLEAN, CROSS_VALIDATION, Examples, Subset
 from speech_emotion.evaluation.settings import CandidateSettings, SelectionSettings
 from speech_emotion.models import (
-    BAND_FEATURE,
-    BandExperts,
+    BANDWIDTH_FEATURE,
+    BandwidthModels,
     Conv1DClassifier,
     SexThenEmotion,
     family_named,
@@ -39,10 +39,10 @@ CURVES = ["model", "protocol", "run", "epoch", "loss", "accuracy", "val_loss", "
 def fit_estimator(
     candidate: CandidateSettings,
     parameters: dict[str, Any],
-    training: Part,
+    training: Subset,
     settings: SelectionSettings,
     *,
-    watched: Part | None = None,
+    watched: Subset | None = None,
 ) -> BaseEstimator:
     """Build and train the candidate's estimator.
 
@@ -63,15 +63,15 @@ def fit_estimator(
     else:
         if isinstance(estimator, SexThenEmotion):
             options["sex"] = training.table["sex"].to_numpy()
-        if candidate.experts and BAND_FEATURE in training.inputs:
-            estimator = BandExperts(estimator)
+        if candidate.bandwidth_models and BANDWIDTH_FEATURE in training.inputs:
+            estimator = BandwidthModels(estimator)
     with warnings.catch_warnings():
         # The number of passes is a hyperparameter here: ending on it is no failure.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return estimator.fit(training.inputs, training.codes, **options)
 
 
-def probabilities(estimator: BaseEstimator, part: Part, labels: Sequence[str]) -> np.ndarray:
+def probabilities(estimator: BaseEstimator, part: Subset, labels: Sequence[str]) -> np.ndarray:
     """Predict ``(n, n_labels)``; a label the estimator never saw has probability 0."""
     aligned = np.zeros((len(part.codes), len(labels)))
     aligned[:, estimator.classes_] = estimator.predict_proba(part.inputs)
@@ -139,7 +139,7 @@ def evaluate(
 
 
 def _needs_final(examples: Examples, settings: SelectionSettings) -> bool:
-    return examples.has_held_out or examples.protocol == settings.protocol
+    return examples.has_test or examples.protocol == settings.protocol
 
 
 def _train_and_test(
@@ -180,13 +180,13 @@ def _curves(names: dict[str, str], fold: int, estimator: BaseEstimator) -> pd.Da
 
 
 def _prediction_table(
-    names: dict[str, str], fold: int, part: Part, predicted: np.ndarray, labels: Sequence[str]
+    names: dict[str, str], fold: int, part: Subset, predicted: np.ndarray, labels: Sequence[str]
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "utterance_id": part.table["utterance_id"],
             **names,
-            "evaluation": HELD_OUT if fold == FINAL else CROSS_VALIDATION,
+            "evaluation": TEST if fold == FINAL else CROSS_VALIDATION,
             "fold": fold,
             "label": part.table["label"],
             "prediction": np.asarray(labels)[predicted.argmax(axis=1)],

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from speech_emotion.config import Settings
 from speech_emotion.models import Threshold
 
 __all__ = [
     "DetectionSettings",
     "choose_threshold",
-    "detection_figures",
+    "detection_metrics",
     "detection_table",
 ]
 
 
-class DetectionSettings(BaseModel):
+class DetectionSettings(Settings):
     """What is looked for, and where.
 
     Attributes:
@@ -25,8 +26,6 @@ class DetectionSettings(BaseModel):
         false_alarms: Share of other utterances that may be flagged.
         prevalence: Share of the target where the detector is used; corpora hold far more of it.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     target: str = "angry"
     false_alarms: float = Field(0.05, gt=0, lt=1)
@@ -48,7 +47,7 @@ def choose_threshold(validation: pd.DataFrame, settings: DetectionSettings) -> T
     if column not in validation:
         return None
     truth = (validation["label"] == settings.target).to_numpy()
-    figures = detection_figures(truth, validation[column].to_numpy(), settings)
+    figures = detection_metrics(truth, validation[column].to_numpy(), settings)
     if np.isnan(figures["threshold"]):
         return None
     return Threshold(
@@ -61,7 +60,7 @@ def choose_threshold(validation: pd.DataFrame, settings: DetectionSettings) -> T
     )
 
 
-def detection_figures(
+def detection_metrics(
     truth: np.ndarray, scores: np.ndarray, settings: DetectionSettings
 ) -> dict[str, float]:
     """AUC, average precision, and recall and precision at the allowed false alarms.
@@ -124,7 +123,7 @@ def detection_table(
         rows.append(
             dict(zip([*keys, "corpus"], names, strict=True))
             | {"n_utterances": len(part), "n_speakers": part["speaker"].nunique()}
-            | detection_figures(truth, scores, settings)
+            | detection_metrics(truth, scores, settings)
             | {"auc_low": low, "auc_high": high}
         )
     return pd.DataFrame(rows)

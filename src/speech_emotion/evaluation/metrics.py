@@ -15,8 +15,8 @@ from sklearn.metrics import precision_recall_fscore_support
 __all__ = [
     "breakdown_table",
     "class_table",
+    "classification_metrics",
     "confusion",
-    "figures_of_merit",
     "paired_table",
     "uar",
 ]
@@ -55,7 +55,7 @@ def uar(counts: np.ndarray) -> np.ndarray | float:
     return recall.sum(axis=-1) / np.maximum((support > 0).sum(axis=-1), 1)
 
 
-def _merits(counts: np.ndarray) -> dict[str, np.ndarray]:
+def _metrics(counts: np.ndarray) -> dict[str, np.ndarray]:
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     involved = counts.sum(axis=-1) + counts.sum(axis=-2)
     f1 = np.divide(2 * hits, involved, out=np.zeros(involved.shape), where=involved > 0)
@@ -67,7 +67,7 @@ def _merits(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def figures_of_merit(
+def classification_metrics(
     predictions: pd.DataFrame, labels: Sequence[str], *, resamples: int = 1000, seed: int = 0
 ) -> dict[str, float]:
     """Accuracy, UAR and macro F1 with 95 % intervals from a bootstrap over speakers.
@@ -85,9 +85,9 @@ def figures_of_merit(
     by_speaker = _by_speaker(predictions, labels)
     speakers = len(by_speaker)
     draws = _draws(speakers, resamples, seed)
-    resampled = _merits(np.tensordot(draws, by_speaker, axes=1))
+    resampled = _metrics(np.tensordot(draws, by_speaker, axes=1))
     figures: dict[str, float] = {"n_utterances": len(predictions), "n_speakers": speakers}
-    for metric, value in _merits(by_speaker.sum(axis=0)).items():
+    for metric, value in _metrics(by_speaker.sum(axis=0)).items():
         low, high = np.percentile(resampled[metric], [2.5, 97.5])
         figures[metric] = float(value)
         figures[f"{metric}_low"] = float(low) if speakers > 1 else float("nan")
@@ -187,7 +187,7 @@ def breakdown_table(
         {"by": column, "value": value}
         | {
             name: figure
-            for name, figure in figures_of_merit(part, labels, resamples=resamples).items()
+            for name, figure in classification_metrics(part, labels, resamples=resamples).items()
             if name in columns
         }
         for column in by

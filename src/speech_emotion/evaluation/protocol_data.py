@@ -9,10 +9,10 @@ from typing import Final, TypeAlias
 import numpy as np
 import pandas as pd
 
-from speech_emotion.corpora import ENROLLED, HELD_OUT, TRAIN
+from speech_emotion.corpora import ENROLLED, TEST, TRAIN
 from speech_emotion.models import (
     SpeakerNormalizer,
-    measured,
+    with_normalized_values,
 )
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "TELEPHONE",
     "Examples",
     "Inputs",
-    "Part",
+    "Subset",
     "make_examples",
     "probability_columns",
 ]
@@ -44,7 +44,7 @@ Inputs: TypeAlias = pd.DataFrame | np.ndarray
 
 
 @dataclass(frozen=True)
-class Part:
+class Subset:
     """Some examples: their table, label codes ``(n,)`` and model inputs ``(n, …)``."""
 
     table: pd.DataFrame
@@ -84,20 +84,20 @@ class Examples:
         return sorted(int(fold) for fold in self.table.loc[_is_train(self.table), "fold"].unique())
 
     @property
-    def has_held_out(self) -> bool:
+    def has_test(self) -> bool:
         """Whether the protocol holds anything out."""
-        return bool((self.table["split"] == HELD_OUT).any())
+        return bool((self.table["split"] == TEST).any())
 
-    def fold(self, fold: int) -> tuple[Part, dict[str, Part]]:
+    def fold(self, fold: int) -> tuple[Subset, dict[str, Subset]]:
         """Training examples of the other folds; what is tested of this one, by condition."""
         inside = self.table["fold"] == fold
         return self._divide(_is_train(self.table) & ~inside, inside)
 
-    def final(self) -> tuple[Part, dict[str, Part]]:
+    def final(self) -> tuple[Subset, dict[str, Subset]]:
         """All training examples; what is tested of the held-out ones, by condition."""
-        return self._divide(_is_train(self.table), self.table["split"] == HELD_OUT)
+        return self._divide(_is_train(self.table), self.table["split"] == TEST)
 
-    def _divide(self, training: pd.Series, unseen: pd.Series) -> tuple[Part, dict[str, Part]]:
+    def _divide(self, training: pd.Series, unseen: pd.Series) -> tuple[Subset, dict[str, Subset]]:
         variant = self.table["variant"]
         tests = {
             condition: self._part(unseen & self.table["tested"] & (variant == number))
@@ -116,35 +116,37 @@ class Examples:
         return variant.between(TELEPHONE - last if self.telephone else 0, last)
 
     def _measure(
-        self, training: Part, strangers: Part, tests: dict[str, Part]
-    ) -> tuple[Part, dict[str, Part]]:
+        self, training: Subset, strangers: Subset, tests: dict[str, Subset]
+    ) -> tuple[Subset, dict[str, Subset]]:
         """Measure every part from what is known of its speakers.
 
         A speaker's copies of one kind are taken for a speaker of their own.
         """
         normalizer = self._normalizer(training)
-        normalizer.partial_fit(strangers.inputs, speakers=_voices(strangers))
-        return _measured(training, normalizer), {
-            condition: _measured(part, normalizer) for condition, part in tests.items()
+        normalizer.partial_fit(strangers.inputs, speakers=_normalization_groups(strangers))
+        return _normalized(training, normalizer), {
+            condition: _normalized(part, normalizer) for condition, part in tests.items()
         }
 
-    def _normalizer(self, training: Part) -> SpeakerNormalizer:
+    def _normalizer(self, training: Subset) -> SpeakerNormalizer:
         # A network scales its channels itself, and a few utterances say nothing of a spread.
-        well_known = self.protocol in {"adapted", "cross_corpus_adapted"}
+        well_known = self.protocol in {"speaker_adapted", "cross_corpus_adapted"}
         own_scale = well_known and training.inputs.ndim == 2
         normalizer = SpeakerNormalizer(own_scale=own_scale)
         if self.protocol == ENROLLED:
             normalizer.prior = self.enrolment_prior
         known = training.table["known"]
-        return normalizer.fit(training.inputs, speakers=_voices(training), known=known)
+        return normalizer.fit(
+            training.inputs, speakers=_normalization_groups(training), known=known
+        )
 
-    def _part(self, chosen: pd.Series) -> Part:
+    def _part(self, chosen: pd.Series) -> Subset:
         positions = np.flatnonzero(chosen)
         table = self.table.iloc[positions].reset_index(drop=True)
         codes = pd.Index(self.labels).get_indexer(pd.Index(table["label"]))
         if isinstance(self.inputs, pd.DataFrame):
-            return Part(table, codes, self.inputs.iloc[positions])
-        return Part(table, codes, np.asarray(self.inputs[positions]))
+            return Subset(table, codes, self.inputs.iloc[positions])
+        return Subset(table, codes, np.asarray(self.inputs[positions]))
 
     def digest(self) -> str:
         """Digest of everything a study's result depends on: rows, folds, labels and inputs."""
@@ -160,13 +162,13 @@ def _is_train(table: pd.DataFrame) -> pd.Series:
     return table["split"] == TRAIN
 
 
-def _voices(part: Part) -> np.ndarray:
+def _normalization_groups(part: Subset) -> np.ndarray:
     return (part.table["speaker"] + "/" + part.table["variant"].astype(str)).to_numpy()
 
 
-def _measured(part: Part, normalizer: SpeakerNormalizer) -> Part:
-    values = normalizer.transform(part.inputs, speakers=_voices(part))
-    return Part(part.table, part.codes, measured(part.inputs, values))
+def _normalized(part: Subset, normalizer: SpeakerNormalizer) -> Subset:
+    values = normalizer.transform(part.inputs, speakers=_normalization_groups(part))
+    return Subset(part.table, part.codes, with_normalized_values(part.inputs, values))
 
 
 def make_examples(

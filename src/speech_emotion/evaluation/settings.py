@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 if TYPE_CHECKING:
     import optuna
@@ -22,14 +22,11 @@ __all__ = [
 ]
 
 
+from speech_emotion.config import Settings
 from speech_emotion.corpora import Protocol
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FloatRange(_Settings):
+class FloatRange(Settings):
     """A real hyperparameter between ``low`` and ``high``, on a log scale if asked."""
 
     type: Literal["float"]
@@ -47,7 +44,7 @@ class FloatRange(_Settings):
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
 
-class IntRange(_Settings):
+class IntRange(Settings):
     """A whole-number hyperparameter between ``low`` and ``high``."""
 
     type: Literal["int"]
@@ -66,7 +63,7 @@ class IntRange(_Settings):
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
 
 
-class CategoricalRange(_Settings):
+class CategoricalRange(Settings):
     """A hyperparameter that takes one of the listed values."""
 
     type: Literal["categorical"]
@@ -87,7 +84,7 @@ class CategoricalRange(_Settings):
 SearchRange = Annotated[FloatRange | IntRange | CategoricalRange, Field(discriminator="type")]
 
 
-class CandidateSettings(_Settings):
+class CandidateSettings(Settings):
     """One model family that takes part in the selection.
 
     Attributes:
@@ -96,19 +93,21 @@ class CandidateSettings(_Settings):
         minutes: Time after which no further trial starts; ``None`` for no limit.
         copies: Augmented copies of each utterance it is trained on; ``None`` for all there are.
         telephone: Whether it is trained on telephone copies, too.
-        experts: Whether wide-band and narrow-band sound get a model each, where the features tell
+        bandwidth_models: Whether wide-band and narrow-band sound get a model each, where the features tell
             which it is.
         protocols: Protocols it takes part in; ``None`` for all that are compared.
         fixed: Hyperparameters that are set but not searched.
         space: Search range of each searched hyperparameter, by its scikit-learn name.
     """
 
+    renamed: ClassVar[dict[str, str]] = {"experts": "bandwidth_models"}
+
     family: str
     trials: int = Field(10, ge=1)
     minutes: float | None = Field(None, gt=0)
     copies: int | None = Field(None, ge=0)
     telephone: bool = True
-    experts: bool = True
+    bandwidth_models: bool = True
     protocols: list[Protocol] | None = None
     fixed: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, SearchRange] = Field(default_factory=dict)
@@ -160,19 +159,19 @@ class PasswordGiven(RuntimeError):
     """A password stands where it would be tracked."""
 
 
-class SelectionSettings(_Settings):
+class SelectionSettings(Settings):
     """How candidates are tuned, compared and combined.
 
     Attributes:
         families: Families that take part, of :data:`speech_emotion.models.FAMILIES`.
-        protocol: Protocol that tunes and selects; ``cold`` never shares a speaker.
+        protocol: Protocol that tunes and selects; ``speaker_independent`` never shares a speaker.
         compared: Protocols that are reported, the selecting one among them.
         enrolment_prior: Utterances of an average speaker that the statistics of a speaker start from
             under ``enrolled``; more of them trust a few utterances less.
         seed: Seed of samplers and estimators.
         n_jobs: Trainings at the same time, each on one thread; -1 for one a core. The figures do not
             depend on it.
-        voters: Largest number of families in the soft vote and in the stack; below 2 there is none.
+        max_members: Largest number of families in the soft vote and in the stack; below 2 there is none.
         bootstrap: Resamples of speakers behind each interval.
         storage: Where Optuna keeps the studies between runs, and for several runs at the same time: a
             journal file, or the URL of a database (``postgresql://USER@HOST/DATABASE``), without a
@@ -182,15 +181,24 @@ class SelectionSettings(_Settings):
         PasswordGiven: If ``storage`` holds a password.
     """
 
+    renamed: ClassVar[dict[str, str]] = {"voters": "max_members"}
+
     families: list[str] = Field(default_factory=_all_families, min_length=1)
-    protocol: Protocol = "cold"
+    protocol: Protocol = "speaker_independent"
     compared: list[Protocol] = Field(
-        default=["cold", "enrolled", "adapted", "cross_corpus", "cross_corpus_adapted", "random"]
+        default=[
+            "speaker_independent",
+            "enrolled",
+            "speaker_adapted",
+            "cross_corpus",
+            "cross_corpus_adapted",
+            "random_split",
+        ]
     )
     enrolment_prior: float = Field(4.0, ge=0)
     seed: int = 0
     n_jobs: int = -1
-    voters: int = Field(4, ge=0)
+    max_members: int = Field(4, ge=0)
     bootstrap: int = Field(1000, ge=100)
     storage: str
 
@@ -228,21 +236,23 @@ class SelectionSettings(_Settings):
         return self
 
 
-class Recipe(_Settings):
+class Recipe(Settings):
     """What is known of somebody's recipe.
 
     Attributes:
-        said: What was done, in a few words.
+        description: What was done, in a few words.
         corpora: Corpora it takes.
         claimed: Accuracy that was claimed; ``None`` if none was.
     """
 
-    said: str
+    renamed: ClassVar[dict[str, str]] = {"said": "description"}
+
+    description: str
     corpora: list[str]
     claimed: float | None = Field(None, ge=0, le=1)
 
 
-class RecipesSettings(_Settings):
+class RecipesSettings(Settings):
     """Recipes that are compared.
 
     Attributes:

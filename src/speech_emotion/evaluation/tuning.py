@@ -211,7 +211,7 @@ def _digest(examples: Examples, candidate: CandidateSettings, settings: Selectio
     """Name what the trials depend on, so that a study is never resumed on other data."""
     parts: Iterable[Any] = (
         examples.digest(),
-        candidate.model_dump_json(include={"family", "fixed", "space", "experts"}),
+        candidate.model_dump_json(include={"family", "fixed", "space", "bandwidth_models"}),
         settings.seed,
     )
     return hashlib.sha256(repr(tuple(parts)).encode()).hexdigest()[:12]

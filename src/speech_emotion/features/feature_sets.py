@@ -9,9 +9,10 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from speech_emotion.audio import HOP, check_rate, trim_silence
+from speech_emotion.config import Settings
 from speech_emotion.features.frames import N_CHROMA, N_MELS, check_samples, frame_features
 from speech_emotion.features.functionals import N_MFCC, functionals
 from speech_emotion.features.random_kernels import kernel_names, kernel_responses
@@ -123,7 +124,7 @@ FEATURE_SETS: Final = {
 DEFAULT_FEATURE_SET: Final = "contours_3490"
 
 
-class SequenceSettings(BaseModel):
+class SequenceSettings(Settings):
     """Frame sequences for convolutional models.
 
     Attributes:
@@ -131,8 +132,6 @@ class SequenceSettings(BaseModel):
         pool: So many neighbouring frames are averaged into one.
         features: Frame features, in the order of the channels.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seconds: float = Field(4.0, gt=0)
     pool: int = Field(2, ge=1)
@@ -147,7 +146,7 @@ class SequenceSettings(BaseModel):
     )
 
 
-class FeatureSettings(BaseModel):
+class FeatureSettings(Settings):
     """Everything that decides what a model reads of an utterance.
 
     Attributes:
@@ -156,8 +155,6 @@ class FeatureSettings(BaseModel):
         n_mfcc: Number of MFCC coefficients.
         sequence: Frame sequences.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sample_rate: int = Field(22050, ge=8000)
     feature_set: str = DEFAULT_FEATURE_SET

@@ -24,7 +24,7 @@ PLACES = (
     "html_report",
     "model_card",
     "recipes_page",
-    "study_page",
+    "ablation_page",
     "call_emotions",
     "call_summary",
     "call_passages",
@@ -67,12 +67,12 @@ class SummaryHooks:
 
 def _brief(leaderboard: pd.DataFrame) -> str:
     """One line a model under the selecting protocol, and the best of each other one."""
-    from speech_emotion.corpora import HELD_OUT
+    from speech_emotion.corpora import TEST
     from speech_emotion.evaluation import CLEAN
 
     clean = leaderboard[leaderboard["condition"] == CLEAN]
-    held_out = clean[clean["evaluation"] == HELD_OUT]
-    judged = clean if held_out.empty else held_out
+    test_rows = clean[clean["evaluation"] == TEST]
+    judged = clean if test_rows.empty else test_rows
     selecting = clean.loc[clean["champion"], "protocol"].iloc[0]
     others = judged[judged["protocol"] != selecting].drop_duplicates("protocol")
     return "\n".join(

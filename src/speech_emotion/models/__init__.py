@@ -1,8 +1,8 @@
 """Models: estimators, networks, ensembles, calibration, the predictor and its storage."""
 
 from speech_emotion.models.bandwidth import (
-    BAND_FEATURE,
-    BandExperts,
+    BANDWIDTH_FEATURE,
+    BandwidthModels,
 )
 from speech_emotion.models.calibration import (
     Threshold,
@@ -28,7 +28,7 @@ from speech_emotion.models.families import (
 )
 from speech_emotion.models.normalization import (
     SpeakerNormalizer,
-    measured,
+    with_normalized_values,
 )
 from speech_emotion.models.persistence import (
     load_estimator,
@@ -42,12 +42,12 @@ from speech_emotion.models.predictor import (
 )
 
 __all__ = [
-    "BAND_FEATURE",
+    "BANDWIDTH_FEATURE",
     "CARD",
     "COMBINATIONS",
     "FAMILIES",
     "FITS",
-    "BandExperts",
+    "BandwidthModels",
     "Combiner",
     "Conv1DClassifier",
     "EmotionPredictor",
@@ -61,7 +61,7 @@ __all__ = [
     "family_named",
     "fit_temperature",
     "load_estimator",
-    "measured",
     "save_estimator",
+    "with_normalized_values",
     "with_temperature",
 ]

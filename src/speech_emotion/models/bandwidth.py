@@ -10,18 +10,18 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["BAND_FEATURE", "BandExperts"]
+__all__ = ["BANDWIDTH_FEATURE", "BandwidthModels"]
 
-BAND_FEATURE: Final = "treble_ratio_mean"
+BANDWIDTH_FEATURE: Final = "treble_ratio_mean"
 """Column that tells the band: level above 5 kHz against that below, in dB, mean over the frames."""
 NARROW_DB: Final = -50.0
 """Below it nothing but rounding is left above 5 kHz; speech at 16 kHz and more lies above -41 dB."""
 
 
-class BandExperts(ClassifierMixin, BaseEstimator):
+class BandwidthModels(ClassifierMixin, BaseEstimator):
     """A model of wide-band sound and one of narrow-band sound, such as a telephone's.
 
-    Each utterance is judged by the model of its band, which :data:`BAND_FEATURE` tells; that column is
+    Each utterance is judged by the model of its band, which :data:`BANDWIDTH_FEATURE` tells; that column is
     not learnt from. It is a mixture of experts (R. Jacobs et al., *Adaptive mixtures of local experts*,
     Neural Computation 3, 1991) whose gate is known. Where training lacks a label in one of the bands,
     one model is for both.
@@ -31,8 +31,8 @@ class BandExperts(ClassifierMixin, BaseEstimator):
 
     Attributes:
         classes_: Labels.
-        wide_: The fitted model of wide-band sound.
-        narrow_: The fitted model of narrow-band sound; the same object where there is one for both.
+        wideband_: The fitted model of wide-band sound.
+        narrowband_: The fitted model of narrow-band sound; the same object where there is one for both.
     """
 
     def __init__(self, estimator: BaseEstimator):
@@ -42,7 +42,7 @@ class BandExperts(ClassifierMixin, BaseEstimator):
         """Fit the models.
 
         Args:
-            X: Features, one row an utterance, :data:`BAND_FEATURE` among them.
+            X: Features, one row an utterance, :data:`BANDWIDTH_FEATURE` among them.
             y: Labels.
             options: One value a row of what the estimator's ``fit`` takes besides.
         """
@@ -56,7 +56,7 @@ class BandExperts(ClassifierMixin, BaseEstimator):
         for rows in bands:
             own = {name: np.asarray(values)[rows] for name, values in options.items()}
             models.append(clone(self.estimator).fit(_learnt(X, rows), labels[rows], **own))
-        self.narrow_, self.wide_ = models[0], models[-1]
+        self.narrowband_, self.wideband_ = models[0], models[-1]
         return self
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
@@ -64,7 +64,7 @@ class BandExperts(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         narrow = _is_narrow(X)
         predicted = np.empty((len(X), len(self.classes_)))
-        for rows, model in ((narrow, self.narrow_), (~narrow, self.wide_)):
+        for rows, model in ((narrow, self.narrowband_), (~narrow, self.wideband_)):
             if rows.any():
                 predicted[rows] = model.predict_proba(_learnt(X, rows))
         return predicted
@@ -75,8 +75,8 @@ class BandExperts(ClassifierMixin, BaseEstimator):
 
 
 def _is_narrow(X: pd.DataFrame) -> np.ndarray:
-    return (X[BAND_FEATURE] < NARROW_DB).to_numpy()
+    return (X[BANDWIDTH_FEATURE] < NARROW_DB).to_numpy()
 
 
 def _learnt(X: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
-    return X.loc[rows, X.columns != BAND_FEATURE]
+    return X.loc[rows, X.columns != BANDWIDTH_FEATURE]

@@ -6,9 +6,10 @@ C. Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017: temperatur
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
+
+from speech_emotion.config import Settings
 
 __all__ = ["Threshold", "fit_temperature", "with_temperature"]
 
@@ -35,7 +36,7 @@ def fit_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
-class Threshold(BaseModel):
+class Threshold(Settings):
     """From which probability on an utterance is flagged, and what that rests on.
 
     Attributes:
@@ -46,8 +47,6 @@ class Threshold(BaseModel):
         n_utterances: Utterances it was chosen on.
         n_speakers: Their speakers, none of whom the judging model had learnt from.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     target: str
     value: float

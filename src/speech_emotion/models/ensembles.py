@@ -11,15 +11,15 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from sklearn.linear_model import LogisticRegression
 
-__all__ = ["COMBINATIONS", "FITS", "STACKING", "VOTING", "Combiner"]
+__all__ = ["COMBINATIONS", "FITS", "SOFT_VOTING", "STACKING", "Combiner"]
 
-VOTING: Final = "voting"
+SOFT_VOTING: Final = "soft_voting"
 
 
 STACKING: Final = "stacking"
 
 
-COMBINATIONS: Final = (VOTING, STACKING)
+COMBINATIONS: Final = (SOFT_VOTING, STACKING)
 
 
 SMALLEST = 1e-6
@@ -30,7 +30,7 @@ class Combiner:
     """How the probabilities of several models become those of one.
 
     Attributes:
-        name: ``voting``, ``stacking``, or the name of the only member.
+        name: ``soft_voting``, ``stacking``, or the name of the only member.
         members: Model families, in the order of the weights.
         weights: One weight a member; for a stack ``(n_labels, n_members * n_labels)``.
         offsets: For a stack ``(n_labels,)``, else empty.
@@ -51,12 +51,12 @@ class Combiner:
     def trimmed(self) -> Combiner:
         """Leave out the members that a vote gave no weight, which change nothing but take time."""
         heard = self.weights > SMALLEST
-        if self.name != VOTING or not heard.any():
+        if self.name != SOFT_VOTING or not heard.any():
             return self
         members = tuple(np.asarray(self.members)[heard].tolist())
         return Combiner(self.name, members, self.weights[heard], self.offsets)
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything in plain types."""
         return {
             "name": self.name,
@@ -66,8 +66,8 @@ class Combiner:
         }
 
     @classmethod
-    def of(cls, facts: dict[str, Any]) -> Self:
-        """Build a combiner from its :meth:`facts`."""
+    def from_dict(cls, facts: dict[str, Any]) -> Self:
+        """Build a combiner from its :meth:`to_dict`."""
         return cls(
             facts["name"],
             tuple(facts["members"]),
@@ -85,7 +85,7 @@ def _logs(stacked: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(stacked, SMALLEST))
 
 
-def _fit_vote(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
+def _fit_soft_voting(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
     """Weighted geometric mean of probabilities, with the weights of highest likelihood.
 
     C. Genest and J. V. Zidek, *Combining probability distributions: a critique and an annotated
@@ -104,10 +104,10 @@ def _fit_vote(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) ->
     found = minimize(
         loss, np.full(len(members), 1 / len(members)), jac=True, bounds=[(0, None)] * len(members)
     )
-    return Combiner(VOTING, tuple(members), found.x, np.empty(0))
+    return Combiner(SOFT_VOTING, tuple(members), found.x, np.empty(0))
 
 
-def _fit_stack(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
+def _fit_stacking(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
     """Multinomial logistic regression on log probabilities, strongly regularised.
 
     D. H. Wolpert, *Stacked generalization*, Neural Networks 5, 1992.
@@ -125,6 +125,6 @@ def _fit_stack(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -
 
 
 FITS: Final[dict[str, Callable[[Sequence[str], np.ndarray, np.ndarray], Combiner]]] = {
-    VOTING: _fit_vote,
-    STACKING: _fit_stack,
+    SOFT_VOTING: _fit_soft_voting,
+    STACKING: _fit_stacking,
 }

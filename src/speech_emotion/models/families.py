@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from speech_emotion.features import KERNEL_PREFIX
-from speech_emotion.models.bandwidth import BAND_FEATURE
+from speech_emotion.models.bandwidth import BANDWIDTH_FEATURE
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.conv2d import Conv2DClassifier
 from speech_emotion.models.estimators import MarginSVC, SexThenEmotion, ShrinkageLDA
@@ -73,7 +73,7 @@ class Family:
                 f"{self.name} reads {self.inputs}, and the feature set has none: set "
                 f"features.feature_set=contours_3490, or leave {self.name} out of selection.families"
             )
-        return features.loc[:, chosen | (features.columns == BAND_FEATURE)]
+        return features.loc[:, chosen | (features.columns == BANDWIDTH_FEATURE)]
 
 
 def preprocessing() -> ColumnTransformer:
@@ -119,7 +119,7 @@ def _shrinkage_lda(*, seed: int) -> Pipeline:
     return _on_statistics(ShrinkageLDA())
 
 
-def _kernel_lda(*, seed: int) -> Pipeline:
+def _rocket_lda(*, seed: int) -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("model", ShrinkageLDA(shrinkage=0.4))])
 
 
@@ -148,7 +148,7 @@ FAMILIES: Final[dict[str, Family]] = {
         Family("mlp", "MLP", "statistics", _mlp),
         Family("xgboost", "XGBoost", "statistics", _xgboost),
         Family("shrinkage_lda", "Shrinkage LDA", "statistics", _shrinkage_lda),
-        Family("kernel_lda", "LDA on convolutions", "kernels", _kernel_lda),
+        Family("rocket_lda", "ROCKET LDA", "kernels", _rocket_lda),
         Family("svm", "SVM", "statistics", _svm),
         Family("two_step", "Sex, then emotion", "statistics", _two_step),
         Family("conv1d", "Conv1D", "sequences", _conv1d),

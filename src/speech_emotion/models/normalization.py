@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from speech_emotion.models.bandwidth import BAND_FEATURE
+from speech_emotion.models.bandwidth import BANDWIDTH_FEATURE
 
-__all__ = ["SpeakerNormalizer", "measured"]
+__all__ = ["SpeakerNormalizer", "with_normalized_values"]
 
 SMALLEST = 1e-6
 
@@ -111,7 +111,9 @@ class SpeakerNormalizer(TransformerMixin, BaseEstimator):
         return centre, np.where(variance > SMALLEST**2, np.sqrt(variance), self.scale_)
 
 
-def measured(inputs: pd.DataFrame | np.ndarray, values: np.ndarray) -> pd.DataFrame | np.ndarray:
+def with_normalized_values(
+    inputs: pd.DataFrame | np.ndarray, values: np.ndarray
+) -> pd.DataFrame | np.ndarray:
     """Put measured values in the place of a table's or an array's.
 
     What tells wide-band from narrow-band sound stays: it is about the line, not about the speaker.
@@ -123,7 +125,11 @@ def measured(inputs: pd.DataFrame | np.ndarray, values: np.ndarray) -> pd.DataFr
     if not isinstance(inputs, pd.DataFrame):
         return values
     table = pd.DataFrame(values, index=inputs.index, columns=inputs.columns)
-    return table.assign(**{BAND_FEATURE: inputs[BAND_FEATURE]}) if BAND_FEATURE in table else table
+    return (
+        table.assign(**{BANDWIDTH_FEATURE: inputs[BANDWIDTH_FEATURE]})
+        if BANDWIDTH_FEATURE in table
+        else table
+    )
 
 
 def _utterances(X: ArrayLike) -> np.ndarray:

@@ -20,7 +20,7 @@ from speech_emotion.models.conv2d import Conv2DClassifier
 __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 
 TRUSTED: Final = (
-    "speech_emotion.models.bandwidth.BandExperts",
+    "speech_emotion.models.bandwidth.BandwidthModels",
     "speech_emotion.models.estimators.MarginSVC",
     "speech_emotion.models.estimators.SexThenEmotion",
     "speech_emotion.models.estimators.ShrinkageLDA",

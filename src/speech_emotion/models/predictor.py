@@ -67,7 +67,7 @@ class EmotionPredictor:
 
     @property
     def name(self) -> str:
-        """``voting``, ``stacking``, or the family of the only member."""
+        """``soft_voting``, ``stacking``, or the family of the only member."""
         return self.combiner.name
 
     def predict_proba(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
@@ -130,7 +130,7 @@ class EmotionPredictor:
             save_estimator(member.estimator, partial / member.family)
         card = {
             "labels": self.labels,
-            "combiner": self.combiner.facts(),
+            "combiner": self.combiner.to_dict(),
             "temperature": self.temperature,
             "features": self.features.model_dump(mode="json"),
             "threshold": self.threshold and self.threshold.model_dump(mode="json"),
@@ -151,7 +151,7 @@ class EmotionPredictor:
         if not (folder / CARD).exists():
             raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
         card = json.loads((folder / CARD).read_text())
-        combiner = Combiner.of(card["combiner"])
+        combiner = Combiner.from_dict(card["combiner"])
         threshold = card.get("threshold")  # older cards have neither this nor `synthetic`
         return cls(
             labels=tuple(card["labels"]),
@@ -181,7 +181,7 @@ class PackedPredictor:
     content: np.ndarray
 
     @classmethod
-    def of(cls, predictor: EmotionPredictor) -> PackedPredictor:
+    def pack(cls, predictor: EmotionPredictor) -> PackedPredictor:
         """Pack a predictor."""
         with tempfile.TemporaryDirectory() as place:
             predictor.save(Path(place) / "predictor")

@@ -12,31 +12,31 @@ from plotly.subplots import make_subplots
 
 from speech_emotion.ablation import ADDED, ALL, ALONE, RECORDINGS, WITHOUT
 from speech_emotion.evaluation import CLEAN
-from speech_emotion.reporting.models import COLOURS, counted_note, finish_figure
+from speech_emotion.reporting.models import COLORS, counted_note, finish_figure
 from speech_emotion.reporting.rendering import interval
 from speech_emotion.reporting.sections import Section, sections_markdown, sections_page
 
 __all__ = [
     "ablation_figure",
+    "ablation_markdown",
+    "ablation_page",
     "augmentation_figure",
     "importance_figure",
     "mfcc_figure",
     "networks_figure",
     "seeds_figure",
-    "study_markdown",
-    "study_page",
     "telephone_figure",
 ]
 
-CONDITION_COLOURS: Final = {CLEAN: COLOURS[0], "telephone": COLOURS[4]}
+CONDITION_COLOURS: Final = {CLEAN: COLORS[0], "telephone": COLORS[4]}
 ROW_HEIGHT: Final = 26
 FIGURES: Final = ("uar", "difference", "drop", "uar_min", "uar_max", "uar_sd")
 SIGNED: Final = ("difference", "drop")
-UNSAID: Final = ("arm", "reference", "better", "protocol", "n_utterances", "n_speakers")
+UNSAID: Final = ("config", "reference", "better", "protocol", "n_utterances", "n_speakers")
 INTERVAL: Final = "95 % intervals over speakers"
 TITLE: Final = "Which features help"
 SAID: Final = (
-    "UAR, differences and drops in percent under protocol cold, by cross-validation over the training "
+    "UAR, differences and drops in percent under protocol speaker_independent, by cross-validation over the training "
     "speakers, with 95 % intervals from a bootstrap over speakers; n is utterances / speakers. Held-out "
     "speakers took no part."
 )
@@ -163,7 +163,7 @@ def ablation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw what leaving a group out costs, and what a group reaches alone.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.group_arms` as they were compared.
+        table: Rows of :func:`speech_emotion.ablation.configurations.group_configs` as they were compared.
         note: Said in the subtitle.
     """
     titles = ["UAR without the group, or with it added", "UAR with the group alone"]
@@ -205,7 +205,7 @@ def mfcc_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR by PCA and by number of MFCCs.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.mfcc_arms` as they were compared.
+        table: Rows of :func:`speech_emotion.ablation.configurations.mfcc_configs` as they were compared.
         note: Said in the subtitle.
     """
     panels = list(table["features"].unique())
@@ -222,7 +222,7 @@ def augmentation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR by what is trained on beside the recordings.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.augmentation_arms` as they were compared.
+        table: Rows of :func:`speech_emotion.ablation.configurations.augmentation_configs` as they were compared.
         note: Said in the subtitle.
     """
     titles = ["UAR", f"difference to {RECORDINGS}, {CLEAN} sound"]
@@ -241,7 +241,7 @@ def telephone_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR of models trained with and without telephone copies.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.telephone_arms` as they were compared.
+        table: Rows of :func:`speech_emotion.ablation.configurations.telephone_configs` as they were compared.
         note: Said in the subtitle.
     """
     figure = make_subplots(cols=1)
@@ -257,7 +257,7 @@ def networks_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR of networks trained plainly and with each option.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.network_arms`, seeds taken together.
+        table: Rows of :func:`speech_emotion.ablation.configurations.network_configs`, seeds taken together.
         note: Said in the subtitle.
     """
     titles = ["UAR", "difference to the plain training"]
@@ -276,7 +276,7 @@ def seeds_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR of every seed.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.seed_arms` as they were compared.
+        table: Rows of :func:`speech_emotion.ablation.configurations.seed_configs` as they were compared.
         note: Said in the subtitle.
     """
     figure = make_subplots(cols=1)
@@ -333,7 +333,7 @@ def _readable(table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     return "; ".join(f"{name}: {wide[name].iloc[0]}" for name in same), wide.drop(columns=same)
 
 
-def study_markdown(tables: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
+def ablation_markdown(tables: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
     """Write the tables in Markdown, to be quoted.
 
     Args:
@@ -343,7 +343,7 @@ def study_markdown(tables: Mapping[str, pd.DataFrame], *, note: str = "") -> str
     return sections_markdown(TITLE, SAID, _sections(tables), note=note)
 
 
-def study_page(
+def ablation_page(
     tables: Mapping[str, pd.DataFrame], figures: Mapping[str, go.Figure], *, note: str = ""
 ) -> str:
     """Write the study as one HTML file that needs nothing else.

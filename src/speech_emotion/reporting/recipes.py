@@ -7,7 +7,7 @@ from typing import Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.reporting.models import PROTOCOL_COLOURS, finish_figure
+from speech_emotion.reporting.models import PROTOCOL_COLORS, finish_figure
 from speech_emotion.reporting.rendering import interval
 from speech_emotion.reporting.sections import Section, sections_markdown, sections_page
 
@@ -18,11 +18,14 @@ SAID: Final = (
     "Accuracy in percent on held-out utterances of clean sound, with 95 % intervals from a bootstrap over "
     "speakers; n is utterances/speakers. Of each recipe the model that is best in cross-validation."
 )
-PROTOCOLS: Final = {"random": "ours, random", "cold": "ours, cold"}
+PROTOCOLS: Final = {
+    "random_split": "ours, random",
+    "speaker_independent": "ours, speaker_independent",
+}
 
 
 def recipes_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
-    """Draw claimed accuracy beside the accuracy of the same recipe, leaky and cold.
+    """Draw claimed accuracy beside the accuracy of the same recipe, leaky and speaker_independent.
 
     Args:
         table: ``environment``, ``claimed``, ``protocol``, ``n_utterances``, ``n_speakers`` and
@@ -39,7 +42,7 @@ def recipes_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
             x=rows["environment"],
             y=rows["accuracy"],
             name=str(protocol),
-            marker={"color": PROTOCOL_COLOURS[str(protocol)]},
+            marker={"color": PROTOCOL_COLORS[str(protocol)]},
             error_y={
                 "type": "data",
                 "symmetric": False,
@@ -50,9 +53,7 @@ def recipes_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
             hovertemplate="%{y:.1%}, %{customdata[2]}, n = %{customdata[0]} of %{customdata[1]}",
         )
     figure.update_yaxes(title="accuracy on held-out utterances", range=[0, 1], tickformat=".0%")
-    subtitle = (
-        "random: speakers leak into the test, as in the original; cold: the same recipe without"
-    )
+    subtitle = "random: speakers leak into the test, as in the original; speaker_independent: the same recipe without"
     return finish_figure(figure, TITLE, subtitle + note)
 
 
@@ -60,7 +61,7 @@ def recipes_documents(table: pd.DataFrame, figure: go.Figure, *, note: str = "")
     """Write the comparison in Markdown and as a page.
 
     Args:
-        table: As for :func:`recipes_figure`, with ``said``, ``corpora`` and ``missing``.
+        table: As for :func:`recipes_figure`, with ``description``, ``corpora`` and ``missing``.
         figure: Its figure.
         note: Said at the top.
     """
@@ -69,7 +70,7 @@ def recipes_documents(table: pd.DataFrame, figure: go.Figure, *, note: str = "")
     for environment, lines in table.groupby("environment", sort=False):
         first = lines.iloc[0]
         row = {
-            "recipe": f"{environment}: {first['said']}",
+            "recipe": f"{environment}: {first['description']}",
             "run on": ("SYNTHETIC " if first["synthetic"] else "") + first["corpora"] or "not run",
             "not at hand": first["missing"] or "–",
             "claimed": interval(first["claimed"], float("nan"), float("nan")),
@@ -80,7 +81,7 @@ def recipes_documents(table: pd.DataFrame, figure: go.Figure, *, note: str = "")
         rows.append(row)
     said = (
         "Under random, utterances are drawn at random, as the authors did: the speakers of the test are "
-        "known. Under cold no speaker of the test was heard before."
+        "known. Under speaker_independent no speaker of the test was heard before."
     )
     section = Section("recipes", "Claimed, leaky, true", said, pd.DataFrame(rows))
     return (

@@ -21,33 +21,37 @@ class Section:
     Attributes:
         name: Name of its figure.
         title: Title.
-        said: What is to be known of the table.
+        description: What is to be known of the table.
         table: The table, as it is to be read.
         same: What is the same in all rows.
     """
 
     name: str
     title: str
-    said: str
+    description: str
     table: pd.DataFrame
     same: str = ""
 
 
-def sections_markdown(title: str, said: str, sections: Sequence[Section], *, note: str = "") -> str:
+def sections_markdown(
+    title: str, description: str, sections: Sequence[Section], *, note: str = ""
+) -> str:
     """Write sections in Markdown, to be quoted.
 
     Args:
         title: Title of the document.
-        said: What is to be known of all sections.
+        description: What is to be known of all sections.
         sections: The sections.
         note: Said at the top.
     """
-    return template("sections.md.j2").render(title=title, said=said, sections=sections, note=note)
+    return template("sections.md.j2").render(
+        title=title, description=description, sections=sections, note=note
+    )
 
 
 def sections_page(
     title: str,
-    said: str,
+    description: str,
     sections: Sequence[Section],
     figures: Mapping[str, go.Figure],
     *,
@@ -57,7 +61,7 @@ def sections_page(
 
     Args:
         title: Title of the document.
-        said: What is to be known of all sections.
+        description: What is to be known of all sections.
         sections: The sections.
         figures: Figures by the names of their sections.
         note: Said at the top.
@@ -68,7 +72,7 @@ def sections_page(
     }
     return template("sections.html.j2").render(
         title=title,
-        said=said,
+        description=description,
         sections=sections,
         figures=drawn,
         plotly=get_plotlyjs(),

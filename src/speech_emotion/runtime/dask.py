@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from speech_emotion import __version__
+from speech_emotion.config import Settings
 from speech_emotion.runtime.processes import Calls, on_one_thread
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class ClusterError(RuntimeError):
     """A cluster cannot run this project's calls."""
 
 
-class ClusterSettings(BaseModel):
+class ClusterSettings(Settings):
     """Where calls are made that nodes make many of.
 
     Attributes:
@@ -47,8 +48,6 @@ class ClusterSettings(BaseModel):
         workers: Workers that are started here; ``None`` for one a core.
         wait_s: Seconds that the first worker of a running scheduler is waited for.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     engine: Literal["processes", "dask"] = "processes"
     scheduler: str | None = None

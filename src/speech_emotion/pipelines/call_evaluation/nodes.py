@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 from speech_emotion.call_scoring import (
     CallSettings,
     SynthesisSettings,
+    call_metrics,
     evaluate_calls,
-    figures_of_calls,
     synthesize_calls,
 )
-from speech_emotion.corpora import HELD_OUT
+from speech_emotion.corpora import TEST
 from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.reporting import synthetic_note
@@ -28,9 +28,9 @@ def flag_test_calls(
     selection: SelectionSettings,
 ) -> pd.DataFrame:
     """Build calls from held-out speakers' utterances and flag them."""
-    split = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == HELD_OUT)]
-    held_out = utterances[utterances["utterance_id"].isin(split["utterance_id"])]
-    calls = synthesize_calls(held_out, synthesis, target=settings.flags.target)
+    split = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == TEST)]
+    test_utterances = utterances[utterances["utterance_id"].isin(split["utterance_id"])]
+    calls = synthesize_calls(test_utterances, synthesis, target=settings.flags.target)
     return evaluate_calls(calls, predictor, settings)
 
 
@@ -41,7 +41,7 @@ def measure_flags(
     selection: SelectionSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Measure passages, calls, false alarms and delays; both say if the corpus is synthetic."""
-    table = figures_of_calls(flagged, resamples=selection.bootstrap, seed=selection.seed)
+    table = call_metrics(flagged, resamples=selection.bootstrap, seed=selection.seed)
     figure = call_evaluation_figure(
         table, target=settings.flags.target, note=synthetic_note(utterances)
     )

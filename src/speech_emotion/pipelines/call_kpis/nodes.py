@@ -10,21 +10,21 @@ import plotly.graph_objects as go
 from speech_emotion.contact_center import (
     CallSelection,
     ExportSettings,
-    GeneratedCentre,
     KpiSettings,
+    SimulatorSettings,
     add_kpi_columns,
     anger_effects,
     angry_calls,
     attach_recordings,
     choose_grain,
     count_emotions,
-    generate_calls,
     join_emotions,
     kpi_breakdown,
     kpi_series,
     no_rejected_calls,
     read_export,
     select_period,
+    simulate_calls,
 )
 from speech_emotion.reporting.kpis import KpiEvidence, kpi_page
 from speech_emotion.reporting.kpis import figures as kpis
@@ -37,7 +37,7 @@ def gather_calls(
     export: pd.DataFrame | None,
     heard: pd.DataFrame | None,
     reading: ExportSettings,
-    generated: GeneratedCentre,
+    generated: SimulatorSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the export, or generate a year where none is given, and join what was heard in the calls.
 
@@ -51,7 +51,7 @@ def gather_calls(
         The calls, and the rows of the export that were left out.
     """
     if export is None:
-        calls, rejected = attach_recordings(generate_calls(generated), heard), no_rejected_calls()
+        calls, rejected = attach_recordings(simulate_calls(generated), heard), no_rejected_calls()
     else:
         calls, rejected = read_export(export, reading)
     calls = join_emotions(calls, heard)

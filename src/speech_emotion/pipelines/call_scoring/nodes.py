@@ -9,7 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from speech_emotion.call_scoring import (
-    MONO,
+    MIXED,
     UNREAD,
     CallSettings,
     ScoredCall,
@@ -54,21 +54,21 @@ def score_calls(
     predictor: EmotionPredictor,
     settings: CallSettings,
     windows_on_disk: Shards,
-    facts_on_disk: Shards,
+    channels_on_disk: Shards,
 ) -> Iterator[tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]]:
     """Score the recordings that are not stored yet; each shard is stored as soon as it is done.
 
     One that an object store failed to give is stored as rejected, and is scored again the next time.
     """
     prefix = _prefix(predictor, settings)
-    stored = list_calls(windows_on_disk, facts_on_disk, prefix)
+    stored = list_calls(windows_on_disk, channels_on_disk, prefix)
     done = index[KEY].isin(stored.loc[~stored[UNREAD], KEY])
     missing = index[~done]
     logger.info("%d of %d recordings were scored before", done.sum(), len(index))
     # A generator node must give something, or Kedro stores nothing and tells nobody.
     yield {}, {}
     calls = missing[["path", "call"]].itertuples(index=False, name=None)
-    shared = (PackedPredictor.of(predictor), settings)
+    shared = (PackedPredictor.pack(predictor), settings)
     results = fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs)
     keyed = zip(missing[KEY], results, strict=True)
     scored = tqdm(keyed, total=len(missing), desc="Scoring calls")
@@ -84,7 +84,7 @@ def collect_calls(
     predictor: EmotionPredictor,
     settings: CallSettings,
     windows: Shards,
-    facts: Shards,
+    channels: Shards,
 ) -> tuple[Iterator[pd.DataFrame], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Put the recordings of this run together, block by block.
 
@@ -96,37 +96,37 @@ def collect_calls(
     """
     found = locate(
         index,
-        list_calls(windows, facts, _prefix(predictor, settings)),
+        list_calls(windows, channels, _prefix(predictor, settings)),
         remedy="run the call_scoring pipeline without --only-missing-outputs",
     )
 
     def gathered(shards: Shards) -> Iterator[pd.DataFrame]:
         return gather_calls(found, shards, size=SHARD_SIZE)
 
-    blocks = zip(gathered(facts), gathered(windows), strict=True)
+    blocks = zip(gathered(channels), gathered(windows), strict=True)
     shared = (settings, predictor.labels, threshold_of(predictor, settings))
     # Processes take longer to start than one block takes.
     n_jobs = settings.n_jobs if len(found) > SHARD_SIZE else 1
     parts = fan_out(_summarized, blocks, shared=shared, n_jobs=n_jobs)
     summaries, passages, rejected = map(list, zip(*parts, strict=True))
     summary = join_tables(summaries).assign(synthetic_model=predictor.synthetic)
-    if mono := int((summary["party"] == MONO).sum()):
-        logger.info("%d mono recordings: each is judged as one party, whoever speaks", mono)
+    if mono := int((summary["channel_role"] == MIXED).sum()):
+        logger.info("%d mono recordings: each is judged as one channel_role, whoever speaks", mono)
     emotions = without_empty(gathered(windows))
     return emotions, summary, join_tables(passages), join_tables(rejected)
 
 
 def _summarized(
-    facts: pd.DataFrame,
+    channels: pd.DataFrame,
     windows: pd.DataFrame,
     settings: CallSettings,
     labels: tuple[str, ...],
     threshold: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Summary, passages and rejected recordings of a block of calls."""
-    scored = facts[facts["reason"] == ""]
+    scored = channels[channels["reason"] == ""]
     tables = summarize(scored, windows, settings, labels=labels, threshold=threshold)
-    return *tables, facts.loc[facts["reason"] != "", ["call", "path", "reason"]]
+    return *tables, channels.loc[channels["reason"] != "", ["call", "path", "reason"]]
 
 
 def _prefix(predictor: EmotionPredictor, settings: CallSettings) -> str:

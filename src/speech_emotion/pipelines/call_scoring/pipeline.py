@@ -21,13 +21,13 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 score_calls,
-                [*shared, "call_window_shards_on_disk", "call_fact_shards_on_disk"],
-                ["call_window_shards", "call_fact_shards"],
+                [*shared, "call_window_shards_on_disk", "call_channel_shards_on_disk"],
+                ["call_window_shards", "call_channel_shards"],
                 name="score_calls",
             ),
             Node(
                 collect_calls,
-                [*shared, "call_window_shards", "call_fact_shards"],
+                [*shared, "call_window_shards", "call_channel_shards"],
                 ["call_emotions", "call_summary", "call_passages", "rejected_recordings"],
                 name="collect_calls",
             ),

@@ -8,20 +8,20 @@ import plotly.graph_objects as go
 
 from speech_emotion.ablation import (
     PLAIN,
-    Arm,
-    Material,
-    StudySettings,
-    augmentation_arms,
+    AblationConfig,
+    AblationData,
+    AblationSettings,
+    augmentation_configs,
     compare,
-    group_arms,
-    kernel_arms,
-    mfcc_arms,
-    network_arms,
+    group_configs,
+    kernel_configs,
+    mfcc_configs,
+    network_configs,
     permutation_importance,
-    seed_arms,
+    seed_configs,
     spread_table,
     statistic_names,
-    telephone_arms,
+    telephone_configs,
 )
 from speech_emotion.audio import AugmentationSettings
 from speech_emotion.corpora import SplitSettings
@@ -39,15 +39,15 @@ from speech_emotion.reporting import synthetic_note
 
 
 def _compared(
-    arms: list[Arm],
-    material: Material,
+    configs: list[AblationConfig],
+    data: AblationData,
     title: str,
     selection: SelectionSettings,
-    study: StudySettings,
+    study: AblationSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     return compare(
-        arms,
-        material,
+        configs,
+        data,
         title=title,
         n_jobs=study.n_jobs,
         resamples=selection.bootstrap,
@@ -58,7 +58,7 @@ def _compared(
 def _spread(
     table: pd.DataFrame,
     predictions: pd.DataFrame,
-    material: Material,
+    data: AblationData,
     selection: SelectionSettings,
     *,
     by: str,
@@ -67,7 +67,7 @@ def _spread(
     return spread_table(
         table,
         predictions,
-        material.labels,
+        data.labels,
         by=by,
         reference=reference,
         resamples=selection.bootstrap,
@@ -80,13 +80,13 @@ def study_groups(
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     selection: SelectionSettings,
-    study: StudySettings,
+    study: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Leave each group of features out, use it alone, and add the responses of kernels."""
-    material = Material.of(features, utterances, splits)
-    arms = group_arms(feature_groups(material.names), study.candidate(study.reference))
-    arms += kernel_arms(material.names, material.kernels, study.candidate("kernel_lda"))
-    table, _ = _compared(arms, material, "Groups of features", selection, study)
+    data = AblationData.select(features, utterances, splits)
+    configs = group_configs(feature_groups(data.names), study.candidate(study.reference))
+    configs += kernel_configs(data.names, data.kernels, study.candidate("rocket_lda"))
+    table, _ = _compared(configs, data, "Groups of features", selection, study)
     return table, drawing.ablation_figure(table, note=synthetic_note(utterances))
 
 
@@ -95,22 +95,22 @@ def study_importance(
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     selection: SelectionSettings,
-    study: StudySettings,
+    study: AblationSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
     """Shuffle groups of features, and single ones, among the tested utterances."""
-    material = Material.of(features, utterances, splits)
-    groups = feature_groups(material.names)
+    data = AblationData.select(features, utterances, splits)
+    groups = feature_groups(data.names)
     by_group, by_feature = (
         permutation_importance(
-            Arm("reference", study.candidate(study.reference), seed=selection.seed),
-            material,
+            AblationConfig("reference", study.candidate(study.reference), seed=selection.seed),
+            data,
             blocks,
             repeats=study.repeats,
             n_jobs=study.n_jobs,
             resamples=selection.bootstrap,
             seed=selection.seed,
         )
-        for blocks in (groups, {name: [name] for name in material.names})
+        for blocks in (groups, {name: [name] for name in data.names})
     )
     group_of = {name: group for group, columns in groups.items() for name in columns}
     by_feature.insert(1, "group", by_feature["block"].map(group_of))
@@ -127,7 +127,7 @@ def study_mfcc(
     splits: pd.DataFrame,
     settings: FeatureSettings,
     selection: SelectionSettings,
-    study: StudySettings,
+    study: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Reduce the MFCCs by PCA, and take fewer or more of them."""
     stored = statistic_names(features)
@@ -135,9 +135,9 @@ def study_mfcc(
     channels = sequence_names(settings.sequence, n_mfcc=settings.n_mfcc)
     further = mfcc_moments(sequences, channels, known=set(numbers.values()))
     numbers |= {name: mfcc_number(name) for name in further}
-    material = Material.of(pd.concat([features, further], axis=1), utterances, splits)
-    arms = mfcc_arms(numbers, stored, study)
-    table, _ = _compared(arms, material, "PCA and number of MFCCs", selection, study)
+    data = AblationData.select(pd.concat([features, further], axis=1), utterances, splits)
+    configs = mfcc_configs(numbers, stored, study)
+    table, _ = _compared(configs, data, "PCA and number of MFCCs", selection, study)
     return table, drawing.mfcc_figure(table, note=synthetic_note(utterances))
 
 
@@ -148,13 +148,13 @@ def study_augmentation(
     splits: pd.DataFrame,
     augmentation: AugmentationSettings,
     selection: SelectionSettings,
-    study: StudySettings,
+    study: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train on recordings alone, and with each kind of copy."""
-    material = Material.of(features, utterances, splits)
+    data = AblationData.select(features, utterances, splits)
     copies = [f"{copy.transform} {copy.value:g}" for copy in augmentation.copies]
-    arms = augmentation_arms(material, plan, copies, study.candidate(study.reference))
-    table, _ = _compared(arms, material, "Copies", selection, study)
+    configs = augmentation_configs(data, plan, copies, study.candidate(study.reference))
+    table, _ = _compared(configs, data, "Copies", selection, study)
     return table, drawing.augmentation_figure(table, note=synthetic_note(utterances))
 
 
@@ -164,12 +164,12 @@ def study_telephone(
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     selection: SelectionSettings,
-    study: StudySettings,
+    study: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train models with and without telephone copies."""
-    material = Material.of(features, utterances, splits)
-    arms = telephone_arms(material, plan, study)
-    table, _ = _compared(arms, material, "Telephone copies", selection, study)
+    data = AblationData.select(features, utterances, splits)
+    configs = telephone_configs(data, plan, study)
+    table, _ = _compared(configs, data, "Telephone copies", selection, study)
     return table, drawing.telephone_figure(table, note=synthetic_note(utterances))
 
 
@@ -180,14 +180,14 @@ def study_seeds(
     splits: pd.DataFrame,
     assignment: SplitSettings,
     selection: SelectionSettings,
-    study: StudySettings,
+    study: AblationSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
     """Divide the training speakers into other folds, and start models from other seeds."""
     read = any(family_named(name).inputs == "sequences" for name in study.seeded_models)
-    material = Material.of(features, utterances, splits, sequences=sequences if read else None)
-    arms = seed_arms(material, assignment, study)
-    table, predictions = _compared(arms, material, "Seeds", selection, study)
-    spread = _spread(table, predictions, material, selection, by="seed_of")
+    data = AblationData.select(features, utterances, splits, sequences=sequences if read else None)
+    configs = seed_configs(data, assignment, study)
+    table, predictions = _compared(configs, data, "Seeds", selection, study)
+    spread = _spread(table, predictions, data, selection, by="seed_of")
     return table, spread, drawing.seeds_figure(table, note=synthetic_note(utterances))
 
 
@@ -197,19 +197,19 @@ def study_networks(
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     selection: SelectionSettings,
-    study: StudySettings,
+    study: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train networks plainly and with each option, from several seeds."""
-    material = Material.of(features, utterances, splits, sequences=sequences)
+    data = AblationData.select(features, utterances, splits, sequences=sequences)
     table, predictions = _compared(
-        network_arms(study), material, "Options of networks", selection, study
+        network_configs(study), data, "Options of networks", selection, study
     )
-    spread = _spread(table, predictions, material, selection, by="training", reference=PLAIN)
+    spread = _spread(table, predictions, data, selection, by="training", reference=PLAIN)
     return spread, drawing.networks_figure(spread, note=synthetic_note(utterances))
 
 
 def write_study(
-    utterances: pd.DataFrame, study: StudySettings, **made: pd.DataFrame | go.Figure
+    utterances: pd.DataFrame, study: AblationSettings, **made: pd.DataFrame | go.Figure
 ) -> tuple[str, str]:
     """Write the study as Markdown and as a page.
 
@@ -226,6 +226,6 @@ def write_study(
     }
     note = synthetic_note(utterances)
     return (
-        drawing.study_markdown(tables, note=note),
-        drawing.study_page(tables, figures, note=note),
+        drawing.ablation_markdown(tables, note=note),
+        drawing.ablation_page(tables, figures, note=note),
     )

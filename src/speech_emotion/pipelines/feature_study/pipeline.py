@@ -88,7 +88,7 @@ def create_pipeline() -> Pipeline:
                 }
                 | {name: f"study_{name}_table" for name in SECTIONS}
                 | {f"{name}_figure": f"study_{name}_figure" for name in FIGURES},
-                ["study_markdown", "study_page"],
+                ["ablation_markdown", "ablation_page"],
                 name="write_study",
             ),
         ],

@@ -24,10 +24,10 @@ from speech_emotion.evaluation import (
     calibrate,
     choose_members,
     choose_threshold,
+    classification_metrics,
     combine,
     cross_validated_uar,
     evaluate,
-    figures_of_merit,
     make_examples,
     trial_table,
     tune,
@@ -152,7 +152,7 @@ def score_predictions(
     labels = sorted(utterances["label"].unique())
     rows = [
         dict(zip(GROUPS, names, strict=True))
-        | figures_of_merit(part, labels, resamples=selection.bootstrap, seed=selection.seed)
+        | classification_metrics(part, labels, resamples=selection.bootstrap, seed=selection.seed)
         for names, part in predictions.groupby(GROUPS, sort=True)
     ]
     figures = pd.DataFrame(rows, columns=FIGURES)
@@ -179,7 +179,7 @@ def compare_candidates(
     combiners: dict[tuple[str, str], Combiner] = {}
     for name, protocol in product(COMBINATIONS, sorted(singles["protocol"].unique())):
         own = singles[singles["protocol"] == protocol]
-        members = choose_members(own, name, most=selection.voters)
+        members = choose_members(own, name, most=selection.max_members)
         if not members:
             continue
         combined, combiners[name, protocol] = combine(own, name, members)
@@ -208,7 +208,7 @@ def compare_candidates(
     choice = {
         "champion": champion,
         "members": list(combiner.members),
-        "combiner": combiner.facts(),
+        "combiner": combiner.to_dict(),
         "temperature": temperature[selection.protocol],
     }
     return predictions, leaderboard, calibration, choice
@@ -250,7 +250,7 @@ def assemble_champion(
         labels=labels,
         features=features,
         members=tuple(Member(family, estimators[family]) for family in choice["members"]),
-        combiner=Combiner.of(choice["combiner"]),
+        combiner=Combiner.from_dict(choice["combiner"]),
         temperature=choice["temperature"],
         threshold=choose_threshold(validation, detection),
         synthetic=bool(utterances["synthetic"].any()),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.corpora import HELD_OUT
+from speech_emotion.corpora import TEST
 from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
@@ -17,7 +17,7 @@ from speech_emotion.evaluation import (
 from speech_emotion.reporting import synthetic_note
 from speech_emotion.reporting.recipes import recipes_documents, recipes_figure
 
-FACTS = ["environment", "said", "claimed", "corpora", "missing", "synthetic"]
+FACTS = ["environment", "description", "claimed", "corpora", "missing", "synthetic"]
 COLUMNS = [*FACTS, "protocol", "model", "n_utterances", "n_speakers"]
 FIGURES = ["accuracy", "accuracy_low", "accuracy_high", "uar", "uar_low", "uar_high"]
 Partitions = Mapping[str, Callable[[], pd.DataFrame]]
@@ -26,7 +26,7 @@ Partitions = Mapping[str, Callable[[], pd.DataFrame]]
 def compare_recipes(
     leaderboards: Partitions, utterances: Partitions, recipes: RecipesSettings
 ) -> pd.DataFrame:
-    """Put what was claimed beside what the same recipe gives, leaky and cold, on held-out utterances.
+    """Put what was claimed beside what the same recipe gives, leaky and speaker_independent, on held-out utterances.
 
     Args:
         leaderboards: Leaderboard of each environment that was run, by its name.
@@ -39,7 +39,11 @@ def compare_recipes(
     """
     rows = []
     for environment, recipe in recipes.environments.items():
-        facts = {"environment": environment, "said": recipe.said, "claimed": recipe.claimed}
+        facts = {
+            "environment": environment,
+            "description": recipe.description,
+            "claimed": recipe.claimed,
+        }
         if environment not in leaderboards or environment not in utterances:
             rows.append(facts | {"corpora": "", "missing": "", "synthetic": False})
             continue
@@ -50,12 +54,12 @@ def compare_recipes(
         facts["synthetic"] = bool(spoken["synthetic"].any())
         board = leaderboards[environment]()
         board = board[board["condition"] == CLEAN]
-        for protocol in ("random", "cold"):
+        for protocol in ("random_split", "speaker_independent"):
             model = cross_validated_choice(board[board["evaluation"] == CROSS_VALIDATION], protocol)
             chosen = board[
                 (board["model"] == model)
                 & (board["protocol"] == protocol)
-                & (board["evaluation"] == HELD_OUT)
+                & (board["evaluation"] == TEST)
             ]
             rows += [facts | row for row in chosen.to_dict("records")]
     return pd.DataFrame(rows).reindex(columns=[*COLUMNS, *FIGURES])

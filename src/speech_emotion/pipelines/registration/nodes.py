@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from speech_emotion.audio import encode_sound
-from speech_emotion.corpora import HELD_OUT, Speaker, speak, split_digest
+from speech_emotion.corpora import TEST, Speaker, speak, split_digest
 from speech_emotion.datasets.registry import Registration
 from speech_emotion.evaluation import CLEAN, SelectionSettings
 from speech_emotion.models import EmotionPredictor
@@ -20,7 +20,7 @@ def propose_champion(
 ) -> Registration:
     """Propose the champion of this run, with the figure and the split that it is judged by."""
     champions = leaderboard[leaderboard["champion"] & (leaderboard["condition"] == CLEAN)]
-    judged = champions.sort_values("evaluation", key=lambda names: names != HELD_OUT, kind="stable")
+    judged = champions.sort_values("evaluation", key=lambda names: names != TEST, kind="stable")
     row = judged.iloc[0]
     facts: dict[str, Any] = {
         "model": row["model"],

@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from speech_emotion.audio import load_audio
-from speech_emotion.corpora import CORPORA, HELD_OUT, TRAIN, CorporaSettings
+from speech_emotion.corpora import CORPORA, TEST, TRAIN, CorporaSettings
 from speech_emotion.datasets.audio import Sound
 from speech_emotion.evaluation import (
     CLEAN,
@@ -76,7 +76,7 @@ def examine_champion(
     selection: SelectionSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure, go.Figure]:
     """Look at the champion, on held-out speakers if there are: by label, corpus, sex and speaker."""
-    evaluation = HELD_OUT if (predictions["evaluation"] == HELD_OUT).any() else CROSS_VALIDATION
+    evaluation = TEST if (predictions["evaluation"] == TEST).any() else CROSS_VALIDATION
     rows = _of_champion(predictions, utterances, choice, selection, evaluation)
     rows = rows[rows["condition"] == CLEAN]
     labels, note = _labels(utterances), synthetic_note(utterances)

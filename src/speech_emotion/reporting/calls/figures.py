@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from speech_emotion.reporting.models import COLOURS
+from speech_emotion.reporting.models import COLORS
 
 __all__ = ["call_evaluation_figure"]
 
@@ -26,7 +26,7 @@ def call_evaluation_figure(table: pd.DataFrame, *, target: str, note: str = "") 
     """Show how calls are flagged by noise, for each condition.
 
     Args:
-        table: Table of :func:`speech_emotion.call_scoring.figures_of_calls`.
+        table: Table of :func:`speech_emotion.call_scoring.call_metrics`.
         target: What is flagged.
         note: Said in the subtitle.
     """
@@ -50,7 +50,7 @@ def call_evaluation_figure(table: pd.DataFrame, *, target: str, note: str = "") 
                 name=str(condition),
                 legendgroup=str(number),
                 showlegend=cell == 0,
-                marker={"color": COLOURS[number], "size": 9},
+                marker={"color": COLORS[number], "size": 9},
                 hovertemplate="%{x}: %{y:.2f}",
             )
     figure.update_layout(scattermode="group", scattergap=0.6)

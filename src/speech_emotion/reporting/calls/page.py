@@ -14,9 +14,9 @@ from speech_emotion.reporting.calls.timelines import (
     by_channel,
     channel_id,
     clock,
-    colour_of,
-    judged_windows,
+    color_of,
     labels_of,
+    scored_windows,
     shown_channels,
     target_of,
 )
@@ -88,12 +88,12 @@ def calls_page(
         ranks=order,
         calls=len({row["call"] for row in rows}),
         minutes=sum(row["minutes"] for row in {row["call"]: row for row in rows}.values()),
-        agents=any(row["party"] == "agent" for row in rows),
-        mono=sum(row["party"] == "mono" for row in rows),
+        agents=any(row["channel_role"] == "agent" for row in rows),
+        mono=sum(row["channel_role"] == "mixed" for row in rows),
         rejected=rejected.fillna("").to_dict("records"),
         data={
             "target": target,
-            "colours": {label: colour_of(label) for label in labels},
+            "colours": {label: color_of(label) for label in labels},
             "calls": timelines,
         },
         script=files("speech_emotion.reporting").joinpath("templates", "calls.js").read_text(),
@@ -127,7 +127,7 @@ def _windows(windows: pd.DataFrame, labels: list[str], most: int) -> dict[str, A
 
     A joined window has the highest score of its parts, so that no flag loses its cause.
     """
-    ordered = judged_windows(windows)
+    ordered = scored_windows(windows)
     each = max(-(-len(ordered) // most), 1)
     aggregated = {"start_s": "min", "until_s": "max", "score": "max"}
     aggregated |= {PROBABILITY + label: "mean" for label in labels}

@@ -12,20 +12,21 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from speech_emotion.audio import AudioError, read_envelope, read_excerpt
+from speech_emotion.config import Settings
 
 __all__ = [
     "CallReportSettings",
     "by_channel",
     "channel_id",
     "clock",
-    "colour_of",
+    "color_of",
     "excerpt_table",
-    "judged_windows",
     "labels_of",
     "read_envelopes",
+    "scored_windows",
     "shown_channels",
     "target_of",
     "timeline_picture",
@@ -35,7 +36,7 @@ CALM: Final = "calm"
 PROBABILITY: Final = "p_"
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
-COLOURS: Final = {
+COLORS: Final = {
     "angry": "#d55e00",
     "disgust": "#009e73",
     "fearful": "#cc79a7",
@@ -51,7 +52,7 @@ SHADE: Final = "#fbd9c6"
 TICKS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 
 
-class CallReportSettings(BaseModel):
+class CallReportSettings(Settings):
     """What can be seen and heard of scored calls.
 
     Attributes:
@@ -62,8 +63,6 @@ class CallReportSettings(BaseModel):
         after_s: Seconds that are heard behind it.
         channels: ``all`` channels of the recording are heard, or the ``scored`` one alone.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     timelines: Literal["flagged", "all"] = "flagged"
     points: int = Field(600, ge=20, le=5000)
@@ -100,9 +99,9 @@ def labels_of(windows: pd.DataFrame) -> list[str]:
     return [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
 
 
-def colour_of(label: str) -> str:
+def color_of(label: str) -> str:
     """Return the colour of a label, the same in pictures and on the page."""
-    return COLOURS.get(label, OTHER_COLOUR)
+    return COLORS.get(label, OTHER_COLOUR)
 
 
 def shown_channels(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
@@ -171,7 +170,7 @@ def excerpt_table(passages: pd.DataFrame, settings: CallReportSettings) -> pd.Da
     return pd.DataFrame(rows, columns=[*columns, "from_s", "to_s", "file", "error"])
 
 
-def judged_windows(windows: pd.DataFrame) -> pd.DataFrame:
+def scored_windows(windows: pd.DataFrame) -> pd.DataFrame:
     """Order the windows of one channel and cut their overlaps.
 
     Returns:
@@ -202,7 +201,7 @@ def timeline_picture(
     figure = Figure(figsize=(12, 6.2), layout="constrained")
     note = " (model of the SYNTHETIC sample corpus)" if row.get("synthetic_model") else ""
     figure.suptitle(
-        f"{row['call']}, channel {row['channel']} ({row['party']}): {row['flag']}{note}\n{row['reason']}",
+        f"{row['call']}, channel {row['channel']} ({row['channel_role']}): {row['flag']}{note}\n{row['reason']}",
         fontsize=10,
         wrap=True,
     )
@@ -212,7 +211,7 @@ def timeline_picture(
         for passage in passages.itertuples():
             axes.axvspan(passage.start_s, passage.end_s, color=SHADE, zorder=0)
     _draw_envelope(sound, envelope)
-    ordered = judged_windows(windows)
+    ordered = scored_windows(windows)
     _draw_score(score, ordered, row.get("threshold"), target)
     _draw_emotions(emotions, ordered)
     emotions.set(xlim=(0, length), xlabel="time (minutes:seconds)")
@@ -239,11 +238,9 @@ def _draw_envelope(axes: Axes, envelope: pd.DataFrame) -> None:
 
 def _draw_score(axes: Axes, windows: pd.DataFrame, threshold: object, target: str) -> None:
     judged = windows[windows["emotion"].isin(labels_of(windows))]
-    axes.hlines(
-        judged["score"], judged["start_s"], judged["until_s"], color=colour_of(target), lw=2
-    )
+    axes.hlines(judged["score"], judged["start_s"], judged["until_s"], color=color_of(target), lw=2)
     middles = (judged["start_s"] + judged["until_s"]) / 2
-    axes.plot(middles, judged["score"], color=colour_of(target), lw=0.8, alpha=0.5)
+    axes.plot(middles, judged["score"], color=color_of(target), lw=0.8, alpha=0.5)
     if isinstance(threshold, int | float) and not pd.isna(threshold):
         axes.axhline(threshold, color="#333333", linestyle="--", linewidth=1)
         axes.annotate(
@@ -264,7 +261,7 @@ def _draw_emotions(axes: Axes, windows: pd.DataFrame) -> None:
     floor = np.zeros(len(judged))
     for label in labels:
         top = floor + judged[PROBABILITY + label].to_numpy()
-        _draw_columns(axes, judged, floor, top, facecolor=colour_of(label), label=label)
+        _draw_columns(axes, judged, floor, top, facecolor=color_of(label), label=label)
         floor = top
     others = windows[~windows["emotion"].isin(labels)]
     style = {"hatch": "////", "facecolor": "white", "edgecolor": "#bbbbbb", "label": "not judged"}

@@ -35,9 +35,9 @@ __all__ = [
 ]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
-AGENT_COLOURS: Final = ("#0072B2", "#D55E00", "#CC79A7", "#56B4E9")
+AGENT_COLORS: Final = ("#0072B2", "#D55E00", "#CC79A7", "#56B4E9")
 TEAM_COLOURS: Final = ("#009E73", "#E69F00")
-CENTRE_COLOUR: Final = "#666666"
+CENTER_COLOR: Final = "#666666"
 SMALL: Final = "#bbbbbb"
 TITLES: Final = {
     "aht": "Average handle time (AHT)",
@@ -90,12 +90,12 @@ def _shown(kpi: str) -> str:
     return "%{y:,.0f} s" if kpi == "aht" else "%{y:.1%}"
 
 
-def scope_colours(scopes: Sequence[str]) -> dict[str, str]:
+def scope_colors(scopes: Sequence[str]) -> dict[str, str]:
     """Return the colour of the centre, of each team and of each agent."""
     teams = [scope for scope in scopes if scope.startswith("team ")]
     agents = [scope for scope in scopes if scope != "centre" and scope not in teams]
-    colours = {"centre": CENTRE_COLOUR}
-    for names, palette in ((teams, TEAM_COLOURS), (agents, AGENT_COLOURS)):
+    colours = {"centre": CENTER_COLOR}
+    for names, palette in ((teams, TEAM_COLOURS), (agents, AGENT_COLORS)):
         colours |= {name: palette[number % len(palette)] for number, name in enumerate(names)}
     return colours
 
@@ -155,7 +155,7 @@ def over_time_figure(
     """
     figure = go.Figure()
     column, counted = COLUMNS[kpi], COUNTS[kpi]
-    colours = scope_colours(list(series["scope"].unique()))
+    colours = scope_colors(list(series["scope"].unique()))
     for scope, rows in series.groupby("scope", sort=False):
         colour = colours[str(scope)]
         group = {"legendgroup": str(scope), "x": rows["period"]}
@@ -228,7 +228,7 @@ def groups_figure(
     """
     rows = breakdown[(breakdown["scope"] == "centre") & (breakdown["by"] == by)]
     rows = rows.sort_values("aht_s", ascending=False)
-    own = scope_colours(["centre", *agents])
+    own = scope_colors(["centre", *agents])
     figure = make_subplots(
         cols=3, shared_yaxes=True, subplot_titles=list(AXES.values()), horizontal_spacing=0.05
     )

@@ -19,7 +19,7 @@ from speech_emotion.contact_center import (
     note_name,
     scale_notes,
 )
-from speech_emotion.reporting.kpis.figures import AGENT_COLOURS, CENTRE_COLOUR, calls_note
+from speech_emotion.reporting.kpis.figures import AGENT_COLORS, CENTER_COLOR, calls_note
 from speech_emotion.reporting.rendering import PLOT_OPTIONS, template, wav_base64
 
 __all__ = ["KpiEvidence", "kpi_page", "sound_page"]
@@ -57,7 +57,7 @@ class KpiEvidence:
         """Whether any call is generated."""
         return bool(self.calls["synthetic"].any())
 
-    def facts(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, str]:
         """Return what the figures rest on, by name."""
         calls, settings = self.calls, self.settings
         emotions = count_emotions(calls)
@@ -198,7 +198,7 @@ def _shown(sound: KpiSound, value: float) -> str:
 def _voice(sound: KpiSound, name: str, number: int) -> dict[str, Any]:
     """Lay out one voice: a bar a note, as thick as the share of angry calls, and a line."""
     notes = sound.notes[sound.notes["voice"] == name]
-    colour = CENTRE_COLOUR if name == "centre" else AGENT_COLOURS[number % len(AGENT_COLOURS)]
+    colour = CENTER_COLOR if name == "centre" else AGENT_COLORS[number % len(AGENT_COLORS)]
     bars, path, pen = [], [], "M"
     for row in notes.itertuples():
         if pd.isna(row.note):

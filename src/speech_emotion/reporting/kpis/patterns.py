@@ -18,7 +18,7 @@ from speech_emotion.reporting.kpis.figures import (
     COUNTS,
     SMALL,
     finish,
-    scope_colours,
+    scope_colors,
     translucent,
 )
 
@@ -165,7 +165,7 @@ def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str)
     edges = np.geomspace(0.95 * shortest, 1.05 * longest, 41)
     left = {"centre": calls} | {agent: calls[calls["agent_id"] == agent] for agent in agents}
     right = {"angry": calls[calls["angry"] == 1], "not angry": calls[calls["angry"] == 0]}
-    colours = scope_colours(list(left)) | {"angry": "#B00020", "not angry": "#56B4E9"}
+    colours = scope_colors(list(left)) | {"angry": "#B00020", "not angry": "#56B4E9"}
     for col, parts in ((1, left), (2, right)):
         for name, part in parts.items():
             if part.empty:

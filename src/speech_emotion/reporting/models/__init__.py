@@ -7,8 +7,8 @@ from speech_emotion.reporting.models.documents import (
     model_card,
 )
 from speech_emotion.reporting.models.figures import (
-    COLOURS,
-    PROTOCOL_COLOURS,
+    COLORS,
+    PROTOCOL_COLORS,
     counted_note,
     finish_figure,
 )
@@ -17,8 +17,8 @@ from speech_emotion.reporting.models.sounds import (
 )
 
 __all__ = [
-    "COLOURS",
-    "PROTOCOL_COLOURS",
+    "COLORS",
+    "PROTOCOL_COLORS",
     "Evidence",
     "augmentation_picture",
     "counted_note",

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
-from speech_emotion.corpora import HELD_OUT
+from speech_emotion.corpora import TEST
 from speech_emotion.evaluation import CLEAN, CROSS_VALIDATION, cross_validated_choice
 from speech_emotion.reporting.rendering import PLOT_OPTIONS, template, wav_base64
 
@@ -65,9 +65,9 @@ class Evidence:
 
     @property
     def judged(self) -> str:
-        """``held-out``, or ``cross-validation`` where nothing was held out."""
-        held_out = (self.leaderboard["evaluation"] == HELD_OUT).any()
-        return HELD_OUT if held_out else CROSS_VALIDATION
+        """``test``, or ``cross-validation`` where nothing was held out."""
+        test = (self.leaderboard["evaluation"] == TEST).any()
+        return TEST if test else CROSS_VALIDATION
 
     def row(self, evaluation: str | None = None, protocol: str | None = None) -> dict[str, Any]:
         """Return the champion's line of the leaderboard; empty if the protocol was not compared."""
@@ -97,7 +97,7 @@ class Evidence:
                 facts
                 | {
                     "folds": self.line(*own, CROSS_VALIDATION),
-                    "held_out": self.line(*own, HELD_OUT),
+                    "test": self.line(*own, TEST),
                 }
             )
         return lines
@@ -114,7 +114,7 @@ class Evidence:
             {
                 "model": model,
                 "folds": self.line(model, self.protocol, CLEAN, CROSS_VALIDATION),
-                "held_out": self.line(model, self.protocol, CLEAN, HELD_OUT),
+                "test": self.line(model, self.protocol, CLEAN, TEST),
                 "telephone": self.line(model, self.protocol, "telephone", CROSS_VALIDATION),
             }
             for model in folds["model"]

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from speech_emotion.corpora import HELD_OUT
+from speech_emotion.corpora import TEST
 from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
-COLOURS: Final = (
+COLORS: Final = (
     "#0072B2",
     "#E69F00",
     "#009E73",
@@ -43,13 +43,13 @@ COLOURS: Final = (
     "#F0E442",
     "#444",
 )
-PROTOCOL_COLOURS: Final = {
-    "cold": "#0072B2",
+PROTOCOL_COLORS: Final = {
+    "speaker_independent": "#0072B2",
     "enrolled": "#009E73",
-    "adapted": "#56B4E9",
+    "speaker_adapted": "#56B4E9",
     "cross_corpus": "#CC79A7",
     "cross_corpus_adapted": "#E69F00",
-    "random": "#D55E00",
+    "random_split": "#D55E00",
 }
 
 
@@ -58,7 +58,7 @@ def finish_figure(figure: go.Figure, title: str, subtitle: str, **layout: object
         template="plotly_white",
         title={"text": title, "subtitle": {"text": subtitle}},
         margin={"t": 100, "b": 60},
-        colorway=list(COLOURS),
+        colorway=list(COLORS),
         **layout,
     )
     return figure
@@ -77,14 +77,14 @@ def leaderboard_figure(leaderboard: pd.DataFrame, *, labels: int, note: str = ""
         note: Said in the subtitle.
     """
     figure = go.Figure()
-    cold = leaderboard[leaderboard["protocol"] == "cold"]
-    ranked = cold if len(cold) else leaderboard
+    speaker_independent = leaderboard[leaderboard["protocol"] == "speaker_independent"]
+    ranked = speaker_independent if len(speaker_independent) else leaderboard
     order = ranked.groupby("model")["uar"].max().sort_values(ascending=False).index
     for (protocol, condition), rows in leaderboard.groupby(["protocol", "condition"], sort=True):
-        if condition != CLEAN and protocol != "cold":
+        if condition != CLEAN and protocol != "speaker_independent":
             continue
         # Corpora that are predicted by others have no held-out part: each is a fold.
-        tested = rows[rows["evaluation"] == HELD_OUT]
+        tested = rows[rows["evaluation"] == TEST]
         tested = rows if tested.empty else tested
         tested = tested.set_index("model").reindex(order).dropna(subset="uar")
         figure.add_scatter(
@@ -99,7 +99,7 @@ def leaderboard_figure(leaderboard: pd.DataFrame, *, labels: int, note: str = ""
             mode="markers",
             name=str(protocol) if condition == CLEAN else f"{protocol}, {condition}",
             marker={
-                "color": PROTOCOL_COLOURS.get(str(protocol)),
+                "color": PROTOCOL_COLORS.get(str(protocol)),
                 "symbol": "circle" if condition == CLEAN else "circle-open",
                 "size": 10,
             },
@@ -108,10 +108,14 @@ def leaderboard_figure(leaderboard: pd.DataFrame, *, labels: int, note: str = ""
             hovertemplate="%{y:.1%} of n = %{customdata[0]}, %{customdata[1]} speakers",
         )
     figure.add_hline(y=1 / labels, line_dash="dot", annotation_text="chance")
-    clean = leaderboard[(leaderboard["protocol"] == "cold") & (leaderboard["condition"] == CLEAN)]
-    held_out = clean[clean["evaluation"] == HELD_OUT]
-    counts = (clean if held_out.empty else held_out).iloc[0]
-    subtitle = "Speakers leak under random, and under no other protocol. cold: "
+    clean = leaderboard[
+        (leaderboard["protocol"] == "speaker_independent") & (leaderboard["condition"] == CLEAN)
+    ]
+    test_rows = clean[clean["evaluation"] == TEST]
+    counts = (clean if test_rows.empty else test_rows).iloc[0]
+    subtitle = (
+        "Speakers leak under random_split, and under no other protocol. speaker_independent: "
+    )
     subtitle += counted_note(int(counts["n_utterances"]), int(counts["n_speakers"]), note)
     figure.update_layout(scattermode="group", scattergap=0.3)
     figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
@@ -138,7 +142,7 @@ def detection_figure(
         scores = rows[f"p_{settings.target}"].to_numpy()
         false_alarms, recalls, _ = roc_curve(truth, scores)
         precision, recall, _ = precision_recall_curve(truth, scores)
-        line = {"color": COLOURS[number % len(COLOURS)]}
+        line = {"color": COLORS[number % len(COLORS)]}
         names = {"name": str(condition), "legendgroup": str(condition), "line": line}
         figure.add_scatter(x=false_alarms, y=recalls, **names, row=1, col=1)
         figure.add_scatter(x=recall, y=precision, **names, showlegend=False, row=1, col=2)
@@ -265,7 +269,7 @@ def learning_curves_figure(curves: pd.DataFrame, *, trained_on: str) -> go.Figur
     """
     figure = go.Figure()
     for number, (run, rows) in enumerate(curves.groupby("run", sort=True)):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLORS[number % len(COLORS)]
         for column, dash, name in (("loss", "solid", "training"), ("val_loss", "dot", "unseen")):
             if rows[column].notna().any():
                 figure.add_scatter(
@@ -305,7 +309,7 @@ def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
     """
     figure = go.Figure()
     for number, (model, rows) in enumerate(trials.groupby("model", sort=True)):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLORS[number % len(COLORS)]
         done = rows[rows["state"] == "complete"]
         pruned = rows[rows["state"] == "pruned"]
         marks = {"color": colour}
