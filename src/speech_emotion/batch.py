@@ -23,14 +23,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
+from speech_emotion.audio import AUDIO_SUFFIXES
+
 __all__ = ["predict_folder"]
 
-SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg")
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,9 @@ def predict_folder(
 
     found = sorted(_recordings(recordings))
     if not found:
-        raise FileNotFoundError(f"No {', '.join(SUFFIXES)} below {recordings}; check the path")
+        raise FileNotFoundError(
+            f"No {', '.join(AUDIO_SUFFIXES)} below {recordings}; check the path"
+        )
     model = mlflow.models.get_model_info(model_uri).model_id
     folder = results / f"model={model}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +141,7 @@ def _load(model: str, store: str) -> Any:
 def _recordings(root: Path) -> Iterator[str]:
     for folder, _, names in os.walk(root):
         inside = Path(folder).relative_to(root)
-        yield from (str(inside / name) for name in names if name.lower().endswith(SUFFIXES))
+        yield from (str(inside / name) for name in names if name.lower().endswith(AUDIO_SUFFIXES))
 
 
 def _any(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from speech_emotion.audio.augment import (
     plan_augmentation,
 )
 from speech_emotion.audio.decode import (
+    AUDIO_SUFFIXES,
     SILENCE,
     AudioError,
     FetchError,
@@ -38,6 +39,7 @@ from speech_emotion.audio.trim import (
 )
 
 __all__ = [
+    "AUDIO_SUFFIXES",
     "FAINTEST",
     "HOP",
     "NONE",

@@ -14,6 +14,7 @@ import soundfile
 import soxr
 
 __all__ = [
+    "AUDIO_SUFFIXES",
     "SILENCE",
     "AudioError",
     "FetchError",
@@ -25,6 +26,9 @@ __all__ = [
     "read_samples",
     "version_mark",
 ]
+
+AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus")
+"""Suffixes of the files that are read as recordings, in lower case."""
 
 SILENCE = 1e-4
 """Peak amplitude below which a recording is silent: 16-bit sound has steps of 3e-5."""

@@ -5,7 +5,6 @@ from speech_emotion.call_scoring.evaluation import (
     evaluate_calls,
 )
 from speech_emotion.call_scoring.recordings import (
-    SUFFIXES,
     find_recordings,
     open_recording,
 )
@@ -50,7 +49,6 @@ __all__ = [
     "CHANNEL_COLUMNS",
     "MIXED",
     "PASSAGES",
-    "SUFFIXES",
     "UNREAD",
     "ActivityDetector",
     "CallSettings",

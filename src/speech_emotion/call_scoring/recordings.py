@@ -15,6 +15,7 @@ import pandas as pd
 import soundfile
 
 from speech_emotion.audio import (
+    AUDIO_SUFFIXES,
     AudioError,
     FetchError,
     file_state,
@@ -23,9 +24,8 @@ from speech_emotion.audio import (
     version_mark,
 )
 
-__all__ = ["SUFFIXES", "Recording", "find_recordings", "open_recording"]
+__all__ = ["Recording", "find_recordings", "open_recording"]
 
-SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 RATES: Final = (8000, 192000)
 BLOCK_S: Final = 10.0
 STREAMED: Final = (0, 0x7FFFFFFF, 0xFFFFFFFF)
@@ -37,7 +37,7 @@ UNCOUNTED: Final = ("MP3", "MPEG")
 
 
 def find_recordings(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """List the recordings below a folder, by the names of :data:`SUFFIXES`.
+    """List the recordings below a folder, by the names of :data:`speech_emotion.audio.AUDIO_SUFFIXES`.
 
     Args:
         folder: Path of a folder, or URL in an object store (``s3://…``).
@@ -50,9 +50,9 @@ def find_recordings(folder: str | os.PathLike[str]) -> pd.DataFrame:
         FileNotFoundError: If there is no such folder, or no recording in it.
     """
     rows = list(_in_store(str(folder)) if is_url(folder) else _on_disk(Path(folder)))
-    found = [row for row in rows if PurePosixPath(row[0]).suffix.lower() in SUFFIXES]
+    found = [row for row in rows if PurePosixPath(row[0]).suffix.lower() in AUDIO_SUFFIXES]
     if not found:
-        said = f"{folder} holds no recording ({', '.join(SUFFIXES)})"
+        said = f"{folder} holds no recording ({', '.join(AUDIO_SUFFIXES)})"
         raise FileNotFoundError(f"{said}: check --params recordings_dir=PATH")
     table = pd.DataFrame(found, columns=["call", "path", "size", "version"])
     return table.sort_values("path", ignore_index=True)
@@ -62,7 +62,7 @@ def _on_disk(folder: Path) -> Iterator[tuple[str, str, int, str]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder: set --params recordings_dir=PATH")
     for path in folder.rglob("*"):
-        if path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in AUDIO_SUFFIXES:
             try:
                 state = file_state(path)
             except OSError:  # a broken link; scoring tells

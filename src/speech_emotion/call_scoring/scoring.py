@@ -50,8 +50,8 @@ class ScoredCall:
     Attributes:
         windows: One row a window, columns of :func:`window_columns`; without rows if the recording was
             rejected.
-        channels: One row a scored channel, columns of :data:`CHANNEL_COLUMNS`; a rejected recording has one row
-            with its ``reason``.
+        channels: One row a scored channel, columns of :data:`CHANNEL_COLUMNS`; a rejected recording
+            has one row with its ``reason``.
         unread: Whether it was rejected because an object store failed: scored again, it may do.
     """
 

@@ -16,8 +16,9 @@ import pooch
 from pydantic import Field
 from tqdm import tqdm
 
+from speech_emotion.audio import AUDIO_SUFFIXES
 from speech_emotion.config import Settings
-from speech_emotion.corpora.ingestion import CORPORA, SUFFIXES
+from speech_emotion.corpora.ingestion import CORPORA
 
 __all__ = ["DownloadError", "DownloadSettings", "download_corpora", "unpack"]
 
@@ -187,7 +188,7 @@ def unpack(archive: Path, folder: Path, *, recordings: int | None = None) -> Non
     with zipfile.ZipFile(archive) as file:
         for entry in file.infolist():
             _check_entry(entry, archive)
-        held = sum(Path(name).suffix.lower() in SUFFIXES for name in file.namelist())
+        held = sum(Path(name).suffix.lower() in AUDIO_SUFFIXES for name in file.namelist())
         if recordings is not None and held < recordings:
             raise DownloadError(f"{archive} holds {held} recordings instead of {recordings}")
         file.extractall(partial)

@@ -19,7 +19,13 @@ from joblib import Parallel, delayed
 from pydantic import Field, field_validator, model_validator
 from tqdm import tqdm
 
-from speech_emotion.audio import SILENCE, AudioError, read_samples, trim_silence
+from speech_emotion.audio import (
+    AUDIO_SUFFIXES,
+    SILENCE,
+    AudioError,
+    read_samples,
+    trim_silence,
+)
 from speech_emotion.config import Settings
 from speech_emotion.corpora.base import Corpus, UnknownName
 from speech_emotion.corpora.crema_d import CREMA_D, read_sexes
@@ -34,7 +40,6 @@ __all__ = ["CORPORA", "SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "i
 CORPORA: Final[dict[str, Corpus]] = {
     corpus.name: corpus for corpus in (RAVDESS, TESS, SAVEE, CREMA_D)
 }
-SUFFIXES: Final = frozenset({".wav", ".flac", ".mp3", ".ogg"})
 SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
 """A file of this name beside or inside the corpus folders marks everything there as synthetic."""
 
@@ -147,7 +152,7 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
             logger.warning(
                 "%s: no %s files in %s; the corpus is skipped. Expected: %s. Get it from: %s",
                 corpus.title,
-                ", ".join(sorted(SUFFIXES)),
+                ", ".join(AUDIO_SUFFIXES),
                 root / name,
                 corpus.layout,
                 corpus.source,
@@ -174,7 +179,7 @@ def _recordings(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and not path.is_dir()
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.is_dir()
     ]
 
 
