@@ -287,7 +287,8 @@ def test_markdown_quotes_every_protocol_with_its_interval(evidence, leaderboard)
     by_corpus = leaderboard[leaderboard["evaluation"] == "cross-validation"].assign(corpus="tess")
     text = markdown_report(evidence(), by_corpus)
     for line in (
-        "| speaker_independent | clean | mlp | 61.0% [51.0%, 71.0%] | 40 / 4 | 62.3% [52.3%, 72.3%] | 40 / 4 |",
+        "| speaker_independent | clean | mlp | 61.0% [51.0%, 71.0%] | 40 / 4 | "
+        "62.3% [52.3%, 72.3%] | 40 / 4 |",
         "| cross_corpus | clean | mlp | 30.0% [20.0%, 40.0%] | 40 / 4 | – | – |",
         "| mlp (champion) | 61.0% [51.0%, 71.0%] | 62.3% [52.3%, 72.3%] | – |",
         "| tess | speaker_independent | clean | 40 / 4 | 61.0% [51.0%, 71.0%] | 61.0% |",

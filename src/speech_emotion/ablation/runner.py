@@ -1,7 +1,7 @@
 """What features, copies, telephone sound and seeds do to the figures: trainings that are compared.
 
-Every comparison is made under ``speaker_independent``, by cross-validation over the training speakers: held-out
-speakers take no part in it.
+Every comparison is made under ``speaker_independent``, by cross-validation over the training speakers:
+held-out speakers take no part in it.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 ``speaker_independent``
     No speaker is in more than one part, and nothing is known of a speaker who is tested.
 ``enrolled``
-    The parts of ``speaker_independent``, but a few neutral utterances of every speaker are known. Features are
-    measured from them, and they are not tested.
+    The parts of ``speaker_independent``, but a few neutral utterances of every speaker are known.
+    Features are measured from them, and they are not tested.
 ``speaker_adapted``
-    The parts of ``speaker_independent``, but all utterances of every speaker are known, without their labels. The
-    emotions of acted corpora are balanced over a speaker's utterances, those of a caller are not.
+    The parts of ``speaker_independent``, but all utterances of every speaker are known, without their labels.
+    The emotions of acted corpora are balanced over a speaker's utterances, those of a caller are not.
 ``cross_corpus``
     Each corpus is predicted by models of the others; its folds are the corpora. Hyperparameters are
     those of the selecting protocol, which has seen every corpus.

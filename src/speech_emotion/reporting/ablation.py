@@ -36,9 +36,9 @@ UNSAID: Final = ("config", "reference", "better", "protocol", "n_utterances", "n
 INTERVAL: Final = "95 % intervals over speakers"
 TITLE: Final = "Which features help"
 SAID: Final = (
-    "UAR, differences and drops in percent under protocol speaker_independent, by cross-validation over the training "
-    "speakers, with 95 % intervals from a bootstrap over speakers; n is utterances / speakers. Held-out "
-    "speakers took no part."
+    "UAR, differences and drops in percent under protocol speaker_independent, by cross-validation over the "
+    "training speakers, with 95 % intervals from a bootstrap over speakers; n is utterances / speakers. "
+    "Held-out speakers took no part."
 )
 SECTIONS: Final = {
     "ablation": (
@@ -222,7 +222,7 @@ def augmentation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR by what is trained on beside the recordings.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.augmentation_configs` as they were compared.
+        table: Rows of ``augmentation_configs`` as they were compared.
         note: Said in the subtitle.
     """
     titles = ["UAR", f"difference to {RECORDINGS}, {CLEAN} sound"]

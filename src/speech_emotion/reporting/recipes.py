@@ -53,7 +53,10 @@ def recipes_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
             hovertemplate="%{y:.1%}, %{customdata[2]}, n = %{customdata[0]} of %{customdata[1]}",
         )
     figure.update_yaxes(title="accuracy on held-out utterances", range=[0, 1], tickformat=".0%")
-    subtitle = "random: speakers leak into the test, as in the original; speaker_independent: the same recipe without"
+    subtitle = (
+        "random: speakers leak into the test, as in the original; "
+        "speaker_independent: the same recipe without"
+    )
     return finish_figure(figure, TITLE, subtitle + note)
 
 

@@ -26,7 +26,7 @@ Partitions = Mapping[str, Callable[[], pd.DataFrame]]
 def compare_recipes(
     leaderboards: Partitions, utterances: Partitions, recipes: RecipesSettings
 ) -> pd.DataFrame:
-    """Put what was claimed beside what the same recipe gives, leaky and speaker_independent, on held-out utterances.
+    """Put what was claimed beside what the recipe gives, leaky and speaker_independent.
 
     Args:
         leaderboards: Leaderboard of each environment that was run, by its name.

@@ -201,7 +201,8 @@ def timeline_picture(
     figure = Figure(figsize=(12, 6.2), layout="constrained")
     note = " (model of the SYNTHETIC sample corpus)" if row.get("synthetic_model") else ""
     figure.suptitle(
-        f"{row['call']}, channel {row['channel']} ({row['channel_role']}): {row['flag']}{note}\n{row['reason']}",
+        f"{row['call']}, channel {row['channel']} ({row['channel_role']}): {row['flag']}{note}\n"
+        f"{row['reason']}",
         fontsize=10,
         wrap=True,
     )
