@@ -320,7 +320,7 @@ def scored_calls(tmp_path_factory):
     )
 
 
-LABELS = np.array(["angry", "happy", "sad"])
+THREE_LABELS = np.array(["angry", "happy", "sad"])
 
 
 @pytest.fixture(scope="session")
@@ -334,7 +334,7 @@ def utterances() -> pd.DataFrame:
             "corpus": "c",
             "speaker": [f"s{i % 12:02d}" for i in range(n)],
             "sex": ["female" if i % 2 else "male" for i in range(n)],
-            "label": LABELS[rng.permutation(np.arange(n) % 3)],
+            "label": THREE_LABELS[rng.permutation(np.arange(n) % 3)],
             "content_hash": [f"{i}" for i in range(n)],
         }
     )
@@ -342,7 +342,7 @@ def utterances() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def codes(utterances) -> np.ndarray:
-    return pd.Index(LABELS).get_indexer(pd.Index(utterances["label"]))
+    return pd.Index(THREE_LABELS).get_indexer(pd.Index(utterances["label"]))
 
 
 @pytest.fixture(scope="session")
