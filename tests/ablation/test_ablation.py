@@ -42,6 +42,7 @@ SETTINGS = AblationSettings(
 )
 
 
+LABELS = ["angry", "happy", "sad"]
 NETWORK = {"filters": 4, "blocks": 1, "epochs": 3, "batch_size": 32, "learning_rate": 0.03}
 
 
@@ -63,7 +64,7 @@ def features(utterances, codes):
 
 @pytest.fixture(scope="module")
 def data(features, utterances, splits):
-    return AblationData.select(features, utterances, splits)
+    return AblationData.select(features, utterances, splits, labels=LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +228,7 @@ def test_copies_are_added_kind_by_kind(data, plan):
 
 def test_without_copies_and_telephone_there_is_one_way_to_train(features, utterances, splits, plan):
     recordings = features[features["variant"] == 0]
-    data = AblationData.select(recordings, utterances, splits)
+    data = AblationData.select(recordings, utterances, splits, labels=LABELS)
     configs = augmentation_configs(data, plan.iloc[:0], [], LDA)
     assert [config.name for config in configs] == [RECORDINGS]
     table, _ = compare(configs, data, title="", resamples=100)
@@ -261,7 +262,7 @@ def test_telephone_copies_teach_telephone_sound(data, plan):
 def test_copies_are_added_with_their_telephone_sound(features, utterances, splits, plan):
     twins = features[features["variant"] > 0]
     twins = twins.assign(variant=-1 - twins["variant"])
-    data = AblationData.select(pd.concat([features, twins]), utterances, splits)
+    data = AblationData.select(pd.concat([features, twins]), utterances, splits, labels=LABELS)
     configs = augmentation_configs(data, plan, ["speed 0.9", "speed 1.1"], LDA)
     n = len(data.utterances)
     added = {config.name: config.facts["n_added"] for config in configs}
@@ -306,7 +307,7 @@ def test_a_network_is_seeded_beside_a_table_model(features, utterances, splits):
     # Frames that tell as the table does, padded.
     frames = np.zeros((len(features), 6, 2), np.float32)
     frames[:, :4] = features[["rms_0", "rms_1"]].to_numpy()[:, None]
-    data = AblationData.select(features, utterances, splits, sequences=frames)
+    data = AblationData.select(features, utterances, splits, labels=LABELS, sequences=frames)
     settings = AblationSettings(
         fold_seeds=1,
         model_seeds=2,
@@ -333,7 +334,7 @@ def test_a_network_is_seeded_beside_a_table_model(features, utterances, splits):
 def test_options_of_networks_are_compared_with_the_plain_one(features, utterances, splits):
     frames = np.zeros((len(features), 6, 2), np.float32)
     frames[:, :4] = features[["rms_0", "rms_1"]].to_numpy()[:, None]
-    data = AblationData.select(features, utterances, splits, sequences=frames)
+    data = AblationData.select(features, utterances, splits, labels=LABELS, sequences=frames)
     settings = AblationSettings(
         networks=["conv1d"],
         network_options=[{"learning_rate": 1e-9}],
@@ -426,7 +427,7 @@ def test_wrong_settings_are_refused_with_a_remedy(wrong, message):
 def test_kernels_are_studied_beside_the_other_features(features, utterances, splits):
     told = features.assign(kernel_voice_1_000_peak=features["rms_0"], kernel_voice_1_000_share=0.5)
     told = told.drop(columns="rms_0")
-    data = AblationData.select(told, utterances, splits)
+    data = AblationData.select(told, utterances, splits, labels=LABELS)
     assert data.kernels == ("kernel_voice_1_000_peak", "kernel_voice_1_000_share")
     assert not set(data.kernels) & set(data.names)
     candidate = CandidateSettings(family="rocket_lda")

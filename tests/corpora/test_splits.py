@@ -55,19 +55,19 @@ def test_enrolled_knows_a_few_neutral_utterances_and_does_not_test_them():
     settings = SplitSettings(folds=3, enrolment=2, neutral="label1")
     splits = assign_splits(utterances, settings).merge(utterances, on="utterance_id")
     enrolled = splits[splits["protocol"] == "enrolled"]
-    known = enrolled[enrolled["known"]]
+    known = enrolled[enrolled["for_normalization"]]
     assert (known.groupby("speaker").size() == 2).all()
     assert known["speaker"].nunique() == 10
     assert set(known["label"]) == {"label1"}
-    assert (enrolled["tested"] == ~enrolled["known"]).all()
+    assert (enrolled["tested"] == ~enrolled["for_normalization"]).all()
     speaker_independent = splits[splits["protocol"] == "speaker_independent"].set_index(
         "utterance_id"
     )["fold"]
     assert (enrolled.set_index("utterance_id")["fold"] == speaker_independent).all()
     speaker_adapted = splits[splits["protocol"] == "speaker_adapted"]
-    assert (speaker_adapted["known"] & speaker_adapted["tested"]).all()
+    assert (speaker_adapted["for_normalization"] & speaker_adapted["tested"]).all()
     assert not splits.loc[
-        splits["protocol"].isin(["speaker_independent", "random_split"]), "known"
+        splits["protocol"].isin(["speaker_independent", "random_split"]), "for_normalization"
     ].any()
 
 
@@ -83,7 +83,7 @@ def test_folds_of_cross_corpus_are_the_corpora():
     assert (crossed.groupby("corpus")["fold"].nunique() == 1).all()
     assert set(crossed["fold"]) == {0, 1, 2}
     speaker_adapted = splits[splits["protocol"] == "cross_corpus_adapted"]
-    assert speaker_adapted["known"].all()
+    assert speaker_adapted["for_normalization"].all()
     assert (speaker_adapted["fold"].to_numpy() == crossed["fold"].to_numpy()).all()
     alone = assign_splits(utterances_of(12, 2, 3), SplitSettings(folds=3))
     assert not {"cross_corpus", "cross_corpus_adapted"} & set(alone["protocol"])

@@ -41,6 +41,7 @@ QUICK = {
     "conv2d": {"epochs": 12, "filters": 4, "blocks": 2, "learning_rate": 0.01},
     "conv1d": {"epochs": 8, "filters": 8, "blocks": 2, "learning_rate": 0.01},
 }
+LABELS = ["angry", "happy", "sad"]
 DEPTH_RANGE = {"model__max_depth": {"type": "int", "low": 1, "high": 20}}
 C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
 
@@ -60,7 +61,9 @@ def candidate_of(family, **options):
 
 
 def test_examples_keep_copies_out_of_validation(index, statistics, utterances, splits):
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     speaker_of = utterances.set_index("utterance_id")["speaker"]
     for training, tests in [*map(examples.fold, examples.folds), examples.final()]:
         assert set(training.table["variant"]) == {0, 1}
@@ -80,7 +83,13 @@ def test_copies_and_telephone_are_trained_on_as_asked(index, statistics, utteran
 
     def variants(**options):
         examples = make_examples(
-            index, statistics, utterances, splits, protocol="speaker_independent", **options
+            index,
+            statistics,
+            utterances,
+            splits,
+            labels=LABELS,
+            protocol="speaker_independent",
+            **options,
         )
         training, tests = examples.fold(0)
         assert set(tests) == {CLEAN, "telephone"}
@@ -102,14 +111,14 @@ def test_what_is_known_of_a_speaker_is_taken_out(index, statistics, utterances, 
         return part.inputs.groupby(part.table["speaker"].to_numpy()).mean().std().max()
 
     speaker_independent, _ = make_examples(
-        index, shifted, utterances, splits, protocol="speaker_independent"
+        index, shifted, utterances, splits, labels=LABELS, protocol="speaker_independent"
     ).fold(0)
     for protocol in ("enrolled", "speaker_adapted"):
         known = splits[splits["protocol"] == "speaker_independent"].assign(
-            protocol=protocol, known=True
+            protocol=protocol, for_normalization=True
         )
         examples = make_examples(
-            index, shifted, utterances, known, protocol=protocol, enrolment_prior=0.5
+            index, shifted, utterances, known, labels=LABELS, protocol=protocol, enrolment_prior=0.5
         )
         training, tests = examples.fold(0)
         for part in (training, tests[CLEAN]):
@@ -119,7 +128,12 @@ def test_what_is_known_of_a_speaker_is_taken_out(index, statistics, utterances, 
 def test_features_of_unknown_utterances_are_refused(index, statistics, utterances, splits):
     with pytest.raises(ValueError, match="c:000 have no label or split"):
         make_examples(
-            index, statistics, utterances.iloc[1:], splits, protocol="speaker_independent"
+            index,
+            statistics,
+            utterances.iloc[1:],
+            splits,
+            labels=LABELS,
+            protocol="speaker_independent",
         )
 
 
@@ -129,7 +143,7 @@ def test_family_learns_predicts_and_is_stored(
 ):
     inputs = inputs_of[FAMILIES[family].inputs]
     examples = {
-        protocol: make_examples(index, inputs, utterances, splits, protocol=protocol)
+        protocol: make_examples(index, inputs, utterances, splits, labels=LABELS, protocol=protocol)
         for protocol in ("speaker_independent", "random_split")
     }
     result = evaluate(examples, candidate_of(family), {}, selection)
@@ -154,7 +168,9 @@ def test_family_learns_predicts_and_is_stored(
 
 
 def test_conv1d_writes_learning_curves(index, sequences, utterances, splits, selection):
-    examples = make_examples(index, sequences, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, sequences, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     curves = evaluate(
         {"speaker_independent": examples}, candidate_of("conv1d"), {}, selection
     ).learning_curves
@@ -164,7 +180,9 @@ def test_conv1d_writes_learning_curves(index, sequences, utterances, splits, sel
 
 
 def test_study_is_resumed_and_then_left_alone(index, statistics, utterances, splits, selection):
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     short = candidate_of("logistic_regression", trials=2, space=C_RANGE)
     first = [trial.params for trial in tune(examples, short, selection).trials]
     longer = candidate_of("logistic_regression", trials=4, space=C_RANGE)
@@ -184,7 +202,9 @@ def test_study_is_resumed_and_then_left_alone(index, statistics, utterances, spl
 def test_trials_do_not_depend_on_the_number_of_processes(
     index, statistics, utterances, splits, selection, tmp_path
 ):
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     candidate = candidate_of("random_forest", trials=3, space=DEPTH_RANGE)
     alone = selection.model_copy(update={"n_jobs": 1, "storage": str(tmp_path / "alone.journal")})
     tables = [
@@ -196,7 +216,9 @@ def test_trials_do_not_depend_on_the_number_of_processes(
 
 @pytest.mark.parametrize("place", ["{}/studies.journal", "sqlite:///{}/studies.db"])
 def test_two_processes_work_on_one_study(place, index, statistics, utterances, splits, tmp_path):
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     candidate = candidate_of("logistic_regression", trials=12, space=C_RANGE)
     settings = SelectionSettings(storage=place.format(tmp_path), n_jobs=1)
     tune(examples, candidate.model_copy(update={"trials": 1}), settings)  # the tables of a database
@@ -217,28 +239,38 @@ def test_two_processes_work_on_one_study(place, index, statistics, utterances, s
 
 def test_study_of_other_data_is_another(index, statistics, utterances, splits, selection):
     candidate = candidate_of("logistic_regression", trials=1, space=C_RANGE)
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
-    moved = make_examples(index, statistics * 2, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
+    moved = make_examples(
+        index, statistics * 2, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     names = {tune(data, candidate, selection).study_name for data in (examples, moved)}
     assert len(names) == 2
 
 
 def test_time_spent_counts_against_the_budget(index, statistics, utterances, splits, selection):
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     brief = candidate_of("logistic_regression", trials=5, minutes=1e-6, space=C_RANGE)
     assert len(tune(examples, brief, selection).trials) == 1
     assert len(tune(examples, brief, selection).trials) == 1
 
 
 def test_lists_reach_the_estimator_as_tuples(index, statistics, utterances, splits, selection):
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     layers = {"model__hidden_layer_sizes": {"type": "categorical", "choices": [[8], [8, 4]]}}
     study = tune(examples, candidate_of("mlp", trials=1, space=layers), selection)
     assert best_parameters(study)["model__hidden_layer_sizes"] in {(8,), (8, 4)}
 
 
 def test_space_that_never_fits_says_why(index, statistics, utterances, splits, selection):
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     huge = {"preprocess__mfcc__pca__n_components": {"type": "int", "low": 500, "high": 500}}
     candidate = candidate_of("logistic_regression", trials=2, space=huge)
     with pytest.raises(TuningError, match="n_components=500"):

@@ -19,6 +19,7 @@ from speech_emotion.evaluation import CandidateSettings, SelectionSettings, make
 from speech_emotion.evaluation.settings import PasswordGiven
 from speech_emotion.evaluation.tuning import TuningError
 
+LABELS = ["angry", "happy", "sad"]
 C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
 PASSWORD = "not to be seen"
 
@@ -88,7 +89,9 @@ def server():
 def test_two_processes_that_start_at_once_work_on_one_study(
     server, index, statistics, utterances, splits, tmp_path
 ):
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     candidate = CandidateSettings(family="logistic_regression", trials=12, space=C_RANGE)
     settings = SelectionSettings(storage=server.url, n_jobs=1)
 
@@ -120,7 +123,9 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(
 ):
     monkeypatch.setenv("PGPASSWORD", "guessed")
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     candidate = CandidateSettings(family="logistic_regression", trials=1)
     with pytest.raises(TuningError, match="password authentication failed") as caught:
         tune(examples, candidate, SelectionSettings(storage=server.url, n_jobs=1))
@@ -142,7 +147,9 @@ def test_storages_that_cannot_be_used(
     storage, message, index, statistics, utterances, splits, monkeypatch
 ):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    examples = make_examples(index, statistics, utterances, splits, protocol="speaker_independent")
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
     candidate = CandidateSettings(family="logistic_regression", trials=1)
     with pytest.raises(TuningError, match=message):
         tune(examples, candidate, SelectionSettings(storage=storage, n_jobs=1))

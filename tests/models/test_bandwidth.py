@@ -95,7 +95,12 @@ def test_candidates_have_experts_as_asked(
     narrow = index["variant"] == 1
     table = statistics.assign(**{BANDWIDTH_FEATURE: np.where(narrow, NARROW, WIDE)})
     training, _ = make_examples(
-        index, table, utterances, splits, protocol="speaker_independent"
+        index,
+        table,
+        utterances,
+        splits,
+        labels=["angry", "happy", "sad"],
+        protocol="speaker_independent",
     ).fold(0)
     candidate = CandidateSettings(family="shrinkage_lda", bandwidth_models=bandwidth_models)
     settings = SelectionSettings(storage="")

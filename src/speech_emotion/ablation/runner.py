@@ -1,7 +1,7 @@
-"""What features, copies, telephone sound and seeds do to the figures: trainings that are compared.
+"""Train and compare ablation configurations.
 
-Every comparison is made under ``speaker_independent``, by cross-validation over the training speakers:
-held-out speakers take no part in it.
+All comparisons use protocol ``speaker_independent`` and cross-validation over the training speakers.
+The test set is not used.
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ class AblationData:
         kernels: Names of those that are responses of convolution kernels; few models read them.
         utterances: Utterances of the training speakers.
         splits: Folds under ``speaker_independent``.
+        labels: All labels.
         sequences: Frames, shape ``(n, n_frames, n_channels)``; ``None`` where no model reads them.
     """
 
@@ -175,6 +176,7 @@ class AblationData:
     kernels: tuple[str, ...]
     utterances: pd.DataFrame
     splits: pd.DataFrame
+    labels: tuple[str, ...]
     sequences: np.ndarray | None = None
 
     @classmethod
@@ -184,6 +186,7 @@ class AblationData:
         utterances: pd.DataFrame,
         splits: pd.DataFrame,
         *,
+        labels: Sequence[str],
         sequences: np.ndarray | None = None,
     ) -> AblationData:
         """Take the training speakers of ``speaker_independent``, and frames if asked."""
@@ -200,13 +203,9 @@ class AblationData:
             tuple(responses),
             own.reset_index(drop=True),
             folds.reset_index(drop=True),
+            tuple(labels),
             None if sequences is None else np.asarray(sequences[np.flatnonzero(taken)]),
         )
-
-    @property
-    def labels(self) -> list[str]:
-        """All labels."""
-        return sorted(self.utterances["label"].unique())
 
 
 @dataclass(frozen=True)
@@ -255,6 +254,7 @@ class AblationConfig:
             self.inputs(data),
             data.utterances,
             data.splits if self.splits is None else self.splits,
+            labels=data.labels,
             protocol=PROTOCOL,
             copies=self.candidate.copies,
             telephone=self.candidate.telephone,

@@ -1,21 +1,26 @@
-"""Protocols: who is in training, in which fold, who is held out, and what is known of a speaker.
+"""Evaluation protocols: how utterances are divided, and which ones normalize a speaker's features.
+
+A protocol divides the utterances into a training set with cross-validation folds and a test set, and
+states which utterances of a speaker may be used to normalize the features of that speaker.
 
 ``speaker_independent``
-    No speaker is in more than one part, and nothing is known of a speaker who is tested.
+    No speaker is in two folds, or in a fold and the test set. Features are not normalized by speaker.
+    This is the protocol for callers that the system has never met, and the headline of all reports.
 ``enrolled``
-    The parts of ``speaker_independent``, but a few neutral utterances of every speaker are known.
-    Features are measured from them, and they are not tested.
+    The same folds and test set. A few neutral utterances of each speaker (``splits.enrolment``) are
+    known in advance: features are normalized with them, and they are not tested.
 ``speaker_adapted``
-    The parts of ``speaker_independent``, but all utterances of every speaker are known, without their labels.
-    The emotions of acted corpora are balanced over a speaker's utterances, those of a caller are not.
+    The same folds and test set. Features are normalized with all utterances of the speaker, the tested
+    ones included, without their labels. Acted corpora balance the emotions of each speaker and real
+    calls do not, so the scores are optimistic for real calls.
 ``cross_corpus``
-    Each corpus is predicted by models of the others; its folds are the corpora. Hyperparameters are
-    those of the selecting protocol, which has seen every corpus.
+    Each corpus is one fold: models that were trained on the other corpora predict it. Hyperparameters
+    are those of the selecting protocol, whose training set covers all corpora.
 ``cross_corpus_adapted``
-    The same, with all utterances of every speaker known, without their labels.
+    ``cross_corpus`` with the normalization of ``speaker_adapted``.
 ``random_split``
-    Speakers are ignored. It exists to show how much a leaky split flatters, and carries its name
-    wherever its figures go.
+    Utterances are divided without regard to speakers, so speakers leak from training into the tests. It
+    only shows how much such a leak inflates the scores.
 """
 
 from __future__ import annotations
@@ -103,8 +108,8 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
 
     Returns:
         One row a protocol and utterance: ``utterance_id``, ``protocol``, ``split`` (``train`` or
-        ``test``), ``fold`` (0 … folds - 1 in training, -1 for held-out utterances), ``known``
-        (whether features of its speaker are measured from it) and ``tested``. Protocols that cross
+        ``test``), ``fold`` (0 … folds - 1 in training, -1 in the test set), ``for_normalization``
+        (whether its features are used to normalize its speaker) and ``tested``. Protocols that cross
         corpora are missing where there is one corpus.
 
     Raises:
@@ -123,13 +128,13 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
     parts = [
         speaker_independent,
         _enrolled(utterances, speaker_independent, settings),
-        speaker_independent.assign(protocol="speaker_adapted", known=True),
+        speaker_independent.assign(protocol="speaker_adapted", for_normalization=True),
         _assign(utterances, "random_split", settings),
     ]
     if utterances["corpus"].nunique() > 1:
         corpora = pd.factorize(utterances["corpus"], sort=True)[0]
         crossed = speaker_independent.assign(protocol="cross_corpus", split=TRAIN, fold=corpora)
-        parts += [crossed, crossed.assign(protocol="cross_corpus_adapted", known=True)]
+        parts += [crossed, crossed.assign(protocol="cross_corpus_adapted", for_normalization=True)]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -147,7 +152,7 @@ def _enrolled(
             strangers,
             settings.neutral,
         )
-    return speaker_independent.assign(protocol="enrolled", known=known, tested=~known)
+    return speaker_independent.assign(protocol="enrolled", for_normalization=known, tested=~known)
 
 
 def _warn_of_rare_labels(utterances: pd.DataFrame, settings: SplitSettings) -> None:
@@ -183,7 +188,7 @@ def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) ->
             "protocol": protocol,
             "split": np.where(is_test, TEST, TRAIN),
             "fold": fold,
-            "known": False,
+            "for_normalization": False,
             "tested": True,
         }
     )

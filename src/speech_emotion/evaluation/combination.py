@@ -22,8 +22,6 @@ __all__ = [
     "cross_validated_uar",
 ]
 
-KEYS = ["utterance_id", "protocol", "condition", "evaluation", "fold", "label"]
-
 
 def cross_validated_uar(predictions: pd.DataFrame, protocol: str) -> pd.Series:
     """UAR of each model over all out-of-fold predictions of ``protocol``, best first.
@@ -69,17 +67,18 @@ def combine(
     """
     columns = probability_columns(predictions)
     chosen = predictions[predictions["model"].isin(members)]
-    wide = chosen.pivot(index=KEYS, columns="model", values=columns)
+    keys = [name for name in predictions if name not in {"model", "prediction", *columns}]
+    wide = chosen.pivot(index=keys, columns="model", values=columns)
     stacked = np.stack([wide.xs(member, axis=1, level=1)[columns] for member in members], axis=1)
-    keys = wide.index.to_frame(index=False)
-    codes = pd.Index(columns).get_indexer("p_" + keys["label"])
-    learnt = (keys["evaluation"] == CROSS_VALIDATION) & (keys["condition"] == CLEAN)
+    rows = wide.index.to_frame(index=False)
+    codes = pd.Index(columns).get_indexer("p_" + rows["label"])
+    learnt = (rows["evaluation"] == CROSS_VALIDATION) & (rows["condition"] == CLEAN)
     combiner = FITS[name](members, stacked[learnt], codes[learnt])
     combined = combiner(stacked)
-    for fold in sorted(keys.loc[learnt, "fold"].unique()):
-        others, inside = learnt & (keys["fold"] != fold), keys["fold"] == fold
+    for fold in sorted(rows.loc[learnt, "fold"].unique()):
+        others, inside = learnt & (rows["fold"] != fold), rows["fold"] == fold
         combined[inside] = FITS[name](members, stacked[others], codes[others])(stacked[inside])
-    table = keys.assign(
+    table = rows.assign(
         model=name,
         prediction=pd.Index(columns).str.removeprefix("p_").to_numpy()[combined.argmax(axis=1)],
     )

@@ -83,9 +83,11 @@ class Evaluation:
     """What a candidate with chosen hyperparameters does under each protocol.
 
     Attributes:
-        predictions: ``utterance_id``, ``model``, ``protocol``, ``condition``, ``evaluation``,
-            ``fold``, ``label``, ``prediction`` and ``p_<label>`` for each label.
-        timings: ``model``, ``protocol``, ``fit_seconds`` and ``predict_ms`` an utterance.
+        predictions: ``utterance_id``, ``corpus``, ``speaker``, ``sex``, ``model``, ``protocol``,
+            ``condition``, ``evaluation``, ``fold``, ``label``, ``prediction`` and ``p_<label>`` for
+            each label.
+        timings: One row a protocol: ``model``, ``protocol``, ``fit_seconds``, ``predict_ms`` an
+            utterance, and ``started`` and ``ended`` of the whole evaluation (UTC).
         learning_curves: ``model``, ``protocol``, ``run``, ``epoch`` and the network's losses and
             accuracies; empty for other models.
         estimator: The estimator trained on all training examples of the selecting protocol.
@@ -114,6 +116,7 @@ def evaluate(
         parameters: Chosen hyperparameters, the same for every protocol.
         settings: Selecting protocol, seed and number of processes.
     """
+    started = pd.Timestamp.now("UTC")
     folds = [
         (protocol, fold)
         for protocol, known in examples.items()
@@ -132,7 +135,7 @@ def evaluate(
         estimators[protocol] = estimator
     return Evaluation(
         pd.concat(predictions, ignore_index=True),
-        pd.DataFrame(timings.values()),
+        pd.DataFrame(timings.values()).assign(started=started, ended=pd.Timestamp.now("UTC")),
         pd.concat(curves, ignore_index=True),
         estimators[settings.protocol],
     )
@@ -184,7 +187,7 @@ def _prediction_table(
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "utterance_id": part.table["utterance_id"],
+            **part.table[["utterance_id", "corpus", "speaker", "sex"]],
             **names,
             "evaluation": TEST if fold == FINAL else CROSS_VALIDATION,
             "fold": fold,

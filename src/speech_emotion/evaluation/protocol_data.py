@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -61,8 +62,8 @@ class Examples:
 
     Attributes:
         protocol: Name of the protocol.
-        table: Columns ``utterance_id``, ``variant``, ``speaker``, ``sex``, ``label``, ``split``,
-            ``fold``, ``known``, ``tested``.
+        table: Columns ``utterance_id``, ``variant``, ``corpus``, ``speaker``, ``sex``, ``label``,
+            ``split``, ``fold``, ``for_normalization``, ``tested``.
         inputs: Features table or sequences array; its rows are those of ``table``.
         labels: Labels in the order of the codes.
         copies: Augmented copies of an utterance that are trained on; ``None`` for all there are.
@@ -105,9 +106,11 @@ class Examples:
         }
         tests = {condition: part for condition, part in tests.items() if len(part.codes)}
         part = self._part(training & self._learnt())
-        if not self.table["known"].any():
+        if not self.table["for_normalization"].any():
             return part, tests
-        strangers = self._part(unseen & self.table["known"] & variant.isin(CONDITIONS.values()))
+        strangers = self._part(
+            unseen & self.table["for_normalization"] & variant.isin(CONDITIONS.values())
+        )
         return self._measure(part, strangers, tests)
 
     def _learnt(self) -> pd.Series:
@@ -135,7 +138,7 @@ class Examples:
         normalizer = SpeakerNormalizer(own_scale=own_scale)
         if self.protocol == ENROLLED:
             normalizer.prior = self.enrolment_prior
-        known = training.table["known"]
+        known = training.table["for_normalization"]
         return normalizer.fit(
             training.inputs, speakers=_normalization_groups(training), known=known
         )
@@ -177,6 +180,7 @@ def make_examples(
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     *,
+    labels: Sequence[str],
     protocol: str,
     copies: int | None = None,
     telephone: bool = False,
@@ -187,15 +191,16 @@ def make_examples(
     Args:
         index: Columns ``utterance_id`` and ``variant``: what each row of ``inputs`` is.
         inputs: Features table or sequences array, aligned with ``index``.
-        utterances: Columns ``utterance_id``, ``speaker``, ``sex`` and ``label``.
+        utterances: Columns ``utterance_id``, ``corpus``, ``speaker``, ``sex`` and ``label``.
         splits: Table of :func:`speech_emotion.corpora.assign_splits`.
-        protocol: Protocol to take.
+        labels: All labels, in the order of the codes and probabilities.
+        protocol: Protocol whose split is used.
         copies: Augmented copies of an utterance to train on; ``None`` for all there are.
         telephone: Train on telephone copies, too.
         enrolment_prior: Utterances of an average speaker that statistics start from under ``enrolled``.
     """
     split = splits[splits["protocol"] == protocol].drop(columns="protocol")
-    described = utterances[["utterance_id", "speaker", "sex", "label"]]
+    described = utterances[["utterance_id", "corpus", "speaker", "sex", "label"]]
     table = index[["utterance_id", "variant"]].merge(
         described, on="utterance_id", how="left", validate="m:1"
     )
@@ -206,8 +211,7 @@ def make_examples(
             f"Features of {stray} have no label or split: the features are older than the "
             "utterances; run the feature_engineering pipeline again"
         )
-    labels = tuple(sorted(utterances["label"].unique()))
-    return Examples(protocol, table, inputs, labels, copies, telephone, enrolment_prior)
+    return Examples(protocol, table, inputs, tuple(labels), copies, telephone, enrolment_prior)
 
 
 def probability_columns(predictions: pd.DataFrame) -> list[str]:

@@ -38,6 +38,10 @@ from speech_emotion.reporting import ablation as drawing
 from speech_emotion.reporting import synthetic_note
 
 
+def _labels(utterances: pd.DataFrame) -> list[str]:
+    return sorted(utterances["label"].unique())
+
+
 def _compared(
     configs: list[AblationConfig],
     data: AblationData,
@@ -83,7 +87,7 @@ def study_groups(
     study: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Leave each group of features out, use it alone, and add the responses of kernels."""
-    data = AblationData.select(features, utterances, splits)
+    data = AblationData.select(features, utterances, splits, labels=_labels(utterances))
     configs = group_configs(feature_groups(data.names), study.candidate(study.reference))
     configs += kernel_configs(data.names, data.kernels, study.candidate("rocket_lda"))
     table, _ = _compared(configs, data, "Groups of features", selection, study)
@@ -98,7 +102,7 @@ def study_importance(
     study: AblationSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
     """Shuffle groups of features, and single ones, among the tested utterances."""
-    data = AblationData.select(features, utterances, splits)
+    data = AblationData.select(features, utterances, splits, labels=_labels(utterances))
     groups = feature_groups(data.names)
     by_group, by_feature = (
         permutation_importance(
@@ -135,7 +139,9 @@ def study_mfcc(
     channels = sequence_names(settings.sequence, n_mfcc=settings.n_mfcc)
     further = mfcc_moments(sequences, channels, known=set(numbers.values()))
     numbers |= {name: mfcc_number(name) for name in further}
-    data = AblationData.select(pd.concat([features, further], axis=1), utterances, splits)
+    data = AblationData.select(
+        pd.concat([features, further], axis=1), utterances, splits, labels=_labels(utterances)
+    )
     configs = mfcc_configs(numbers, stored, study)
     table, _ = _compared(configs, data, "PCA and number of MFCCs", selection, study)
     return table, drawing.mfcc_figure(table, note=synthetic_note(utterances))
@@ -151,7 +157,7 @@ def study_augmentation(
     study: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train on recordings alone, and with each kind of copy."""
-    data = AblationData.select(features, utterances, splits)
+    data = AblationData.select(features, utterances, splits, labels=_labels(utterances))
     copies = [f"{copy.transform} {copy.value:g}" for copy in augmentation.copies]
     configs = augmentation_configs(data, plan, copies, study.candidate(study.reference))
     table, _ = _compared(configs, data, "Copies", selection, study)
@@ -167,7 +173,7 @@ def study_telephone(
     study: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train models with and without telephone copies."""
-    data = AblationData.select(features, utterances, splits)
+    data = AblationData.select(features, utterances, splits, labels=_labels(utterances))
     configs = telephone_configs(data, plan, study)
     table, _ = _compared(configs, data, "Telephone copies", selection, study)
     return table, drawing.telephone_figure(table, note=synthetic_note(utterances))
@@ -184,7 +190,13 @@ def study_seeds(
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
     """Divide the training speakers into other folds, and start models from other seeds."""
     read = any(family_named(name).inputs == "sequences" for name in study.seeded_models)
-    data = AblationData.select(features, utterances, splits, sequences=sequences if read else None)
+    data = AblationData.select(
+        features,
+        utterances,
+        splits,
+        labels=_labels(utterances),
+        sequences=sequences if read else None,
+    )
     configs = seed_configs(data, assignment, study)
     table, predictions = _compared(configs, data, "Seeds", selection, study)
     spread = _spread(table, predictions, data, selection, by="seed_of")
@@ -200,7 +212,9 @@ def study_networks(
     study: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train networks plainly and with each option, from several seeds."""
-    data = AblationData.select(features, utterances, splits, sequences=sequences)
+    data = AblationData.select(
+        features, utterances, splits, labels=_labels(utterances), sequences=sequences
+    )
     table, predictions = _compared(
         network_configs(study), data, "Options of networks", selection, study
     )

@@ -39,6 +39,9 @@ KEYS = ["utterance_id", "variant"]
 TRIALS = ["model", "trial", "state", "uar", "fold_uar", "seconds", "params"]
 PREDICTIONS = [
     "utterance_id",
+    "corpus",
+    "speaker",
+    "sex",
     "model",
     "protocol",
     "condition",
@@ -60,6 +63,10 @@ FIGURES = [
 ]
 
 
+def _labels(utterances: pd.DataFrame) -> list[str]:
+    return sorted(utterances["label"].unique())
+
+
 def _examples(
     features: pd.DataFrame,
     sequences: np.ndarray,
@@ -77,6 +84,7 @@ def _examples(
             inputs,
             utterances,
             splits,
+            labels=_labels(utterances),
             protocol=protocol,
             copies=candidate.copies,
             telephone=candidate.telephone,
@@ -148,15 +156,14 @@ def score_predictions(
     selection: SelectionSettings,
 ) -> pd.DataFrame:
     """Score each model, protocol, condition and evaluation, with intervals over speakers."""
-    predictions = predictions.merge(utterances[["utterance_id", "speaker"]], on="utterance_id")
-    labels = sorted(utterances["label"].unique())
+    labels = _labels(utterances)
     rows = [
         dict(zip(GROUPS, names, strict=True))
         | classification_metrics(part, labels, resamples=selection.bootstrap, seed=selection.seed)
         for names, part in predictions.groupby(GROUPS, sort=True)
     ]
     figures = pd.DataFrame(rows, columns=FIGURES)
-    return figures.merge(timings, on=["model", "protocol"], how="left")
+    return figures.merge(timings[TIMINGS], on=["model", "protocol"], how="left")
 
 
 def compare_candidates(
@@ -239,13 +246,13 @@ def assemble_champion(
         detection: What is to be flagged, and at how many false alarms.
         estimators: Fitted estimator of every family.
     """
-    labels = tuple(sorted(utterances["label"].unique()))
+    labels = tuple(_labels(utterances))
     validation = predictions[
         (predictions["model"] == choice["champion"])
         & (predictions["protocol"] == selection.protocol)
         & (predictions["evaluation"] == CROSS_VALIDATION)
         & (predictions["condition"] == CLEAN)
-    ].merge(utterances[["utterance_id", "speaker"]], on="utterance_id")
+    ]
     return EmotionPredictor(
         labels=labels,
         features=features,

@@ -77,7 +77,7 @@ def examine_champion(
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure, go.Figure]:
     """Look at the champion, on held-out speakers if there are: by label, corpus, sex and speaker."""
     evaluation = TEST if (predictions["evaluation"] == TEST).any() else CROSS_VALIDATION
-    rows = _of_champion(predictions, utterances, choice, selection, evaluation)
+    rows = _of_champion(predictions, choice, selection, evaluation)
     rows = rows[rows["condition"] == CLEAN]
     labels, note = _labels(utterances), synthetic_note(utterances)
     breakdown = breakdown_table(rows, labels, resamples=selection.bootstrap)
@@ -92,18 +92,16 @@ def examine_champion(
 
 def _of_champion(
     predictions: pd.DataFrame,
-    utterances: pd.DataFrame,
     choice: dict[str, Any],
     selection: SelectionSettings,
     evaluation: str,
 ) -> pd.DataFrame:
-    """Predictions of the champion under the selecting protocol, with what is known of utterances."""
-    rows = predictions[
+    """Predictions of the champion under the selecting protocol."""
+    return predictions[
         (predictions["model"] == choice["champion"])
         & (predictions["protocol"] == selection.protocol)
         & (predictions["evaluation"] == evaluation)
     ]
-    return rows.merge(utterances[["utterance_id", "corpus", "sex", "speaker"]], on="utterance_id")
 
 
 def examine_detection(
@@ -114,14 +112,11 @@ def examine_detection(
     detection: DetectionSettings,
 ) -> tuple[pd.DataFrame, go.Figure, go.Figure]:
     """See how well one label is found among the others, and how far probabilities can be trusted."""
-    described = predictions.merge(
-        utterances[["utterance_id", "corpus", "speaker"]], on="utterance_id"
-    )
-    rows = _of_champion(predictions, utterances, choice, selection, CROSS_VALIDATION)
+    rows = _of_champion(predictions, choice, selection, CROSS_VALIDATION)
     named = f"{choice['champion']}, {selection.protocol}, {CROSS_VALIDATION}"
     note = synthetic_note(utterances)
     return (
-        detection_table(described, detection),
+        detection_table(predictions, detection),
         figures.detection_figure(
             rows, detection, title=f"{detection.target.capitalize()} or not: {named}", note=note
         ),
@@ -136,10 +131,9 @@ def compare_with_champion(
     selection: SelectionSettings,
 ) -> pd.DataFrame:
     """Compare every model with the champion on the same speakers, under each protocol."""
-    described = predictions.merge(utterances[["utterance_id", "speaker"]], on="utterance_id")
     keys = ["protocol", "condition", "evaluation"]
     parts = []
-    for names, part in described.groupby(keys, sort=True):
+    for names, part in predictions.groupby(keys, sort=True):
         if choice["champion"] not in set(part["model"]):
             continue
         table = paired_table(
@@ -153,11 +147,10 @@ def break_down_models(
     predictions: pd.DataFrame, utterances: pd.DataFrame, selection: SelectionSettings
 ) -> pd.DataFrame:
     """Score every model, protocol, condition and evaluation on each corpus."""
-    rows = predictions.merge(utterances[["utterance_id", "corpus", "speaker"]], on="utterance_id")
     labels = _labels(utterances)
     keys = ["model", "protocol", "condition", "evaluation"]
     parts = []
-    for names, part in rows.groupby(keys, sort=True):
+    for names, part in predictions.groupby(keys, sort=True):
         table = breakdown_table(part, labels, by=("corpus",), resamples=selection.bootstrap)
         parts.append(table.assign(**dict(zip(keys, names, strict=True))))
     table = pd.concat(parts, ignore_index=True).drop(columns="by")
