@@ -1,49 +1,69 @@
-# `make run` and `make test` set up an environment of their own and need Python 3.11 and nothing else.
+# `make run` and `make test` create their own virtual environment; they need Python 3.11 and git.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# The commands below must not report usage anywhere.
+# No tool may report usage.
 export DO_NOT_TRACK := true
+# Silences the theme's advertisement of its successor, which is not a problem of the pages.
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: run test lint benchmark viz ui requirements clean
+.PHONY: help run test lint docs benchmark viz ui notebooks requirements clean
+.DEFAULT_GOAL := help
 
-run: $(VENV)/run.stamp  ## Set up and run the main job on the sample corpus
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | \
+		while IFS='|' read -r target text; do printf '%-14s%s\n' "$$target" "$$text"; done
+
+run: $(VENV)/run.stamp  ## Set up and run the default pipeline on the sample corpus
 	$(BIN)/kedro run
 
 test: $(VENV)/test.stamp  ## Set up and run all tests
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --durations=15
 
-lint: $(VENV)/test.stamp  ## Check style, types and the layers of the packages
+lint: $(VENV)/test.stamp  ## Check style, types, import layers and the Dockerfile
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
-benchmark: $(VENV)/test.stamp  ## Measure speed, each figure beside its reference
+docs: $(VENV)/docs.stamp  ## Build the documentation into site/; warnings are errors
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
+benchmark: $(VENV)/test.stamp  ## Measure speed; each case is timed beside a reference
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
 
-viz: $(VENV)/run.stamp  ## Open the map of the pipelines
+viz: $(VENV)/run.stamp  ## Show the pipelines in kedro-viz
 	$(BIN)/kedro viz run
 
-ui: $(VENV)/run.stamp  ## Open the MLflow UI
+ui: $(VENV)/run.stamp  ## Show runs and models in MLflow
 	$(BIN)/kedro mlflow ui
 
-requirements: $(VENV)/test.stamp  ## Pin the versions anew
-	$(BIN)/pip-compile --quiet --extra dev --strip-extras --no-emit-index-url \
+notebooks: $(VENV)/notebooks.stamp  ## Open the notebooks in Jupyter
+	$(BIN)/jupyter lab notebooks
+
+requirements: $(VENV)/test.stamp  ## Pin the dependencies again
+	$(BIN)/pip-compile --quiet --extra dev --extra docs --extra notebooks --strip-extras --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --no-header --no-annotate \
 		--output-file requirements.txt pyproject.toml
 
-clean:  ## Remove the environment
-	rm -rf $(VENV)
+clean:  ## Remove the environment and the built documentation
+	rm -rf $(VENV) site
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# The pins hold for Linux on x86-64 and Python 3.11; they only constrain, so run installs no test tools.
+# The pins are for Linux on x86-64 and Python 3.11. As constraints they install no test tools for `make run`.
 $(VENV)/run.stamp: $(VENV)/bin/python requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --constraint requirements.txt --editable .
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	$(BIN)/python -m pip install --quiet --constraint requirements.txt --editable '.[dev]'
+	touch $@
+
+# One stamp for each extra: docs, notebooks.
+$(VENV)/%.stamp: $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --constraint requirements.txt --editable '.[$*]'
 	touch $@

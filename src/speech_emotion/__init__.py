@@ -1,3 +1,3 @@
-"""Recognise emotion in speech, with figures that hold for unknown speakers."""
+"""Speech emotion recognition for call centers, evaluated on unseen speakers."""
 
 __version__ = "0.2.0"

@@ -1,0 +1,12 @@
+"""Collection of doctests: only modules with an example are imported."""
+
+from pathlib import Path
+
+SOURCES = Path(__file__).parent / "src"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Skip modules without examples; importing all of them would take longer than running the examples."""
+    if SOURCES in collection_path.parents and collection_path.suffix == ".py":
+        return True if ">>>" not in collection_path.read_text(encoding="utf-8") else None
+    return None
