@@ -1,4 +1,4 @@
-"""Figures and documents of the feature study."""
+"""Figures and documents of the ablation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from plotly.subplots import make_subplots
 
 from speech_emotion.ablation import ADDED, ALL, ALONE, RECORDINGS, WITHOUT
 from speech_emotion.evaluation import CLEAN
-from speech_emotion.reporting.models import COLORS, counted_note, finish_figure
-from speech_emotion.reporting.rendering import interval
+from speech_emotion.reporting.models import model_title
+from speech_emotion.reporting.plotting import (
+    COLORS,
+    counted_note,
+    error_bar,
+    finish_figure,
+    interval,
+    row_interval,
+)
 from speech_emotion.reporting.sections import Section, sections_markdown, sections_page
 
 __all__ = [
@@ -28,60 +35,60 @@ __all__ = [
     "telephone_figure",
 ]
 
-CONDITION_COLOURS: Final = {CLEAN: COLORS[0], "telephone": COLORS[4]}
+CONDITION_COLORS: Final = {CLEAN: COLORS[0], "telephone": COLORS[4]}
 ROW_HEIGHT: Final = 26
-FIGURES: Final = ("uar", "difference", "drop", "uar_min", "uar_max", "uar_sd")
+METRICS: Final = ("uar", "difference", "drop", "uar_min", "uar_max", "uar_sd")
 SIGNED: Final = ("difference", "drop")
-UNSAID: Final = ("config", "reference", "better", "protocol", "n_utterances", "n_speakers")
+HIDDEN: Final = ("config", "reference", "better", "protocol", "n_utterances", "n_speakers")
 INTERVAL: Final = "95 % intervals over speakers"
-TITLE: Final = "Which features help"
-SAID: Final = (
-    "UAR, differences and drops in percent under protocol speaker_independent, by cross-validation over the "
-    "training speakers, with 95 % intervals from a bootstrap over speakers; n is utterances / speakers. "
-    "Held-out speakers took no part."
+TITLE: Final = "Ablation: which features and options help"
+DESCRIPTION: Final = (
+    "UAR, differences and drops in percent under protocol speaker_independent, by cross-validation over "
+    "the training speakers, with 95 % intervals from a bootstrap over speakers; n is "
+    "utterances / speakers. The speakers of the test set are not used."
 )
 SECTIONS: Final = {
     "ablation": (
         "Groups of features",
-        "Trained without one group of features, and on one group alone. The difference is to all "
-        "features, on the same speakers.",
+        "Models trained without one group of features, and on one group alone. The difference is to "
+        "all features on the same speakers.",
     ),
     "importance": (
         "Permutation importance of groups",
-        "The columns of a group are shuffled together among the utterances of speakers the model "
-        "has not heard; the drop is what the UAR falls by. A model that is trained without a group, "
-        "as above, leans on others instead; this one cannot.",
+        "The columns of a group are shuffled together among the utterances of validation speakers; the "
+        "drop is the decrease of the UAR. A model trained without a group, as above, can use other "
+        "groups instead; a model whose inputs are shuffled cannot.",
     ),
     "features": (
         "Permutation importance of single features",
-        "The largest of all drops under clean sound. They are the largest of many, which flatters "
-        "them a little; features that say the same share what they are worth.",
+        "The features with the largest drops under clean sound. Selecting the largest of many drops "
+        "overestimates them slightly; correlated features share their importance.",
     ),
     "mfcc": (
         "PCA and number of MFCCs",
-        "PCA is fitted on training examples alone. The difference is to the coefficients of the "
-        "feature set without PCA. Coefficients beyond those of the feature set come with mean and "
-        "standard deviation, from the frame sequences.",
+        "PCA is fitted on training examples only. The difference is to the coefficients of the "
+        "feature set without PCA. Coefficients beyond the feature set are represented by mean and "
+        "standard deviation of the frame sequences.",
     ),
     "augmentation": (
-        "What copies bring",
-        "n added is the number of copies beside the recordings. Variants of one random transform "
-        "are few.",
+        "Augmentation",
+        "n added is the number of augmented copies in addition to the recordings. Each random "
+        "transform has few variants.",
     ),
     "telephone": (
         "Telephone sound in training",
-        "Each model trained without any telephone sound, with telephone copies, and as one model of "
-        "clean and one of telephone sound; the difference is to the training without.",
+        "Each model trained without telephone copies, with telephone copies, and as a pair of "
+        "bandwidth models (wideband and narrowband); the difference is to training without.",
     ),
     "networks": (
         "Options of networks",
-        "Networks trained plainly, and with one option each, from the same seeds; the UAR is the mean "
-        "over seeds, the difference is to the plain training.",
+        "Networks trained with default options, and with one option each, from the same seeds; the "
+        "UAR is the mean over seeds, the difference is to the default options.",
     ),
     "seeds": (
         "Seeds",
-        "How far the UAR moves when speakers fall into other folds, and when the model starts from "
-        "another seed. The interval of the mean is over speakers.",
+        "Variation of the UAR with the assignment of speakers to folds and with the seed of the "
+        "model. The interval of the mean is over speakers.",
     ),
 }
 COLUMNS: Final = {
@@ -101,34 +108,32 @@ COLUMNS: Final = {
 
 def _subtitle(table: pd.DataFrame, note: str, *, models: bool = True) -> str:
     row = table.iloc[0]
-    named = f"{', '.join(table['model'].unique())}, " if models else ""
-    own = f"{named}{row['protocol']}, cross-validation, {INTERVAL}, "
-    return own + counted_note(int(row["n_utterances"]), int(row["n_speakers"]), note)
+    titles = [model_title(name) for name in table["model"].unique()]
+    named = f"{', '.join(titles)}, " if models else ""
+    described = f"{named}{row['protocol']}, cross-validation, {INTERVAL}, "
+    return described + counted_note(int(row["n_utterances"]), int(row["n_speakers"]), note)
 
 
 def _dots(
     figure: go.Figure, table: pd.DataFrame, value: str, names: Sequence[str], *, col: int = 1
 ) -> None:
-    """Draw ``value`` of each name with its interval, one mark a condition."""
+    """Draw ``value`` of each name with its interval, one mark per condition."""
     for condition, rows in table.groupby("condition", sort=True):
-        own = rows.set_index("name").reindex([name for name in names if name in set(rows["name"])])
+        shown = rows.set_index("name").reindex(
+            [name for name in names if name in set(rows["name"])]
+        )
         figure.add_scatter(
-            x=own[value],
-            y=list(own.index),
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": own[f"{value}_high"] - own[value],
-                "arrayminus": own[value] - own[f"{value}_low"],
-            },
+            x=shown[value],
+            y=list(shown.index),
+            error_x=error_bar(shown, value),
             mode="markers",
-            orientation="h",  # conditions beside each other, not on each other
+            orientation="h",  # needed for grouping along the vertical axis
             name=str(condition),
             legendgroup=str(condition),
             offsetgroup=str(condition),
             showlegend=col == 1,
-            marker={"color": CONDITION_COLOURS.get(str(condition)), "size": 8},
-            customdata=own[["n_utterances", "n_speakers"]],
+            marker={"color": CONDITION_COLORS.get(str(condition)), "size": 8},
+            customdata=shown[["n_utterances", "n_speakers"]],
             hovertemplate="%{y}: %{x:.1%} of n = %{customdata[0]}, %{customdata[1]} speakers",
             row=1,
             col=col,
@@ -143,7 +148,7 @@ def _dots(
     )
     low, high = table[f"{value}_low"].min(), table[f"{value}_high"].max()
     margin = 0.05 * (high - low)
-    # Bars start at zero, and what is grouped like them does so unless told otherwise.
+    # Grouped scatter traces start at zero by default, as bars do.
     figure.update_xaxes(
         range=[low - margin, high + margin],
         tickformat=".0%" if value == "uar" else ".1~%",
@@ -151,42 +156,57 @@ def _dots(
         col=col,
     )
     if value != "uar":
-        figure.add_vline(x=0, line_dash="dot", line_color="#888", row=1, col=col)
+        figure.add_vline(x=0, line_dash="dot", line_color=COLORS[-1], row=1, col=col)
 
 
-def _finished(figure: go.Figure, title: str, subtitle: str, lines: int) -> go.Figure:
+def _finished(
+    figure: go.Figure, title: str, subtitle: str, rows: pd.DataFrame, value: str, lines: int
+) -> go.Figure:
+    """Set titles, height and the text alternative, which quotes ``value`` under clean sound."""
+    clean = rows[rows["condition"] == CLEAN].head(8)
+    numbers = [
+        f"{row['name']} {row_interval(row, value, signed=value in SIGNED)}"
+        for row in clean.to_dict("records")
+    ]
     figure.update_layout(scattermode="group", scattergap=0.4)
-    return finish_figure(figure, title, subtitle, height=210 + ROW_HEIGHT * max(lines, 4))
+    return finish_figure(
+        figure,
+        title,
+        subtitle,
+        summary=f"{COLUMNS.get(value, value)}, {CLEAN}: {'; '.join(numbers)}.",
+        height=210 + ROW_HEIGHT * max(lines, 4),
+    )
 
 
 def ablation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
-    """Draw what leaving a group out costs, and what a group reaches alone.
+    """Draw the UAR without each group of features and with each group alone.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.group_configs` as they were compared.
-        note: Said in the subtitle.
+        table: Results of the configurations of :func:`speech_emotion.ablation.group_configs`.
+        note: Text at the end of the subtitle.
     """
-    titles = ["UAR without the group, or with it added", "UAR with the group alone"]
+    titles = ["Difference without (or with) the group", "UAR of the group alone"]
     figure = make_subplots(cols=2, subplot_titles=titles, horizontal_spacing=0.18)
     rows = table.assign(name=table["group"])
     clean = rows[(rows["condition"] == CLEAN) & (rows["features"] == ALONE)]
     names = list(clean.sort_values("uar", ascending=False)["name"])
     _dots(figure, rows[rows["features"].isin([WITHOUT, ADDED])], "difference", names)
     _dots(figure, rows[rows["features"].isin([ALONE, ALL])], "uar", [ALL, *names], col=2)
-    title = "Groups of features: left out, and alone"
-    return _finished(figure, title, _subtitle(table, note), len(names) + 1)
+    title = "Groups of features: without, and alone"
+    without = rows[rows["features"].isin([WITHOUT, ADDED])]
+    return _finished(figure, title, _subtitle(table, note), without, "difference", len(names) + 1)
 
 
 def importance_figure(
     groups: pd.DataFrame, features: pd.DataFrame, *, top: int, note: str = ""
 ) -> go.Figure:
-    """Draw by how much the UAR falls when groups, and single features, are shuffled.
+    """Draw the drop of the UAR when groups and single features are shuffled.
 
     Args:
         groups: Importance of groups.
         features: Importance of single features.
-        top: Single features that are drawn, those of the largest drop under clean sound.
-        note: Said in the subtitle.
+        top: Number of single features, those with the largest drops under clean sound.
+        note: Text at the end of the subtitle.
     """
     titles = [
         "drop by group",
@@ -197,16 +217,18 @@ def importance_figure(
     _dots(figure, groups.assign(name=groups["block"]), "drop", ranked[0])
     best = features[features["block"].isin(ranked[1][:top])]
     _dots(figure, best.assign(name=best["block"]), "drop", ranked[1][:top], col=2)
-    title = "Permutation importance: drop of UAR on unheard speakers"
-    return _finished(figure, title, _subtitle(groups, note), min(top, len(ranked[1])))
+    title = "Permutation importance: drop of UAR on validation speakers"
+    shown = groups.assign(name=groups["block"])
+    lines = min(top, len(ranked[1]))
+    return _finished(figure, title, _subtitle(groups, note), shown, "drop", lines)
 
 
 def mfcc_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR by PCA and by number of MFCCs.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.mfcc_configs` as they were compared.
-        note: Said in the subtitle.
+        table: Results of the configurations of :func:`speech_emotion.ablation.mfcc_configs`.
+        note: Text at the end of the subtitle.
     """
     panels = list(table["features"].unique())
     figure = make_subplots(cols=len(panels), subplot_titles=panels, horizontal_spacing=0.2)
@@ -215,15 +237,17 @@ def mfcc_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
         names = list(dict.fromkeys(rows["mfcc"]))
         _dots(figure, rows.assign(name=rows["mfcc"]), "uar", names, col=col)
     lines = table["mfcc"].nunique()
-    return _finished(figure, "PCA and number of MFCCs: UAR", _subtitle(table, note), lines)
+    shown = table.assign(name=table["features"] + ", " + table["mfcc"].astype(str))
+    title = "PCA and number of MFCCs: UAR"
+    return _finished(figure, title, _subtitle(table, note), shown, "uar", lines)
 
 
 def augmentation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
-    """Draw the UAR by what is trained on beside the recordings.
+    """Draw the UAR by the augmented copies in training.
 
     Args:
-        table: Rows of ``augmentation_configs`` as they were compared.
-        note: Said in the subtitle.
+        table: Results of the configurations of :func:`speech_emotion.ablation.augmentation_configs`.
+        note: Text at the end of the subtitle.
     """
     titles = ["UAR", f"difference to {RECORDINGS}, {CLEAN} sound"]
     figure = make_subplots(
@@ -234,131 +258,139 @@ def augmentation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     names = list(dict.fromkeys(rows["name"]))
     _dots(figure, rows, "uar", names)
     _dots(figure, rows[rows["condition"] == CLEAN], "difference", names, col=2)
-    return _finished(figure, "What copies bring", _subtitle(table, note), len(names))
+    title = "Augmentation: UAR by copies in training"
+    return _finished(figure, title, _subtitle(table, note), rows, "uar", len(names))
 
 
 def telephone_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR of models trained with and without telephone copies.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.telephone_configs` as they were compared.
-        note: Said in the subtitle.
+        table: Results of the configurations of :func:`speech_emotion.ablation.telephone_configs`.
+        note: Text at the end of the subtitle.
     """
     figure = make_subplots(cols=1)
-    rows = table.assign(name=table["model"] + ", " + table["telephone_copies"])
+    rows = table.assign(name=table["model"].map(model_title) + ", " + table["telephone_copies"])
     names = list(dict.fromkeys(rows["name"]))
     _dots(figure, rows, "uar", names)
     figure.update_xaxes(title="UAR")
-    title = "Trained with and without telephone copies"
-    return _finished(figure, title, _subtitle(table, note, models=False), len(names))
+    title = "Training with and without telephone copies"
+    subtitle = _subtitle(table, note, models=False)
+    return _finished(figure, title, subtitle, rows, "uar", len(names))
 
 
 def networks_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
-    """Draw the UAR of networks trained plainly and with each option.
+    """Draw the UAR of networks with default options and with each option.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.network_configs`, seeds taken together.
-        note: Said in the subtitle.
+        table: Results of the configurations of
+            :func:`speech_emotion.ablation.network_configs`, averaged over seeds.
+        note: Text at the end of the subtitle.
     """
-    titles = ["UAR", "difference to the plain training"]
+    titles = ["UAR", "difference to default options"]
     figure = make_subplots(
         cols=2, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.05
     )
-    rows = table.assign(name=table["model"] + ", " + table["training"])
+    rows = table.assign(name=table["model"].map(model_title) + ", " + table["training"])
     names = list(dict.fromkeys(rows["name"]))
     _dots(figure, rows, "uar", names)
     _dots(figure, rows, "difference", names, col=2)
     title = f"Options of networks, mean of {table['n_seeds'].max()} seeds"
-    return _finished(figure, title, _subtitle(table, note, models=False), len(names))
+    subtitle = _subtitle(table, note, models=False)
+    return _finished(figure, title, subtitle, rows, "uar", len(names))
 
 
 def seeds_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR of every seed.
 
     Args:
-        table: Rows of :func:`speech_emotion.ablation.configurations.seed_configs` as they were compared.
-        note: Said in the subtitle.
+        table: Results of the configurations of :func:`speech_emotion.ablation.seed_configs`.
+        note: Text at the end of the subtitle.
     """
     figure = make_subplots(cols=1)
     named = table["model"] + ", seed of the " + table["seed_of"] + ", " + table["condition"]
     for condition, rows in table.groupby("condition", sort=True):
-        colour = CONDITION_COLOURS.get(str(condition))
+        color = CONDITION_COLORS.get(str(condition))
         figure.add_scatter(
             x=rows["uar"],
             y=named[rows.index],
             mode="markers",
             name=str(condition),
-            marker={"symbol": "line-ns-open", "size": 16, "color": colour, "line": {"width": 2}},
+            marker={"symbol": "line-ns-open", "size": 16, "color": color, "line": {"width": 2}},
             customdata=rows[["seed"]],
             hovertemplate="seed %{customdata[0]}: %{x:.1%}",
         )
     figure.update_yaxes(
         categoryorder="array", categoryarray=list(dict.fromkeys(named))[::-1], automargin=True
     )
-    figure.update_xaxes(title="UAR, one mark a seed", tickformat=".1~%")
+    figure.update_xaxes(title="UAR, one mark per seed", tickformat=".1~%")
     row = table.iloc[0]
     subtitle = f"{row['protocol']}, cross-validation, "
     subtitle += counted_note(int(row["n_utterances"]), int(row["n_speakers"]), note)
-    return _finished(figure, "Spread over seeds", subtitle, named.nunique())
+    rows = table.assign(name=named)
+    return _finished(figure, "Variation over seeds", subtitle, rows, "uar", named.nunique())
 
 
 def _readable(table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """Write figures as percent with their intervals, conditions side by side.
+    """Format metrics with their intervals and place conditions side by side.
 
     Returns:
-        What is the same in all rows, and a table of all else.
+        The values that are the same in all rows as text, and a table of the other columns.
     """
-    written = pd.DataFrame(index=table.index)
+    shown = pd.DataFrame(index=table.index)
     for name in table:
-        if name.endswith(("_low", "_high")) or name in UNSAID:
+        if name.endswith(("_low", "_high")) or name in HIDDEN:
             continue
         values = table[name]
-        if name in FIGURES:
+        if name in METRICS:
             bounds = [table.get(f"{name}_{bound}", values * np.nan) for bound in ("low", "high")]
             rows = zip(values, *bounds, strict=True)
             values = [interval(*row, signed=name in SIGNED) for row in rows]
-        written[COLUMNS.get(name, name)] = values
-    written["n"] = table["n_utterances"].astype(str) + " / " + table["n_speakers"].astype(str)
-    written = written.astype(str)
-    figures = [COLUMNS.get(name, name) for name in FIGURES if name in table]
-    parts = [
-        rows.drop(columns="condition").rename(columns={name: f"{name}, {said}" for name in figures})
-        for said, rows in written.groupby("condition", sort=True)
-    ]
-    wide = parts[0]
-    for part in parts[1:]:
-        wide = wide.merge(part, on=[name for name in wide if name in part], how="left")
-    facts = [name for name in wide if name in written]
-    same = [name for name in facts if len(wide) > 1 and wide[name].nunique() == 1]
+        elif name == "model":
+            values = values.map(model_title)
+        shown[COLUMNS.get(name, name)] = values
+    shown["n"] = table["n_utterances"].astype(str) + " / " + table["n_speakers"].astype(str)
+    shown = shown.astype(str)
+    metrics = [COLUMNS.get(name, name) for name in METRICS if name in table]
+    wide: pd.DataFrame | None = None
+    for condition, rows in shown.groupby("condition", sort=True):
+        names = {name: f"{name}, {condition}" for name in metrics}
+        columns = rows.drop(columns="condition").rename(columns=names)
+        keys = [name for name in columns if name in shown]
+        wide = columns if wide is None else wide.merge(columns, on=keys, how="left")
+    if wide is None:
+        return "", shown
+    described = [name for name in wide if name in shown]
+    same = [name for name in described if len(wide) > 1 and wide[name].nunique() == 1]
     return "; ".join(f"{name}: {wide[name].iloc[0]}" for name in same), wide.drop(columns=same)
 
 
 def ablation_markdown(tables: Mapping[str, pd.DataFrame], *, note: str = "") -> str:
-    """Write the tables in Markdown, to be quoted.
+    """Render the tables in Markdown.
 
     Args:
         tables: Tables by the names of the sections.
-        note: Said at the top.
+        note: Notice at the top.
     """
-    return sections_markdown(TITLE, SAID, _sections(tables), note=note)
+    return sections_markdown(TITLE, DESCRIPTION, _sections(tables), note=note)
 
 
 def ablation_page(
     tables: Mapping[str, pd.DataFrame], figures: Mapping[str, go.Figure], *, note: str = ""
 ) -> str:
-    """Write the study as one HTML file that needs nothing else.
+    """Render the ablation as one self-contained HTML file.
 
     Args:
         tables: Tables by the names of the sections.
         figures: Figures by the names of the sections.
-        note: Said at the top.
+        note: Notice at the top.
     """
-    return sections_page(TITLE, SAID, _sections(tables), figures, note=note)
+    return sections_page(TITLE, DESCRIPTION, _sections(tables), figures, note=note)
 
 
 def _sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     sections = []
-    for name, (title, said) in SECTIONS.items():
+    for name, (title, description) in SECTIONS.items():
         same, table = _readable(tables[name])
-        sections.append(Section(name, title, said, table, same))
+        sections.append(Section(name, title, description, table, same))
     return sections

@@ -1,31 +1,53 @@
-"""What all documents are rendered with."""
+"""HTML and Markdown rendering that all documents share."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import soundfile
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+from PIL.Image import Image
 
-__all__ = ["PLOT_OPTIONS", "interval", "template", "wav_base64"]
+from speech_emotion.reporting.plotting import describe, row_interval
 
-# No button of a page may send data away.
+__all__ = [
+    "figure_html",
+    "plot_html",
+    "png_base64",
+    "read_template",
+    "template",
+    "wav_base64",
+]
+
+# The button that uploads a chart to Plotly's server is removed.
 PLOT_OPTIONS: Final = {"responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
 
 
-def template(name: str) -> Any:
-    """Return a template of this package by its file name."""
+def read_template(name: str) -> str:
+    """Return the text of a file in ``reporting/templates``."""
+    return files("speech_emotion.reporting").joinpath("templates", name).read_text("utf-8")
+
+
+def template(name: str, **filters: Callable[..., Any]) -> Any:
+    """Return a Jinja template by its path in ``reporting/templates``.
+
+    Text is escaped in HTML templates. Templates have the filters ``percent`` and ``decimal``, which
+    show a dash for missing numbers, and the function ``interval(row, metric)``.
+
+    Args:
+        name: Path of the template.
+        filters: Further filters by name.
+    """
     environment = Environment(
-        loader=FunctionLoader(
-            lambda file: (
-                files("speech_emotion.reporting").joinpath("templates", file).read_text("utf-8")
-            )
-        ),
+        loader=FunctionLoader(read_template),
         autoescape=name.endswith(".html.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -33,21 +55,70 @@ def template(name: str) -> Any:
     )
     environment.filters["percent"] = lambda value: "–" if pd.isna(value) else f"{value:.1%}"
     environment.filters["decimal"] = lambda value: "–" if pd.isna(value) else f"{value:.2f}"
+    environment.filters.update(filters)
+    environment.globals["interval"] = row_interval
     return environment.get_template(name)
 
 
-def interval(value: float, low: float, high: float, *, signed: bool = False) -> str:
-    """Write a share in percent with its interval, where it has one; with its sign if it is a difference."""
-    if pd.isna(value):
-        return "–"
-    form = "+.1f" if signed else ".1f"
-    # Adding zero leaves no minus before it.
-    said, *bounds = (f"{round(100 * part, 1) + 0.0:{form}}" for part in (value, low, high))
-    return said if pd.isna(low) else f"{said} [{', '.join(bounds)}]"
+def plot_html(figure: go.Figure, **options: Any) -> str:
+    """Return a figure as an HTML element; the page must contain plotly.js once.
+
+    Args:
+        figure: A Plotly figure.
+        options: Further options of ``plotly.io.to_html``.
+    """
+    return figure.to_html(full_html=False, include_plotlyjs=False, config=PLOT_OPTIONS, **options)
+
+
+def figure_html(figure: go.Figure, name: str) -> Markup:
+    """Return a figure with its caption and text alternative as an HTML ``figure`` element.
+
+    Title and subtitle become the caption, which wraps on small screens, unlike Plotly's title. The
+    legend moves below the chart.
+
+    Args:
+        figure: A Plotly figure from :func:`~speech_emotion.reporting.plotting.finish_figure`.
+        name: Identifier, part of the element's ``id``.
+    """
+    title, subtitle, summary = describe(figure)
+    drawn = go.Figure(figure)
+    panels = len([key for key in figure.to_dict()["layout"] if key.startswith("xaxis")])
+    drawn.update_layout(
+        title={"text": "", "subtitle": {"text": ""}},
+        margin={"t": 40 if panels > 1 else 16, "b": 40, "l": 50, "r": 16},
+        width=None,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+    )
+    drawn.update_xaxes(automargin=True)
+    drawn.update_yaxes(automargin=True)
+    element = Markup(
+        '<figure class="chart{wide}" id="figure-{name}">\n'
+        '<figcaption><strong>{title}</strong><span class="note">{subtitle}</span></figcaption>\n'
+        '<div class="scroll" tabindex="0" role="img" aria-label="{summary}">'
+        '<div class="plot">{plot}</div></div>\n'
+        "</figure>"
+    )
+    return element.format(
+        wide=" wide" if panels > 1 else "",
+        name=name,
+        title=title,
+        subtitle=subtitle,
+        summary=summary,
+        plot=Markup(plot_html(drawn)),
+    )
+
+
+def png_base64(picture: Image) -> str:
+    """Return a picture as PNG in base64, for embedding into a page."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def wav_base64(samples: np.ndarray, sample_rate: int) -> str:
-    """Return a 16-bit WAV file of samples, for a page to hold."""
+    """Return samples as a 16-bit WAV file in base64, for embedding into a page."""
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1, 1), sample_rate, format="WAV", subtype="PCM_16")
     return base64.b64encode(buffer.getvalue()).decode()

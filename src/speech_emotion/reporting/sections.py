@@ -1,4 +1,4 @@
-"""Documents of tables and figures, a section each."""
+"""Documents made of sections, each with a table and a figure."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from speech_emotion.reporting.rendering import PLOT_OPTIONS, template
+from speech_emotion.reporting.rendering import figure_html, template
 
 __all__ = ["Section", "sections_markdown", "sections_page"]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table with a title.
+    """A table with title and description.
 
     Attributes:
-        name: Name of its figure.
+        name: Name of its figure, also the anchor on the page.
         title: Title.
-        description: What is to be known of the table.
-        table: The table, as it is to be read.
-        same: What is the same in all rows.
+        description: Text above the table.
+        table: Formatted cells.
+        same: Columns whose value is the same in all rows, as text.
     """
 
     name: str
@@ -36,15 +36,15 @@ class Section:
 def sections_markdown(
     title: str, description: str, sections: Sequence[Section], *, note: str = ""
 ) -> str:
-    """Write sections in Markdown, to be quoted.
+    """Render sections in Markdown.
 
     Args:
         title: Title of the document.
-        description: What is to be known of all sections.
+        description: Text above all sections.
         sections: The sections.
-        note: Said at the top.
+        note: Notice at the top.
     """
-    return template("sections.md.j2").render(
+    return template("sections/sections.md.j2").render(
         title=title, description=description, sections=sections, note=note
     )
 
@@ -57,24 +57,20 @@ def sections_page(
     *,
     note: str = "",
 ) -> str:
-    """Write sections as one HTML file that needs nothing else.
+    """Render sections as one self-contained HTML file.
 
     Args:
         title: Title of the document.
-        description: What is to be known of all sections.
+        description: Text above all sections.
         sections: The sections.
         figures: Figures by the names of their sections.
-        note: Said at the top.
+        note: Notice at the top.
     """
-    drawn = {
-        name: figure.to_html(full_html=False, include_plotlyjs=False, config=PLOT_OPTIONS)
-        for name, figure in figures.items()
-    }
-    return template("sections.html.j2").render(
+    return template("sections/sections.html.j2").render(
         title=title,
         description=description,
         sections=sections,
-        figures=drawn,
+        figures={name: figure_html(figure, name) for name, figure in figures.items()},
         plotly=get_plotlyjs(),
         note=note,
     )

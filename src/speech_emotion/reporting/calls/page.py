@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from speech_emotion.reporting.calls.timelines import (
     shown_channels,
     target_of,
 )
-from speech_emotion.reporting.rendering import template
+from speech_emotion.reporting.rendering import read_template, template
 
 __all__ = ["calls_page"]
 
@@ -80,7 +79,7 @@ def calls_page(
             timelines[key]["envelope"] = _envelope(envelopes_of.get(own, envelopes.iloc[:0]))
     flags = [target, "review", "calm"]
     counts = {flag: sum(row["flag"] == flag for row in rows) for flag in flags}
-    return template("calls.html.j2").render(
+    return template("calls/calls.html.j2").render(
         target=target,
         rows=rows,
         counts=counts,
@@ -96,7 +95,7 @@ def calls_page(
             "colours": {label: color_of(label) for label in labels},
             "calls": timelines,
         },
-        script=files("speech_emotion.reporting").joinpath("templates", "calls.js").read_text(),
+        script=read_template("calls/calls.js"),
         clock=clock,
     )
 

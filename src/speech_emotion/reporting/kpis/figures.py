@@ -24,6 +24,7 @@ from speech_emotion.contact_center import (
     kpi_series,
     select_period,
 )
+from speech_emotion.reporting.plotting import error_bar, finish_figure
 
 __all__ = [
     "calls_note",
@@ -63,17 +64,6 @@ def emotions_note(calls: pd.DataFrame) -> str:
         f"emotions: {count['recording']:,} heard in recordings, {count['generated']:,} generated, "
         f"{count['none']:,} not known"
     )
-
-
-def finish(figure: go.Figure, title: str, subtitle: str, **layout: object) -> go.Figure:
-    """Give a figure its title, and what it rests on below it."""
-    figure.update_layout(
-        template="plotly_white",
-        title={"text": title, "subtitle": {"text": subtitle}},
-        margin={"t": 115, "b": 60},
-        **{"height": 460} | layout,
-    )
-    return figure
 
 
 def unknown(figure: go.Figure, **place: int) -> None:
@@ -211,7 +201,7 @@ def over_time_figure(
     figure.update_yaxes(title=AXES[kpi], tickformat=_tickformat(kpi))
     figure.update_xaxes(hoverformat="%Y-%m-%d")
     subtitle = f"{note}; grey points rest on fewer than {settings.min_calls} calls"
-    return finish(figure, f"{TITLES[kpi]} by {grain}", subtitle, hovermode="x unified")
+    return finish_figure(figure, f"{TITLES[kpi]} by {grain}", subtitle, hovermode="x unified")
 
 
 def groups_figure(
@@ -242,13 +232,7 @@ def groups_figure(
             mode="markers",
             showlegend=False,
             marker={"color": plain.mask(few, SMALL).tolist(), "size": 9},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": rows[f"{column}_high"] - rows[column],
-                "arrayminus": rows[column] - rows[f"{column}_low"],
-                "color": "#888",
-            },
+            error_x=error_bar(rows, column, color="#888"),
             customdata=rows[[COUNTS[kpi]]],
             hovertemplate="%{y}: "
             + _shown(kpi).replace("y", "x")
@@ -264,7 +248,7 @@ def groups_figure(
             figure.add_vline(x=targets[kpi], line_dash="dot", row=1, col=col)
     figure.update_yaxes(type="category", title=by, col=1)
     subtitle = f"{note}; dotted: targets; grey: fewer than {settings.min_calls} calls"
-    return finish(figure, f"By {by}", subtitle, height=max(340, 170 + 28 * len(rows)))
+    return finish_figure(figure, f"By {by}", subtitle, height=max(340, 170 + 28 * len(rows)))
 
 
 def effects_figure(effects: pd.DataFrame, *, note: str) -> go.Figure:
@@ -286,13 +270,7 @@ def effects_figure(effects: pd.DataFrame, *, note: str) -> go.Figure:
             mode="markers",
             name=name,
             marker={"color": np.where(effects["small"], SMALL, colour).tolist(), "size": 11},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": effects[f"{column}_high"] - effects[column],
-                "arrayminus": effects[column] - effects[f"{column}_low"],
-                "color": colour,
-            },
+            error_x=error_bar(effects, column, color=colour),
             customdata=effects[["n_angry", "n_other", f"{column}_low", f"{column}_high"]],
             hovertemplate="%{x:.2f} [%{customdata[2]:.2f}, %{customdata[3]:.2f}], "
             "n = %{customdata[0]:,} angry and %{customdata[1]:,} others",
@@ -302,4 +280,4 @@ def effects_figure(effects: pd.DataFrame, *, note: str) -> go.Figure:
     figure.update_yaxes(
         tickvals=list(range(len(effects))), ticktext=list(named), range=[len(effects) - 0.5, -0.5]
     )
-    return finish(figure, "What goes with anger", note, height=360)
+    return finish_figure(figure, "What goes with anger", note, height=360)

@@ -20,7 +20,7 @@ from speech_emotion.contact_center import (
     scale_notes,
 )
 from speech_emotion.reporting.kpis.figures import AGENT_COLORS, CENTER_COLOR, calls_note
-from speech_emotion.reporting.rendering import PLOT_OPTIONS, template, wav_base64
+from speech_emotion.reporting.rendering import plot_html, template, wav_base64
 
 __all__ = ["KpiEvidence", "kpi_page", "sound_page"]
 
@@ -152,14 +152,11 @@ def kpi_page(evidence: KpiEvidence, figures: dict[str, go.Figure]) -> str:
         evidence: Tables and facts.
         figures: Plotly figures by section name.
     """
-    drawn = {
-        name: figure.to_html(
-            full_html=False, include_plotlyjs=False, config=PLOT_OPTIONS, auto_play=False
-        )
-        for name, figure in figures.items()
-    }
-    return template("call_kpis.html.j2").render(
-        evidence=evidence, figures=drawn, plotly=get_plotlyjs(), listed=LISTED
+    return template("kpis/call_kpis.html.j2").render(
+        evidence=evidence,
+        figures={name: plot_html(figure, auto_play=False) for name, figure in figures.items()},
+        plotly=get_plotlyjs(),
+        listed=LISTED,
     )
 
 
@@ -169,7 +166,7 @@ def sound_page(sound: KpiSound) -> str:
     Args:
         sound: From :func:`~speech_emotion.contact_center.sonification.kpi_sound`.
     """
-    return template("sonification.html.j2").render(
+    return template("kpis/sonification.html.j2").render(
         sound=sound,
         voices=[_voice(sound, name, number) for number, name in enumerate(sound.voices)],
         ticks=_ticks(sound),

@@ -17,10 +17,10 @@ from speech_emotion.reporting.kpis.figures import (
     COLUMNS,
     COUNTS,
     SMALL,
-    finish,
     scope_colors,
     translucent,
 )
+from speech_emotion.reporting.plotting import finish_figure
 
 __all__ = ["handle_time_figure", "hours_figure", "motion_figure"]
 
@@ -40,7 +40,7 @@ def motion_figure(
     """
     known = calls.dropna(subset="fcr")
     if known.empty:
-        return finish(go.Figure(), "Agents over the months", f"FCR is not known yet; {note}")
+        return finish_figure(go.Figure(), "Agents over the months", f"FCR is not known yet; {note}")
     table = kpi_table(known, ["month", "agent"], settings)
     order = sorted(table["agent"].unique())
     largest, angriest = table["n_calls"].max(), max(table["angry"].fillna(0).max(), 0.01)
@@ -101,7 +101,7 @@ def motion_figure(
     figure.update_xaxes(title="AHT, s")
     figure.update_yaxes(title="FCR", tickformat=".0%")
     subtitle = f"Size: calls; grey: fewer than {settings.min_calls}, or emotions not known; {note}"
-    return finish(
+    return finish_figure(
         figure,
         "Agents over the months",
         subtitle,
@@ -189,7 +189,7 @@ def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str)
     figure.update_yaxes(title="share of calls", tickformat=".0%", col=1)
     below = {"orientation": "h", "y": -0.22, "yanchor": "top"}
     legends = {"legend": below | {"x": 0}, "legend2": below | {"x": 0.55}}
-    return finish(figure, "How long calls take", note, height=520, **legends)
+    return finish_figure(figure, "How long calls take", note, height=520, **legends)
 
 
 def _hours_together(calls: pd.DataFrame, settings: KpiSettings) -> int:
@@ -266,4 +266,4 @@ def hours_figure(calls: pd.DataFrame, settings: KpiSettings, *, whose: str, note
     figure.update_xaxes(title="local hour", row=2)
     subtitle = f"{note}; grey cells rest on fewer than {settings.min_calls} calls"
     title = f"Hours and weekdays, {whose}"
-    return finish(figure, title, subtitle, height=640, plot_bgcolor="#e2e2e2")
+    return finish_figure(figure, title, subtitle, height=640, plot_bgcolor="#e2e2e2")

@@ -1,29 +1,47 @@
-"""Reports on models: figures and documents."""
+"""Reports on models: figures, pictures and documents."""
 
 from speech_emotion.reporting.models.documents import (
     Evidence,
+    headline_first,
     html_report,
     markdown_report,
     model_card,
+    model_title,
 )
 from speech_emotion.reporting.models.figures import (
-    COLORS,
-    PROTOCOL_COLORS,
-    counted_note,
-    finish_figure,
+    breakdown_figure,
+    confusion_figure,
+    detection_figure,
+    emotions_figure,
+    leaderboard_figure,
+    learning_curves_figure,
+    pca_figure,
+    reliability_figure,
+    tuning_figure,
 )
 from speech_emotion.reporting.models.sounds import (
     augmentation_picture,
+    mfcc_picture,
+    waveform_picture,
 )
 
 __all__ = [
-    "COLORS",
-    "PROTOCOL_COLORS",
     "Evidence",
     "augmentation_picture",
-    "counted_note",
-    "finish_figure",
+    "breakdown_figure",
+    "confusion_figure",
+    "detection_figure",
+    "emotions_figure",
+    "headline_first",
     "html_report",
+    "leaderboard_figure",
+    "learning_curves_figure",
     "markdown_report",
+    "mfcc_picture",
     "model_card",
+    "model_title",
+    "pca_figure",
+    "reliability_figure",
+    "tuning_figure",
+    "waveform_picture",
 ]

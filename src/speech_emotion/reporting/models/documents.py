@@ -1,11 +1,10 @@
-"""The HTML report, in one file that needs nothing else, and the model card."""
+"""The HTML report (one self-contained file), the Markdown report and the model card."""
 
 from __future__ import annotations
 
-import base64
-import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -13,31 +12,73 @@ import plotly.graph_objects as go
 from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
-from speech_emotion.corpora import TEST
-from speech_emotion.evaluation import CLEAN, CROSS_VALIDATION, cross_validated_choice
-from speech_emotion.reporting.rendering import PLOT_OPTIONS, template, wav_base64
+from speech_emotion.corpora import PROTOCOLS, TEST
+from speech_emotion.evaluation import CLEAN, CROSS_VALIDATION, TELEPHONE, cross_validated_choice
+from speech_emotion.models import FAMILIES
+from speech_emotion.reporting.plotting import listed
+from speech_emotion.reporting.rendering import figure_html, png_base64, template, wav_base64
 
-__all__ = ["Evidence", "html_report", "markdown_report", "model_card"]
+__all__ = [
+    "Evidence",
+    "headline_first",
+    "html_report",
+    "markdown_report",
+    "model_card",
+    "model_title",
+]
+
+EVALUATIONS: Final = {TEST: "test set", CROSS_VALIDATION: "cross-validation"}
+PICTURES: Final = {
+    "waveform": "Waveforms: one utterance for each of the labels {labels}, on one amplitude scale.",
+    "mfcc": "MFCCs over time: one utterance for each of the labels {labels}, on one color scale.",
+    "augmentation": "Mel spectrograms before and after each augmentation transform, on one dB scale.",
+}
+
+
+def model_title(name: str) -> str:
+    """Return the name of a model family or ensemble as readers see it.
+
+    Example:
+        >>> model_title("rocket_lda"), model_title("soft_voting")
+        ('ROCKET LDA', 'soft voting')
+    """
+    return FAMILIES[name].title if name in FAMILIES else name.replace("_", " ")
+
+
+def headline_first(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Sort rows by protocol, the selecting protocol first; other orders are kept.
+
+    Args:
+        table: Table with the column ``protocol``.
+        protocol: Protocol that selects the champion.
+    """
+    order = [protocol, *(name for name in PROTOCOLS if name != protocol)]
+    rank = {name: number for number, name in enumerate(order)}
+    return table.sort_values(
+        "protocol", key=lambda names: names.map(rank), kind="stable", ignore_index=True
+    )
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run knows about its data and its champion.
+    """Tables and settings that the documents quote.
 
     Attributes:
         utterances: All utterances.
         rejected: Columns ``path`` and ``reason``.
-        leaderboard: One row a model, protocol, condition and evaluation.
+        leaderboard: One row per model, protocol, condition and evaluation.
         per_class: Precision, recall, F1 and support of each label.
-        breakdown: Figures by corpus, sex and speaker.
-        detection: One label against the rest, a row a model, protocol, condition, evaluation, corpus.
-        paired: Every model against the champion on the same speakers.
+        breakdown: Metrics by corpus, sex and speaker.
+        detection: Detection of the target label, one row per model, protocol, condition, evaluation
+            and corpus.
+        paired: Difference of every model to the champion on the same speakers.
         calibration: Temperature and calibration errors.
         champion: Name of the champion.
-        members: Model families it consists of.
-        protocol: Protocol that selected it.
-        facts: Further facts by name: settings, versions.
-        corpora: For each corpus present its title, licence and source.
+        members: Model families of the champion.
+        protocol: Protocol that selected the champion.
+        target: Label that is detected.
+        details: Settings and versions by name.
+        corpora: Title, license, source, and counts of each corpus.
     """
 
     utterances: pd.DataFrame
@@ -51,7 +92,8 @@ class Evidence:
     champion: str
     members: list[str]
     protocol: str
-    facts: dict[str, str] = field(default_factory=dict)
+    target: str = "angry"
+    details: dict[str, str] = field(default_factory=dict)
     corpora: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -59,23 +101,38 @@ class Evidence:
         """Whether any utterance is synthetic."""
         return bool(self.utterances["synthetic"].any())
 
-    def of_champion(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the champion's lines of a table under the selecting protocol."""
-        return table[(table["model"] == self.champion) & (table["protocol"] == self.protocol)]
+    @property
+    def labels(self) -> list[str]:
+        """Labels in their order."""
+        return [str(label) for label in self.per_class["label"]]
 
     @property
-    def judged(self) -> str:
-        """``test``, or ``cross-validation`` where nothing was held out."""
+    def evaluation(self) -> str:
+        """Evaluation of the headline: ``test``, or ``cross-validation`` without a test set."""
         test = (self.leaderboard["evaluation"] == TEST).any()
         return TEST if test else CROSS_VALIDATION
 
-    def row(self, evaluation: str | None = None, protocol: str | None = None) -> dict[str, Any]:
-        """Return the champion's line of the leaderboard; empty if the protocol was not compared."""
-        own = protocol or self.protocol
-        return self.line(self.champion, own, CLEAN, evaluation or self.judged)
+    @property
+    def sorted_leaderboard(self) -> list[dict[str, Any]]:
+        """Rows of the leaderboard, the selecting protocol first."""
+        return headline_first(self.leaderboard, self.protocol).to_dict("records")
 
-    def line(self, model: str, protocol: str, condition: str, evaluation: str) -> dict[str, Any]:
-        """Return one line of the leaderboard, empty if there is none."""
+    def champion_rows(self, table: pd.DataFrame) -> list[dict[str, Any]]:
+        """Return the champion's rows of a table under the selecting protocol, the test set first."""
+        rows = table[(table["model"] == self.champion) & (table["protocol"] == self.protocol)]
+        rows = rows.sort_values("evaluation", key=lambda names: names != TEST, kind="stable")
+        return rows.to_dict("records")
+
+    def champion_row(
+        self, evaluation: str | None = None, protocol: str | None = None
+    ) -> dict[str, Any]:
+        """Return the champion's row of the leaderboard; empty if the protocol was not evaluated."""
+        return self.row(
+            self.champion, protocol or self.protocol, CLEAN, evaluation or self.evaluation
+        )
+
+    def row(self, model: str, protocol: str, condition: str, evaluation: str) -> dict[str, Any]:
+        """Return one row of the leaderboard, empty if it does not exist."""
         board = self.leaderboard
         chosen = board[
             (board["model"] == model)
@@ -86,24 +143,26 @@ class Evidence:
         return chosen.iloc[0].to_dict() if len(chosen) else {}
 
     def headline(self) -> list[dict[str, Any]]:
-        """For each protocol and condition the model that is best in cross-validation."""
+        """Return the model with the best cross-validation of each protocol and condition."""
         folds = self.leaderboard[self.leaderboard["evaluation"] == CROSS_VALIDATION]
-        lines = []
-        for (protocol, condition), rows in folds.groupby(["protocol", "condition"], sort=True):
-            model = cross_validated_choice(rows, str(protocol))
-            facts = {"protocol": protocol, "condition": condition, "model": model}
-            own = (model, str(protocol), str(condition))
-            lines.append(
-                facts
-                | {
-                    "folds": self.line(*own, CROSS_VALIDATION),
-                    "test": self.line(*own, TEST),
+        groups = folds[["protocol", "condition"]].drop_duplicates().sort_values("condition")
+        rows = []
+        for protocol, condition in headline_first(groups, self.protocol).itertuples(index=False):
+            same = folds[(folds["protocol"] == protocol) & (folds["condition"] == condition)]
+            model = cross_validated_choice(same, protocol)
+            rows.append(
+                {
+                    "protocol": protocol,
+                    "condition": condition,
+                    "model": model,
+                    "folds": self.row(model, protocol, condition, CROSS_VALIDATION),
+                    "test": self.row(model, protocol, condition, TEST),
                 }
             )
-        return lines
+        return rows
 
     def models(self) -> list[dict[str, Any]]:
-        """Every model under the selecting protocol, best in cross-validation first."""
+        """Return every model under the selecting protocol, the best cross-validation first."""
         board = self.leaderboard
         folds = board[
             (board["protocol"] == self.protocol)
@@ -113,52 +172,77 @@ class Evidence:
         return [
             {
                 "model": model,
-                "folds": self.line(model, self.protocol, CLEAN, CROSS_VALIDATION),
-                "test": self.line(model, self.protocol, CLEAN, TEST),
-                "telephone": self.line(model, self.protocol, "telephone", CROSS_VALIDATION),
+                "folds": self.row(model, self.protocol, CLEAN, CROSS_VALIDATION),
+                "test": self.row(model, self.protocol, CLEAN, TEST),
+                "telephone": self.row(model, self.protocol, TELEPHONE, CROSS_VALIDATION),
             }
             for model in folds["model"]
         ]
 
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Return the paired differences to the champion under the selecting protocol."""
+        if self.paired.empty:
+            return []
+        rows = self.paired
+        rows = rows[(rows["protocol"] == self.protocol) & (rows["condition"] == CLEAN)]
+        return rows.sort_values(
+            "evaluation", key=lambda names: names != TEST, kind="stable"
+        ).to_dict("records")
+
+
+def _document(name: str) -> Any:
+    return template(
+        name,
+        model_title=model_title,
+        evaluation_title=lambda value: EVALUATIONS.get(value, value),
+        listed=listed,
+    )
+
 
 def html_report(
     evidence: Evidence,
-    figures: dict[str, go.Figure],
-    pictures: dict[str, Image],
-    sounds: dict[str, tuple[np.ndarray, int]],
+    figures: Mapping[str, go.Figure],
+    pictures: Mapping[str, Image],
+    sounds: Mapping[str, tuple[np.ndarray, int]],
+    run: Mapping[str, str] | None = None,
 ) -> str:
-    """Write the report as one HTML file: scripts, pictures and sounds are inside.
+    """Render the report as one HTML file that contains its scripts, pictures and sounds.
 
     Args:
-        evidence: Tables and facts.
+        evidence: Tables and settings.
         figures: Plotly figures by section name.
         pictures: Pictures by section name.
-        sounds: Samples and rate by name, to be heard from the page.
+        sounds: Samples and sample rate by the description of the augmentation.
+        run: ``date``, ``commit``, ``run_id`` and ``model`` of the run, as far as they are known.
     """
-    drawn = {
-        name: figure.to_html(full_html=False, include_plotlyjs=False, config=PLOT_OPTIONS)
-        for name, figure in figures.items()
-    }
-    return template("report.html.j2").render(
+    labels = listed(evidence.labels)
+    return _document("models/report.html.j2").render(
         evidence=evidence,
+        run=dict.fromkeys(("date", "commit", "run_id", "model"), "") | dict(run or {}),
         plotly=get_plotlyjs(),
-        figures=drawn,
-        pictures={name: _png(picture) for name, picture in pictures.items()},
+        figures={name: figure_html(figure, name) for name, figure in figures.items()},
+        pictures={
+            name: {"png": png_base64(picture), "text": PICTURES[name].format(labels=labels)}
+            for name, picture in pictures.items()
+        },
         sounds={name: wav_base64(*sound) for name, sound in sounds.items()},
     )
 
 
 def model_card(evidence: Evidence) -> str:
-    """Write the model card in Markdown: data, protocol, figures, limits and licences."""
-    return template("model_card.md.j2").render(evidence=evidence)
+    """Render the model card in Markdown: data, protocol, metrics, limits and licenses."""
+    return _document("models/model_card.md.j2").render(evidence=evidence)
 
 
 def markdown_report(evidence: Evidence, by_corpus: pd.DataFrame) -> str:
-    """Write the main figures as tables in Markdown, to be quoted."""
-    return template("report.md.j2").render(evidence=evidence, by_corpus=by_corpus)
+    """Render the main metrics as tables in Markdown.
 
-
-def _png(picture: Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+    Args:
+        evidence: Tables and settings.
+        by_corpus: Metrics of every model, protocol, condition and evaluation by corpus.
+    """
+    rows = by_corpus[
+        (by_corpus["model"] == evidence.champion) & (by_corpus["evaluation"] == CROSS_VALIDATION)
+    ]
+    rows = headline_first(rows, evidence.protocol).to_dict("records")
+    return _document("models/report.md.j2").render(evidence=evidence, by_corpus=rows)

@@ -1,14 +1,14 @@
-"""Plotly figures of tables: each says its protocol, how many utterances and how many speakers."""
+"""Plotly figures of model evaluations, each with its protocol and numbers of utterances and speakers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from sklearn.metrics import precision_recall_curve, roc_curve
+from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 from speech_emotion.corpora import TEST
 from speech_emotion.evaluation import (
@@ -18,6 +18,16 @@ from speech_emotion.evaluation import (
     confusion,
     probability_columns,
     reliability_table,
+)
+from speech_emotion.reporting.models.documents import headline_first, model_title
+from speech_emotion.reporting.plotting import (
+    COLORS,
+    PROTOCOL_COLORS,
+    counted_note,
+    error_bar,
+    finish_figure,
+    interval,
+    listed,
 )
 
 __all__ = [
@@ -32,109 +42,95 @@ __all__ = [
     "tuning_figure",
 ]
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-COLORS: Final = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#D55E00",
-    "#56B4E9",
-    "#F0E442",
-    "#444",
-)
-PROTOCOL_COLORS: Final = {
-    "speaker_independent": "#0072B2",
-    "enrolled": "#009E73",
-    "speaker_adapted": "#56B4E9",
-    "cross_corpus": "#CC79A7",
-    "cross_corpus_adapted": "#E69F00",
-    "random_split": "#D55E00",
-}
+GRAY = COLORS[-1]
 
 
-def finish_figure(figure: go.Figure, title: str, subtitle: str, **layout: object) -> go.Figure:
-    figure.update_layout(
-        template="plotly_white",
-        title={"text": title, "subtitle": {"text": subtitle}},
-        margin={"t": 100, "b": 60},
-        colorway=list(COLORS),
-        **layout,
-    )
-    return figure
-
-
-def counted_note(utterances: int, speakers: int, note: str) -> str:
-    return f"n = {utterances} utterances of {speakers} speakers{note}"
-
-
-def leaderboard_figure(leaderboard: pd.DataFrame, *, labels: int, note: str = "") -> go.Figure:
+def leaderboard_figure(
+    leaderboard: pd.DataFrame,
+    *,
+    labels: int,
+    protocol: str = "speaker_independent",
+    note: str = "",
+) -> go.Figure:
     """Compare models by UAR, with 95 % intervals over speakers.
 
+    Protocols with a test set show its UAR, the others that of cross-validation.
+
     Args:
-        leaderboard: One row a model, protocol and evaluation.
-        labels: Number of labels, for the chance level.
-        note: Said in the subtitle.
+        leaderboard: One row per model, protocol, condition and evaluation.
+        labels: Number of labels, which gives the chance level.
+        protocol: Protocol that selects the champion. It is drawn first, and models are sorted by it.
+        note: Text at the end of the subtitle.
     """
     figure = go.Figure()
-    speaker_independent = leaderboard[leaderboard["protocol"] == "speaker_independent"]
-    ranked = speaker_independent if len(speaker_independent) else leaderboard
+    board = headline_first(leaderboard, protocol)
+    headline = board["protocol"] == protocol
+    ranked = board[headline] if headline.any() else board
     order = ranked.groupby("model")["uar"].max().sort_values(ascending=False).index
-    for (protocol, condition), rows in leaderboard.groupby(["protocol", "condition"], sort=True):
-        if condition != CLEAN and protocol != "speaker_independent":
+    summaries = []
+    for (name, condition), rows in board.groupby(["protocol", "condition"], sort=False):
+        if condition != CLEAN and name != protocol:
             continue
-        # Corpora that are predicted by others have no held-out part: each is a fold.
-        tested = rows[rows["evaluation"] == TEST]
-        tested = rows if tested.empty else tested
-        tested = tested.set_index("model").reindex(order).dropna(subset="uar")
+        shown = rows[rows["evaluation"] == TEST]
+        shown = rows if shown.empty else shown  # cross-corpus protocols have no test set
+        shown = shown.set_index("model").reindex(order).dropna(subset="uar")
+        titles = [model_title(str(model)) for model in shown.index]
         figure.add_scatter(
-            x=list(tested.index),
-            y=tested["uar"],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": tested["uar_high"] - tested["uar"],
-                "arrayminus": tested["uar"] - tested["uar_low"],
-            },
+            x=titles,
+            y=shown["uar"],
+            error_y=error_bar(shown, "uar"),
             mode="markers",
-            name=str(protocol) if condition == CLEAN else f"{protocol}, {condition}",
+            name=str(name) if condition == CLEAN else f"{name}, {condition}",
             marker={
-                "color": PROTOCOL_COLORS.get(str(protocol)),
+                "color": PROTOCOL_COLORS.get(str(name)),
                 "symbol": "circle" if condition == CLEAN else "circle-open",
                 "size": 10,
             },
-            offsetgroup=f"{protocol}{condition}",
-            customdata=tested[["n_utterances", "n_speakers"]],
+            offsetgroup=f"{name}{condition}",
+            customdata=shown[["n_utterances", "n_speakers"]],
             hovertemplate="%{y:.1%} of n = %{customdata[0]}, %{customdata[1]} speakers",
         )
-    figure.add_hline(y=1 / labels, line_dash="dot", annotation_text="chance")
-    clean = leaderboard[
-        (leaderboard["protocol"] == "speaker_independent") & (leaderboard["condition"] == CLEAN)
-    ]
-    test_rows = clean[clean["evaluation"] == TEST]
-    counts = (clean if test_rows.empty else test_rows).iloc[0]
-    subtitle = (
-        "Speakers leak under random_split, and under no other protocol. speaker_independent: "
+        if condition == CLEAN and len(shown):
+            best = shown.iloc[int(np.argmax(shown["uar"]))]
+            summaries.append(
+                f"{name}: {titles[int(np.argmax(shown['uar']))]} is best with "
+                f"{interval(best['uar'], best['uar_low'], best['uar_high'])}"
+            )
+    figure.add_hline(
+        y=1 / labels, line_dash="dot", line_color=GRAY, annotation_text=f"chance {1 / labels:.1%}"
     )
-    subtitle += counted_note(int(counts["n_utterances"]), int(counts["n_speakers"]), note)
+    clean = ranked[ranked["condition"] == CLEAN]
+    tested = clean[clean["evaluation"] == TEST]
+    counts = (clean if tested.empty else tested).iloc[0]
+    subtitle = (
+        f"{counts['protocol']}: "
+        f"{counted_note(int(counts['n_utterances']), int(counts['n_speakers']), note)}. "
+        "Only random_split has the same speakers in training and test"
+    )
     figure.update_layout(scattermode="group", scattergap=0.3)
     figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
-    return finish_figure(figure, "Models by unweighted average recall", subtitle)
+    summary = f"{'; '.join(summaries)}; chance level {1 / labels:.1%}."
+    return finish_figure(
+        figure, "Unweighted average recall (UAR) by model", subtitle, summary=summary
+    )
 
 
 def detection_figure(
     predictions: pd.DataFrame, settings: DetectionSettings, *, title: str, note: str = ""
 ) -> go.Figure:
-    """Draw ROC and precision-recall curves of one label against the rest.
+    """Draw ROC and precision-recall curves of the target label.
 
     Args:
         predictions: Rows of one model, protocol and evaluation, with ``condition``, ``label``,
             ``speaker`` and probabilities.
-        settings: Label and allowed false alarms.
-        title: Title, naming model, protocol and evaluation.
-        note: Said in the subtitle.
+        settings: Target label and allowed false alarms.
+        title: Title, which names model, protocol and evaluation.
+        note: Text at the end of the subtitle.
     """
-    figure = make_subplots(cols=2, subplot_titles=["ROC", "Precision at the corpus's prevalence"])
+    figure = make_subplots(
+        cols=2, subplot_titles=["ROC", "Precision and recall"], horizontal_spacing=0.14
+    )
+    areas = []
     for number, (condition, rows) in enumerate(predictions.groupby("condition", sort=True)):
         truth = (rows["label"] == settings.target).to_numpy()
         if truth.all() or not truth.any():
@@ -142,33 +138,41 @@ def detection_figure(
         scores = rows[f"p_{settings.target}"].to_numpy()
         false_alarms, recalls, _ = roc_curve(truth, scores)
         precision, recall, _ = precision_recall_curve(truth, scores)
+        areas.append(f"{condition} {roc_auc_score(truth, scores):.2f}")
         line = {"color": COLORS[number % len(COLORS)]}
         names = {"name": str(condition), "legendgroup": str(condition), "line": line}
         figure.add_scatter(x=false_alarms, y=recalls, **names, row=1, col=1)
         figure.add_scatter(x=recall, y=precision, **names, showlegend=False, row=1, col=2)
-    figure.add_vline(x=settings.false_alarms, line_dash="dot", row=1, col=1)
+    figure.add_vline(x=settings.false_alarms, line_dash="dot", line_color=GRAY, row=1, col=1)
     figure.update_xaxes(title="false alarms", tickformat=".0%", row=1, col=1)
     figure.update_xaxes(title="recall", tickformat=".0%", row=1, col=2)
     figure.update_yaxes(title="recall", tickformat=".0%", range=[0, 1.02], row=1, col=1)
     figure.update_yaxes(title="precision", tickformat=".0%", range=[0, 1.02], row=1, col=2)
     clean = predictions[predictions["condition"] == CLEAN]
-    return finish_figure(figure, title, counted_note(len(clean), clean["speaker"].nunique(), note))
+    counts = counted_note(len(clean), clean["speaker"].nunique(), note)
+    subtitle = f"{counts}; dotted: {settings.false_alarms:.0%} false alarms"
+    summary = f"Area under the ROC curve: {listed(areas)}." if areas else ""
+    return finish_figure(figure, title, subtitle, summary=summary)
 
 
 def reliability_figure(predictions: pd.DataFrame, *, title: str, note: str = "") -> go.Figure:
-    """Draw accuracy by confidence: on the diagonal, 80 % sure is right in 80 % of cases.
+    """Draw accuracy by confidence; calibrated probabilities lie on the diagonal.
 
     Args:
         predictions: Rows of one model, protocol and evaluation, with ``condition``, ``label``,
             ``prediction``, ``speaker`` and calibrated probabilities.
-        title: Title, naming model, protocol and evaluation.
-        note: Said in the subtitle.
+        title: Title, which names model, protocol and evaluation.
+        note: Text at the end of the subtitle.
     """
     figure = go.Figure()
     columns = probability_columns(predictions)
+    means = []
     for condition, rows in predictions.groupby("condition", sort=True):
-        table = reliability_table(
-            rows[columns].max(axis=1).to_numpy(), (rows["label"] == rows["prediction"]).to_numpy()
+        confidence = rows[columns].max(axis=1).to_numpy()
+        correct = (rows["label"] == rows["prediction"]).to_numpy()
+        table = reliability_table(confidence, correct)
+        means.append(
+            f"{condition}: mean confidence {confidence.mean():.0%}, accuracy {correct.mean():.0%}"
         )
         figure.add_scatter(
             x=table["confidence"],
@@ -176,27 +180,28 @@ def reliability_figure(predictions: pd.DataFrame, *, title: str, note: str = "")
             mode="lines+markers",
             name=str(condition),
             customdata=table[["n"]],
-            hovertemplate="%{x:.0%} sure, %{y:.0%} right, n = %{customdata[0]}",
+            hovertemplate="confidence %{x:.0%}, accuracy %{y:.0%}, n = %{customdata[0]}",
         )
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#888"}, showlegend=False
+        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": GRAY}, showlegend=False
     )
     figure.update_xaxes(title="confidence", tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title="accuracy", tickformat=".0%", range=[0, 1])
     clean = predictions[predictions["condition"] == CLEAN]
-    return finish_figure(figure, title, counted_note(len(clean), clean["speaker"].nunique(), note))
+    counts = counted_note(len(clean), clean["speaker"].nunique(), note)
+    return finish_figure(figure, title, counts, summary=f"{'; '.join(means)}.")
 
 
 def confusion_figure(
     predictions: pd.DataFrame, labels: Sequence[str], *, title: str, note: str = ""
 ) -> go.Figure:
-    """Show which labels are taken for which: shares of each true label, counts in the cells.
+    """Draw the confusion matrix: shares of each true label, with counts.
 
     Args:
         predictions: Columns ``label``, ``prediction``, ``speaker`` of one model and protocol.
         labels: Labels in their order.
-        title: Title, naming model, protocol and evaluation.
-        note: Said in the subtitle.
+        title: Title, which names model, protocol and evaluation.
+        note: Text at the end of the subtitle.
     """
     counts = confusion(labels, predictions["label"], predictions["prediction"])
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
@@ -213,17 +218,27 @@ def confusion_figure(
                 for row in zip(shares, counts, strict=True)
             ],
             texttemplate="%{text}",
-            colorbar={"tickformat": ".0%", "title": "share"},
+            hovertemplate="%{y} predicted as %{x}: %{z:.0%}<extra></extra>",
+            showscale=False,
         )
     )
     figure.update_yaxes(autorange="reversed", title="true label")
     figure.update_xaxes(title="predicted label")
     counted = counted_note(len(predictions), predictions["speaker"].nunique(), note)
-    return finish_figure(figure, title, counted, height=620, width=760)
+    recalls = [f"{label} {shares[n, n]:.0%}" for n, label in enumerate(labels)]
+    summary = f"Recall: {listed(recalls)}."
+    errors = shares - np.diag(np.diag(shares))
+    if errors.any():
+        true, predicted = np.unravel_index(np.argmax(errors), errors.shape)
+        summary += (
+            f" Most frequent confusion: {labels[true]} predicted as {labels[predicted]}, "
+            f"{errors[true, predicted]:.0%}."
+        )
+    return finish_figure(figure, title, counted, summary=summary, height=600)
 
 
 def emotions_figure(utterances: pd.DataFrame, *, note: str = "") -> go.Figure:
-    """Count the utterances of each label and corpus."""
+    """Draw the number of utterances of each label and corpus."""
     counts = utterances.groupby(["corpus", "label"]).size().unstack(fill_value=0)
     figure = go.Figure(
         [
@@ -233,59 +248,81 @@ def emotions_figure(utterances: pd.DataFrame, *, note: str = "") -> go.Figure:
     )
     figure.update_yaxes(title="utterances")
     counted = counted_note(len(utterances), utterances["speaker"].nunique(), note)
-    return finish_figure(figure, "Utterances by label and corpus", counted, barmode="stack")
+    totals = [f"{label} {count}" for label, count in counts.sum().items()]
+    return finish_figure(
+        figure,
+        "Utterances by label and corpus",
+        counted,
+        summary=f"Utterances: {listed(totals)}.",
+        barmode="stack",
+    )
 
 
 def breakdown_figure(breakdown: pd.DataFrame, *, title: str, note: str = "") -> go.Figure:
-    """Show UAR by corpus, sex and speaker, with intervals where there are several speakers."""
+    """Draw the UAR by corpus, sex and speaker, with intervals for groups of several speakers.
+
+    Args:
+        breakdown: Columns ``by``, ``value``, ``n_utterances``, ``n_speakers`` and the UAR with its
+            interval.
+        title: Title, which names model, protocol and evaluation.
+        note: Text at the end of the subtitle.
+    """
     figure = go.Figure()
-    for by, part in breakdown.groupby("by", sort=False):
-        rows = part.sort_values("uar", ascending=False)
+    summaries = []
+    for by, group in breakdown.groupby("by", sort=False):
+        rows = group.sort_values("uar", ascending=False)
         figure.add_bar(
             x=rows["value"],
             y=rows["uar"],
             name=str(by),
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": rows["uar_high"] - rows["uar"],
-                "arrayminus": rows["uar"] - rows["uar_low"],
-            },
+            error_y=error_bar(rows, "uar", color=GRAY),
             customdata=rows[["n_utterances", "n_speakers"]],
             hovertemplate="%{x}: %{y:.1%} of n = %{customdata[0]}, %{customdata[1]} speaker(s)",
         )
+        if len(rows) > 6:
+            lowest, highest = rows["uar"].min(), rows["uar"].max()
+            summaries.append(f"{len(rows)} {by}s: {lowest:.0%} to {highest:.0%}")
+        else:
+            shown = [f"{row.value} {row.uar:.0%}" for row in rows.itertuples()]
+            summaries.append(f"{by}: {listed(shown)}")
     figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
     counts = breakdown[breakdown["by"] == breakdown["by"].iloc[0]]
     counted = counted_note(int(counts["n_utterances"].sum()), int(counts["n_speakers"].sum()), note)
-    return finish_figure(figure, title, counted)
+    return finish_figure(figure, title, counted, summary=f"UAR by {'; by '.join(summaries)}.")
 
 
 def learning_curves_figure(curves: pd.DataFrame, *, trained_on: str) -> go.Figure:
-    """Draw a network's loss over epochs, in training and on the fold it did not see.
+    """Draw the loss of a network over epochs, on training and validation data.
 
     Args:
         curves: Columns ``run``, ``epoch``, ``loss``, ``val_loss`` of one model and protocol.
         trained_on: Protocol and numbers of training utterances and speakers, for the subtitle.
     """
     figure = go.Figure()
+    last = []
     for number, (run, rows) in enumerate(curves.groupby("run", sort=True)):
-        colour = COLORS[number % len(COLORS)]
-        for column, dash, name in (("loss", "solid", "training"), ("val_loss", "dot", "unseen")):
+        color = COLORS[number % len(COLORS)]
+        for column, dash, name in (
+            ("loss", "solid", "training"),
+            ("val_loss", "dot", "validation"),
+        ):
             if rows[column].notna().any():
+                last.append(f"{run}, {name} {rows[column].dropna().iloc[-1]:.2f}")
                 figure.add_scatter(
                     x=rows["epoch"],
                     y=rows[column],
                     name=f"{run}, {name}",
-                    line={"color": colour, "dash": dash},
+                    line={"color": color, "dash": dash},
                 )
     figure.update_xaxes(title="epoch")
     figure.update_yaxes(title="cross-entropy", rangemode="tozero")
-    subtitle = f"The unseen fold is watched, not learnt; {trained_on}"
-    return finish_figure(figure, "Learning curves of the network", subtitle)
+    subtitle = f"Solid: training, dotted: validation fold; {trained_on}"
+    summary = f"Cross-entropy after the last epoch: {listed(last)}." if last else "No curves."
+    return finish_figure(figure, "Learning curves of the network", subtitle, summary=summary)
 
 
 def pca_figure(variance: pd.DataFrame, *, trained_on: str) -> go.Figure:
-    """Draw the variance of the MFCC block that its principal components explain.
+    """Draw the explained variance of the principal components of the MFCC block.
 
     Args:
         variance: Columns ``component``, ``explained``, ``cumulative``.
@@ -293,34 +330,49 @@ def pca_figure(variance: pd.DataFrame, *, trained_on: str) -> go.Figure:
     """
     figure = go.Figure()
     figure.add_bar(x=variance["component"], y=variance["explained"], name="component")
-    figure.add_scatter(x=variance["component"], y=variance["cumulative"], name="together")
+    figure.add_scatter(x=variance["component"], y=variance["cumulative"], name="cumulative")
     figure.update_xaxes(title="principal component of the MFCC statistics")
     figure.update_yaxes(title="explained variance", range=[0, 1.02], tickformat=".0%")
     subtitle = f"{len(variance)} components; {trained_on}"
-    return finish_figure(figure, "PCA of the MFCCs", subtitle)
+    needed = int((variance["cumulative"] < 0.9).sum()) + 1
+    summary = (
+        f"The first component explains {variance['explained'].iloc[0]:.0%} of the variance, the first "
+        f"{min(needed, len(variance))} of {len(variance)} components explain 90%."
+    )
+    return finish_figure(figure, "PCA of the MFCCs", subtitle, summary=summary)
 
 
 def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
-    """Draw the UAR of each trial and the best so far, model by model.
+    """Draw the UAR of each trial and the best UAR so far for each model.
 
     Args:
         trials: Columns ``model``, ``trial``, ``state``, ``uar``.
         trained_on: Protocol and numbers of training utterances and speakers, for the subtitle.
     """
     figure = go.Figure()
+    best = []
     for number, (model, rows) in enumerate(trials.groupby("model", sort=True)):
-        colour = COLORS[number % len(COLORS)]
+        title = model_title(str(model))
+        color = COLORS[number % len(COLORS)]
         done = rows[rows["state"] == "complete"]
         pruned = rows[rows["state"] == "pruned"]
-        marks = {"color": colour}
+        marks = {"color": color}
+        if len(done):
+            best.append(f"{title} {done['uar'].max():.1%} in {len(done)} trials")
         figure.add_scatter(
-            x=done["trial"], y=done["uar"], mode="markers", marker=marks, name=str(model)
+            x=done["trial"],
+            y=done["uar"],
+            mode="markers",
+            marker=marks,
+            name=title,
+            legendgroup=title,
         )
         figure.add_scatter(
             x=done["trial"],
             y=done["uar"].cummax(),
-            line={"color": colour, "shape": "hv"},
-            name=f"{model}, best",
+            line={"color": color, "shape": "hv"},
+            name=f"{title}, best",
+            legendgroup=title,
             showlegend=False,
         )
         figure.add_scatter(
@@ -328,10 +380,12 @@ def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
             y=pruned["uar"],
             mode="markers",
             marker=marks | {"symbol": "x-thin-open"},
-            name=f"{model}, pruned",
+            name=f"{title}, pruned",
+            legendgroup=title,
             showlegend=False,
         )
     figure.update_xaxes(title="trial")
     figure.update_yaxes(title="mean UAR over folds", tickformat=".0%")
-    subtitle = f"× was pruned; {CROSS_VALIDATION}, {trained_on}"
-    return finish_figure(figure, "Hyperparameter search", subtitle)
+    subtitle = f"×: pruned trial; {CROSS_VALIDATION}, {trained_on}"
+    summary = f"Best mean UAR: {listed(best)}." if best else "No trials."
+    return finish_figure(figure, "Hyperparameter search", subtitle, summary=summary)

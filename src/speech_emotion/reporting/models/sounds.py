@@ -1,4 +1,4 @@
-"""Pictures of sound, drawn with Matplotlib's figures alone: no window, no global state."""
+"""Pictures of sounds. They are made with Matplotlib's ``Figure`` directly, without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FLOOR_DB = -80.0
 
 
 def waveform_picture(examples: dict[str, Example], sample_rate: int, *, note: str = "") -> Figure:
-    """Draw one waveform a label, all on one amplitude scale: loudness can be compared.
+    """Draw one waveform per label on one amplitude scale, so that loudness can be compared.
 
     Args:
         examples: An utterance for each label.
         sample_rate: Rate in Hz.
-        note: Said in the title.
+        note: Text at the end of the title.
     """
-    figure, grid = _grid(len(examples), f"Waveforms, one utterance a label{note}")
+    figure, grid = _grid(len(examples), f"Waveforms, one utterance per label{note}")
     loudest = max(float(np.abs(samples).max()) for samples, _ in examples.values())
     for axes, (label, (samples, name)) in zip(grid, examples.items(), strict=False):
         times = np.arange(len(samples)) / sample_rate
@@ -36,17 +36,17 @@ def waveform_picture(examples: dict[str, Example], sample_rate: int, *, note: st
 def mfcc_picture(
     examples: dict[str, Example], sample_rate: int, *, n_mfcc: int = 20, note: str = ""
 ) -> Figure:
-    """Draw the MFCCs of one utterance a label, on one colour scale.
+    """Draw the MFCCs of one utterance per label on one color scale.
 
-    The first coefficient, overall level, is left out: it would drown the others.
+    The coefficient 0, the overall level, is left out because its range hides the others.
 
     Args:
         examples: An utterance for each label.
         sample_rate: Rate in Hz.
-        n_mfcc: Coefficients shown.
-        note: Said in the title.
+        n_mfcc: Number of coefficients, including coefficient 0.
+        note: Text at the end of the title.
     """
-    figure, grid = _grid(len(examples), f"MFCCs 1 to {n_mfcc - 1}, one utterance a label{note}")
+    figure, grid = _grid(len(examples), f"MFCCs 1 to {n_mfcc - 1}, one utterance per label{note}")
     drawn = None
     for axes, (label, (samples, name)) in zip(grid, examples.items(), strict=False):
         mfcc = librosa.feature.mfcc(y=samples, sr=sample_rate, n_mfcc=n_mfcc)[1:]
@@ -64,12 +64,12 @@ def mfcc_picture(
 def augmentation_picture(
     examples: dict[str, tuple[np.ndarray, np.ndarray]], sample_rate: int, *, note: str = ""
 ) -> Figure:
-    """Draw mel spectrograms before and after each transform, on one scale in dB.
+    """Draw mel spectrograms before and after each transform, on one dB scale.
 
     Args:
         examples: Samples before and after, by the description of the transform.
         sample_rate: Rate in Hz.
-        note: Said in the title.
+        note: Text at the end of the title.
     """
     rows = max(len(examples), 1)
     figure = Figure(figsize=(11, 2.3 * rows + 0.6), layout="constrained")
