@@ -107,6 +107,10 @@ def evidence(leaderboard, breakdown):
     return make
 
 
+def summary_of(figure):
+    return figure.layout.meta["summary"]
+
+
 def title_of(figure):
     return f"{figure.layout.title.text} {figure.layout.title.subtitle.text}"
 
@@ -117,28 +121,33 @@ def test_confusion_shows_shares_and_counts(predictions):
     np.testing.assert_allclose(heat.z, [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
     assert heat.text[0][1] == "50%<br>1"
     assert "n = 4 utterances of 3 speakers (SYNTHETIC)" in title_of(figure)
+    assert summary_of(figure) == (
+        "Recall: angry 50%, happy 100% and sad 100%. "
+        "Most frequent confusion: angry predicted as happy, 50%."
+    )
 
 
 def test_leaderboard_separates_protocols_and_conditions(leaderboard):
     figure = figures.leaderboard_figure(leaderboard, labels=3)
     traces = {trace.name: trace for trace in figure.data}
-    assert set(traces) == {
+    # The selecting protocol comes first, the leaky one last.
+    assert list(traces) == [
         "speaker_independent",
         "speaker_independent, telephone",
         "cross_corpus",
         "random_split",
-    }
-    held_out = traces["speaker_independent"]
-    values = dict(zip(held_out.x, held_out.y, strict=True))
-    assert values == {"mlp": 0.623, "xgboost": 0.5}
-    np.testing.assert_allclose(held_out.error_y.arrayminus, 0.1)
-    assert list(traces["cross_corpus"].y) == [0.3]  # it has no held-out part
+    ]
+    test_set = traces["speaker_independent"]
+    values = dict(zip(test_set.x, test_set.y, strict=True))
+    assert values == {"MLP": 0.623, "XGBoost": 0.5}
+    np.testing.assert_allclose(test_set.error_y.arrayminus, 0.1)
+    assert list(traces["cross_corpus"].y) == [0.3]  # it has no test set
     assert figure.layout.shapes[0].y0 == pytest.approx(1 / 3)
     assert "40 utterances of 4 speakers" in title_of(figure)
 
 
 @pytest.fixture
-def judged():
+def scored():
     table = pd.DataFrame({"condition": ["clean"] * 4 + ["telephone"] * 4})
     table["label"] = ["angry", "angry", "happy", "sad"] * 2
     table["prediction"] = ["angry", "happy", "happy", "sad"] * 2
@@ -148,13 +157,13 @@ def judged():
     return table.assign(p_sad=1 - table["p_angry"] - table["p_happy"])
 
 
-def test_detection_and_reliability_are_drawn_by_condition(judged):
-    figure = figures.detection_figure(judged, DetectionSettings(), title="Angry", note=" (X)")
+def test_detection_and_reliability_are_drawn_by_condition(scored):
+    figure = figures.detection_figure(scored, DetectionSettings(), title="Angry", note=" (X)")
     roc = next(trace for trace in figure.data if trace.name == "clean")
     assert (roc.x[0], roc.y[0], roc.x[-1], roc.y[-1]) == (0, 0, 1, 1)
     assert max(roc.y[roc.x == 0]) == 1  # both angry ones score above all others
     assert "n = 4 utterances of 3 speakers (X)" in title_of(figure)
-    lines = {t.name: t for t in figures.reliability_figure(judged, title="R").data}
+    lines = {t.name: t for t in figures.reliability_figure(scored, title="R").data}
     assert {"clean", "telephone"} <= set(lines)
     assert dict(zip(lines["clean"].x.round(3), lines["clean"].y, strict=True)) == {
         0.6: 0.0,
@@ -168,7 +177,11 @@ def test_breakdown_has_no_interval_for_one_speaker(breakdown):
     bars = {bar.name: bar for bar in figure.data}
     assert np.isnan(bars["corpus"].error_y.array[0])
     assert bars["sex"].error_y.array[0] == pytest.approx(0.05)
-    assert "30 utterances of 1 speakers" in title_of(figure)
+    assert "30 utterances of 1 speaker" in title_of(figure)
+    assert (
+        summary_of(figure)
+        == "UAR by corpus: tess 55%; by sex: female 55%; by speaker: tess_oaf 55%."
+    )
 
 
 def test_emotions_are_counted():
@@ -184,17 +197,19 @@ def test_curves_trials_and_components():
     curves = pd.DataFrame({"run": ["fold 0", "fold 0", "final"], "epoch": [1, 2, 1]})
     curves = curves.assign(loss=[2.0, 1.0, 2.0], val_loss=[2.1, 1.5, np.nan])
     names = [trace.name for trace in figures.learning_curves_figure(curves, trained_on="").data]
-    assert names == ["final, training", "fold 0, training", "fold 0, unseen"]
+    assert names == ["final, training", "fold 0, training", "fold 0, validation"]
     states = ["complete", "pruned", "complete"]
     trials = pd.DataFrame({"model": "mlp", "trial": [0, 1, 2], "state": states})
     trials["uar"] = [0.5, 0.3, 0.4]
     best = next(
-        t for t in figures.tuning_figure(trials, trained_on="").data if t.name == "mlp, best"
+        t for t in figures.tuning_figure(trials, trained_on="").data if t.name == "MLP, best"
     )
     assert list(best.y) == [0.5, 0.5]
     variance = pd.DataFrame({"component": [1, 2], "explained": [0.8, 0.2]})
     variance["cumulative"] = [0.8, 1.0]
-    assert list(figures.pca_figure(variance, trained_on="").data[1].y) == [0.8, 1.0]
+    pca = figures.pca_figure(variance, trained_on="")
+    assert list(pca.data[1].y) == [0.8, 1.0]
+    assert "first 2 of 2 components explain 90%" in summary_of(pca)
 
 
 def test_empty_tables_draw_empty_figures():
@@ -214,65 +229,103 @@ def test_pictures_have_a_panel_a_label(tone):
     assert [axes.get_title() for axes in figure.axes] == ["before: gain 6 dB", "after: gain 6 dB"]
 
 
-class _Links(HTMLParser):
-    def __init__(self):
+class _Page(HTMLParser):
+    """Collect links, anchors, landmarks and text alternatives of a page."""
+
+    def __init__(self, page):
         super().__init__()
-        self.outside = []
+        self.links, self.ids, self.tags, self.unlabelled = [], [], [], []
+        self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        for name, value in attrs:
-            if name in {"src", "href"} and value and not value.startswith("data:"):
-                self.outside.append((tag, value))
+        attributes = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [attributes["id"]] if attributes.get("id") else []
+        self.links += [attributes[name] for name in ("src", "href") if attributes.get(name)]
+        if tag == "img" and len(attributes.get("alt", "")) < 20:
+            self.unlabelled.append(attributes)
+        if attributes.get("role") == "img" and len(attributes.get("aria-label", "")) < 20:
+            self.unlabelled.append(attributes)
+
+    @property
+    def outside(self):
+        return [link for link in self.links if not link.startswith(("data:", "#"))]
 
 
 @pytest.fixture
-def report(predictions, judged, tone, leaderboard, breakdown):
-    def make(evidence):
+def report(predictions, scored, tone, leaderboard, breakdown):
+    def make(evidence, run=None):
         drawn = {
             "emotions": figures.leaderboard_figure(leaderboard, labels=3),
             "leaderboard": figures.leaderboard_figure(leaderboard, labels=3),
             "confusion": figures.confusion_figure(predictions, LABELS, title="Confusion"),
             "breakdown": figures.breakdown_figure(breakdown, title="By group"),
-            "detection": figures.detection_figure(judged, DetectionSettings(), title="Angry"),
-            "reliability": figures.reliability_figure(judged, title="Reliability"),
+            "detection": figures.detection_figure(scored, DetectionSettings(), title="Angry"),
+            "reliability": figures.reliability_figure(scored, title="Reliability"),
         }
         sounds = {"gain_after": (tone(300, seconds=0.1), 22050)}
-        return html_report(evidence, drawn, {"waveform": Image.new("RGB", (4, 4))}, sounds)
+        return html_report(evidence, drawn, {"waveform": Image.new("RGB", (4, 4))}, sounds, run)
 
     return make
 
 
-def test_report_needs_nothing_else_and_escapes_names(report, evidence):
+RUN = {"date": "2026-11-26 18:00 UTC", "commit": "0123abc", "run_id": "f" * 32}
+
+
+def test_report_is_self_contained_and_escapes_names(report, evidence):
     page = report(evidence())
-    links = _Links()
-    links.feed(page)
-    assert links.outside == []
+    assert _Page(page).outside == ["index.html"]
     assert page.count("plotly.js v") == 1
     assert "<script>alert(1)" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "data:audio/wav;base64," in page
-    assert "62.3%" in page
-    assert "84.7%" in page
-    for figure in ("91.2%", "-12.3%", "3.4%", "1.70"):
-        assert figure in page
-    assert "40 held-out utterances of" in re.sub(r"\s+", " ", page)
+    for number in ("62.3% [52.3, 72.3]", "84.7%", "0.91 [0.80, 0.95]", "-12.3%", "3.4%", "1.70"):
+        assert number in page
+    text = re.sub(r"\s+", " ", page)
+    assert "test set of 40 utterances of 4 unseen speakers" in text
+
+
+def test_report_has_contents_landmarks_and_text_alternatives(report, evidence):
+    page = _Page(report(evidence()))
+    anchors = [link[1:] for link in page.links if link.startswith("#")]
+    assert {"models", "groups", "detection", "limits"} < set(anchors)
+    assert set(anchors) <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert {"header", "nav", "main", "footer", "figcaption"} <= set(page.tags)
+    assert page.unlabelled == []
+
+
+def test_report_names_run_commit_and_model_version(report, evidence):
+    page = report(evidence(), run=RUN | {"model": "speech-emotion version 3 (champion)"})
+    for text in (*RUN.values(), "speech-emotion version 3 (champion)"):
+        assert text in page
+    assert "not registered" in report(evidence(), run=RUN)
+
+
+def test_report_shows_the_selecting_protocol_first(evidence):
+    assert [row["protocol"] for row in evidence().headline()] == [
+        "speaker_independent",
+        "cross_corpus",
+    ]
+    order = [row["protocol"] for row in evidence().sorted_leaderboard]
+    assert order == ["speaker_independent"] * 4 + ["cross_corpus", "random_split"]
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
-def test_synthetic_figures_are_marked_and_others_are_not(report, evidence, synthetic):
+def test_synthetic_corpus_is_marked(report, evidence, synthetic):
     page, card = report(evidence(synthetic)), model_card(evidence(synthetic))
     assert ("SYNTHETIC SAMPLE CORPUS" in page) is synthetic
     assert ("SYNTHETIC SAMPLE CORPUS" in card) is synthetic
 
 
-def test_nothing_rejected_is_said(report, evidence):
-    assert "<p>None.</p>" in report(evidence(rejected=()))
+def test_report_states_that_nothing_was_rejected(report, evidence):
+    assert "No file was rejected." in report(evidence(rejected=()))
 
 
-def test_model_card_quotes_figures_data_and_limits(evidence):
+def test_model_card_states_metrics_data_and_limits(evidence):
     card = model_card(evidence())
     for part in (
-        "| UAR | 62.3% [52.3%, 72.3%] | 61.0% [51.0%, 71.0%] |",
+        "| UAR | 62.3% [52.3, 72.3] | 61.0% [51.0, 71.0] |",
         "n = 40 utterances of 4 speakers",
         "| TESS | 30 | 1 | CC BY-NC-ND 4.0 | doi.org |",
         "| corpus | tess | 30 | 1 | 55.0% |",
@@ -283,15 +336,15 @@ def test_model_card_quotes_figures_data_and_limits(evidence):
     assert "tess_oaf" not in card  # speakers are people
 
 
-def test_markdown_quotes_every_protocol_with_its_interval(evidence, leaderboard):
+def test_markdown_contains_every_protocol_with_intervals(evidence, leaderboard):
     by_corpus = leaderboard[leaderboard["evaluation"] == "cross-validation"].assign(corpus="tess")
     text = markdown_report(evidence(), by_corpus)
     for line in (
-        "| speaker_independent | clean | mlp | 61.0% [51.0%, 71.0%] | 40 / 4 | "
-        "62.3% [52.3%, 72.3%] | 40 / 4 |",
-        "| cross_corpus | clean | mlp | 30.0% [20.0%, 40.0%] | 40 / 4 | – | – |",
-        "| mlp (champion) | 61.0% [51.0%, 71.0%] | 62.3% [52.3%, 72.3%] | – |",
-        "| tess | speaker_independent | clean | 40 / 4 | 61.0% [51.0%, 71.0%] | 61.0% |",
+        "| `speaker_independent` | clean | MLP | 62.3% [52.3, 72.3] | 40 / 4 | "
+        "61.0% [51.0, 71.0] | 40 / 4 |",
+        "| `cross_corpus` | clean | MLP | – | – | 30.0% [20.0, 40.0] | 40 / 4 |",
+        "| MLP (champion) | 62.3% [52.3, 72.3] | 61.0% [51.0, 71.0] | – |",
+        "| tess | `speaker_independent` | clean | 40 / 4 | 61.0% [51.0, 71.0] | 61.0% |",
     ):
         assert line in text
     assert "SYNTHETIC" not in text

@@ -77,7 +77,7 @@ class Evidence:
         members: Model families of the champion.
         protocol: Protocol that selected the champion.
         target: Label that is detected.
-        details: Settings and versions by name.
+        facts: Settings and versions by name.
         corpora: Title, license, source, and counts of each corpus.
     """
 
@@ -93,7 +93,7 @@ class Evidence:
     members: list[str]
     protocol: str
     target: str = "angry"
-    details: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
     corpora: list[dict[str, str]] = field(default_factory=list)
 
     @property

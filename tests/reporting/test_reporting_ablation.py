@@ -3,26 +3,26 @@ import pandas as pd
 import pytest
 
 from speech_emotion.ablation import ALL, ALONE, WITHOUT
-from speech_emotion.reporting import ablation as study
+from speech_emotion.reporting import ablation as reporting
 
 NOTE = " (SYNTHETIC sample corpus)"
 
 
-def row(uar, difference=np.nan, condition="clean", **facts):
-    merits = {"uar": uar, "uar_low": uar - 0.05, "uar_high": uar + 0.05}
-    merits |= {"reference": "r", "difference": difference, "better": 0.25}
-    merits |= {"difference_low": difference - 0.01, "difference_high": difference + 0.01}
+def row(uar, difference=np.nan, condition="clean", **columns):
+    metrics = {"uar": uar, "uar_low": uar - 0.05, "uar_high": uar + 0.05}
+    metrics |= {"reference": "r", "difference": difference, "better": 0.25}
+    metrics |= {"difference_low": difference - 0.01, "difference_high": difference + 0.01}
     names = {
         "model": "svm",
         "protocol": "speaker_independent",
         "condition": condition,
         "n_training": 80,
     }
-    return facts | names | {"n_utterances": 40, "n_speakers": 4} | merits
+    return columns | names | {"n_utterances": 40, "n_speakers": 4} | metrics
 
 
-def both(uar, difference=np.nan, **facts):
-    return [row(uar, difference, condition, **facts) for condition in ("clean", "telephone")]
+def both(uar, difference=np.nan, **columns):
+    return [row(uar, difference, condition, **columns) for condition in ("clean", "telephone")]
 
 
 @pytest.fixture
@@ -72,19 +72,19 @@ def tables():
 @pytest.fixture
 def figures(tables):
     return {
-        "ablation": study.ablation_figure(tables["ablation"], note=NOTE),
-        "importance": study.importance_figure(
+        "ablation": reporting.ablation_figure(tables["ablation"], note=NOTE),
+        "importance": reporting.importance_figure(
             tables["importance"], tables["features"], top=2, note=NOTE
         ),
-        "mfcc": study.mfcc_figure(tables["mfcc"], note=NOTE),
-        "augmentation": study.augmentation_figure(tables["augmentation"], note=NOTE),
-        "telephone": study.telephone_figure(tables["telephone"], note=NOTE),
-        "networks": study.networks_figure(tables["networks"], note=NOTE),
-        "seeds": study.seeds_figure(tables["seeds"], note=NOTE),
+        "mfcc": reporting.mfcc_figure(tables["mfcc"], note=NOTE),
+        "augmentation": reporting.augmentation_figure(tables["augmentation"], note=NOTE),
+        "telephone": reporting.telephone_figure(tables["telephone"], note=NOTE),
+        "networks": reporting.networks_figure(tables["networks"], note=NOTE),
+        "seeds": reporting.seeds_figure(tables["seeds"], note=NOTE),
     }
 
 
-def test_every_figure_says_protocol_numbers_and_note(figures):
+def test_every_figure_states_protocol_counts_and_note(figures):
     for figure in figures.values():
         subtitle = figure.layout.title.subtitle.text
         assert "speaker_independent, cross-validation" in subtitle
@@ -108,27 +108,27 @@ def test_importance_shows_the_largest_drops(figures):
     np.testing.assert_allclose(single.error_x.arrayminus, [0.01, 0.01])
 
 
-def test_markdown_quotes_figures_with_intervals_and_counts(tables):
-    text = study.ablation_markdown(tables)
+def test_markdown_contains_metrics_with_intervals_and_counts(tables):
+    text = reporting.ablation_markdown(tables)
     for line in (
-        "The same in all rows: model: svm; training examples: 80; n: 40 / 4.",
+        "The same in all rows: model: SVM; training examples: 80; n: 40 / 4.",
         "| group | features | UAR, clean | difference, clean | UAR, telephone | difference, telephone |",
-        "| all features | all features | 50.0 [45.0, 55.0] | – | 50.0 [45.0, 55.0] | – |",
-        "| level | without | 45.0 [40.0, 50.0] | -5.0 [-6.0, -4.0] | 45.0 [40.0, 50.0] | -5.0 [-6.0",
-        "| pitch | +10.0 [+9.0, +12.0] | 50.0 | +10.0 [+9.0, +12.0] |",
-        "| + all | 400 | 52.0 [47.0, 57.0] |",
-        "| 50.0 | 54.0 | 2.0 |",
+        "| all features | all features | 50.0% [45.0, 55.0] | – | 50.0% [45.0, 55.0] | – |",
+        "| level | without | 45.0% [40.0, 50.0] | -5.0% [-6.0, -4.0] | 45.0% [40.0, 50.0] | -5.0% [-6.0",
+        "| pitch | +10.0% [+9.0, +12.0] | 50.0% | +10.0% [+9.0, +12.0] |",
+        "| + all | 400 | 52.0% [47.0, 57.0] |",
+        "| 50.0% | 54.0% | 2.0% |",
     ):
         assert line in text
     assert "SYNTHETIC" not in text
-    assert "SYNTHETIC" in study.ablation_markdown(tables, note=NOTE)
+    assert "SYNTHETIC" in reporting.ablation_markdown(tables, note=NOTE)
 
 
-def test_page_needs_nothing_else_and_escapes(tables, figures):
+def test_page_is_self_contained_and_escapes(tables, figures):
     tables["ablation"]["group"] = "<script>alert(1)"
-    page = study.ablation_page(tables, figures)
+    page = reporting.ablation_page(tables, figures)
     assert page.count("plotly.js v") == 1
     assert 'src="http' not in page
     assert "<script>alert(1)" not in page
     assert "SYNTHETIC SAMPLE CORPUS" not in page
-    assert "SYNTHETIC SAMPLE CORPUS" in study.ablation_page(tables, figures, note=NOTE)
+    assert "SYNTHETIC SAMPLE CORPUS" in reporting.ablation_page(tables, figures, note=NOTE)
