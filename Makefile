@@ -29,7 +29,7 @@ lint: $(VENV)/test.stamp  ## Check style, types, import layers and the Dockerfil
 
 docs: $(VENV)/docs.stamp  ## Build the documentation into site/; warnings are errors
 	$(BIN)/mkdocs build --strict --quiet
-	@echo "Open site/index.html"
+	@echo "Open site/index.html, or run $(BIN)/mkdocs serve, which also offers the search"
 
 benchmark: $(VENV)/test.stamp  ## Measure speed; each case is timed beside a reference
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
