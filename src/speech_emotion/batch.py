@@ -20,7 +20,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,8 @@ def predict_folder(
         FileNotFoundError: If there is no recording below ``recordings``.
     """
     import mlflow
-    from distributed import Client, LocalCluster, as_completed
+
+    from speech_emotion.runtime import ClusterSettings, DaskEngine, connect
 
     found = sorted(_recordings(recordings))
     if not found:
@@ -83,24 +83,15 @@ def predict_folder(
     logger.info("%d recordings, %d have a result already", len(found), len(found) - len(due))
     parts = [due[start : start + files_per_part] for start in range(0, len(due), files_per_part)]
     rows = []
-    with ExitStack() as stack:
-        if scheduler is None:
-            # Without a dashboard, and with processes: decoding and features hold the interpreter.
-            options: dict[str, Any] = {"dashboard_address": None, "processes": True}
-            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, **options)
-            scheduler = stack.enter_context(cluster).scheduler_address
-        client = stack.enter_context(Client(scheduler))
-        store = mlflow.get_tracking_uri()
-        tasks = {
-            client.submit(predict_part, part, recordings, folder, model, store, pure=False): part
-            for part in parts
-        }
-        for task in tqdm(as_completed(tasks), total=len(tasks), desc="Parts"):
-            row = {"part": _name(tasks[task]), "recordings": len(tasks[task])}
-            failure = task.exception()
-            row["unusable"] = pd.NA if failure else task.result()
+    store = mlflow.get_tracking_uri()
+    cluster = ClusterSettings(engine="dask", scheduler=scheduler, workers=workers)
+    with connect(cluster) as client:
+        calls = ((part, recordings, folder, model, store) for part in parts)
+        attempts = DaskEngine(client).attempt(predict_part, calls)
+        for (part, *_), unusable, failure in tqdm(attempts, total=len(parts), desc="Parts"):
+            row = {"part": _name(part), "recordings": len(part)}
+            row["unusable"] = pd.NA if failure else unusable
             rows.append(row | {"failure": repr(failure) if failure else None})
-            task.release()
     return pd.DataFrame(rows, columns=["part", "recordings", "unusable", "failure"])
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from speech_emotion.hooks.cluster import ClusterHooks
 from speech_emotion.hooks.summary import SummaryHooks
 from speech_emotion.hooks.tracking import TrackingHooks
+from speech_emotion.runtime import is_url
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -16,7 +17,7 @@ def in_project(path: str) -> str:
 
 def on_disk(path: str) -> str:
     """Resolve a path as :func:`in_project`; for a URL, give a folder of the project that goes with it."""
-    return in_project(f"data/{path.split('://', 1)[1]}" if "://" in path else path)
+    return in_project(f"data/{path.split('://', 1)[1]}" if is_url(path) else path)
 
 
 # The first is called last: the summary ends the run.

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import upath.registry
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractBufferedFile
 
-from speech_emotion.audio import AudioError, FetchError, read_envelope, read_excerpt
-from speech_emotion.audio.decode import AHEAD
+from speech_emotion.audio import AudioError, read_envelope, read_excerpt
 from speech_emotion.call_scoring import (
     CallSettings,
     find_recordings,
@@ -23,6 +23,8 @@ from speech_emotion.call_scoring import (
 from speech_emotion.call_scoring.__main__ import main as play
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.pipelines.call_scoring import nodes
+from speech_emotion.runtime import FetchError
+from speech_emotion.runtime.storage import BLOCK_BYTES
 
 RATE = 8000
 
@@ -57,6 +59,7 @@ class Fetched(AbstractBufferedFile):
 @pytest.fixture
 def fetches(monkeypatch):
     fsspec.register_implementation("fetches", Fetches, clobber=True)
+    upath.registry.register_implementation("fetches", upath.UPath, clobber=True)
     monkeypatch.setattr(Fetches, "store", {})
     monkeypatch.setattr(Fetches, "sizes", [])
     monkeypatch.setattr(Fetches, "works_until", float("inf"))
@@ -113,7 +116,7 @@ def test_memory_is_that_of_a_block(fetches):
     tracemalloc.stop()
     assert count == len(samples)
     assert len(envelope) == 10
-    assert max(fetches.sizes) < 1.1 * AHEAD
+    assert max(fetches.sizes) < 1.1 * BLOCK_BYTES
     assert peak < 30e6  # the file has 58 MB, and comes as bytes twice
 
 
@@ -146,7 +149,7 @@ def test_a_store_that_fails_is_not_taken_for_the_end_of_a_file(
 ):
     content = encoded(call, name)
     fetches.pipe(f"/bucket/{name}", content)
-    monkeypatch.setattr("speech_emotion.audio.decode.AHEAD", 1000)
+    monkeypatch.setattr("speech_emotion.runtime.storage.BLOCK_BYTES", 1000)
     monkeypatch.setattr(Fetches, "works_until", works_until * len(content))
     with pytest.raises(FetchError, match="the line is dead"):  # noqa: SIM117
         with open_recording(f"fetches://bucket/{name}") as recording:

@@ -7,24 +7,22 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import soundfile
 import soxr
 
+from speech_emotion.runtime import FetchError, is_url, open_binary
+
 __all__ = [
     "AUDIO_SUFFIXES",
     "SILENCE",
     "AudioError",
-    "FetchError",
     "check_rate",
-    "file_state",
-    "is_url",
     "load_audio",
     "open_sound_file",
     "read_samples",
-    "version_mark",
 ]
 
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus")
@@ -34,14 +32,9 @@ SILENCE = 1e-4
 """Peak amplitude below which a recording is silent: 16-bit sound has steps of 3e-5."""
 
 LFS_POINTER = b"version https://git-lfs"
-URL = "://"
 MISSING = "no such file; check the path and that links lead somewhere"
 EMPTY = "empty file (0 bytes); replace it by an intact copy"
 POINTER = "a Git-LFS pointer, not the recording; run `git lfs pull`"
-AHEAD: Final = 1 << 22
-"""Bytes of a file in an object store that are fetched and held at once."""
-MARKS: Final = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
-"""What fsspec's file systems tell versions of a file by, the surest first."""
 
 
 class AudioError(ValueError):
@@ -56,13 +49,6 @@ class AudioError(ValueError):
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
-
-
-class FetchError(OSError):
-    """An object store failed: the recording may be sound, and be read another time."""
-
-    def __init__(self, url: str, error: Exception):
-        super().__init__(f"{url}: fetching it failed ({error!r}); run it again")
 
 
 def check_rate(sample_rate: float) -> None:
@@ -119,7 +105,8 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
             with _open_bytes(str(path)) as file:  # whole: formats are read back and forth
                 sound = io.BytesIO(file.read())
         elif isinstance(path, str | os.PathLike):
-            _check_file(path)
+            with _open_bytes(path):
+                pass
         samples, rate = soundfile.read(sound, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
@@ -128,11 +115,6 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
     if not np.isfinite(samples).all():
         raise AudioError(path, "holds samples that are no numbers (NaN or infinite); convert it")
     return samples, int(rate)
-
-
-def is_url(path: object) -> bool:
-    """Whether a path is the URL of a file in an object store."""
-    return isinstance(path, str) and URL in path
 
 
 @contextmanager
@@ -164,53 +146,16 @@ def open_sound_file(
         yield sound, content
 
 
-def file_state(path: str | os.PathLike[str]) -> tuple[int, str]:
-    """Return the size of a file in bytes, and what tells this version of it from others.
-
-    Raises:
-        OSError: If there is no such file any more.
-        FetchError: If the object store fails.
-    """
-    if not is_url(path):
-        facts = os.stat(path)
-        return facts.st_size, str(facts.st_mtime_ns)
-    with _store(str(path)) as (files, name):
-        files.invalidate_cache(files._parent(name))
-        found = files.info(name)
-    return int(found["size"]), version_mark(found)
-
-
-def version_mark(facts: dict[str, Any]) -> str:
-    """Choose what tells this version of a file from others of the facts that fsspec gives."""
-    return next((str(facts[name]) for name in MARKS if facts.get(name)), "")
-
-
-@contextmanager
-def _store(url: str) -> Iterator[tuple[Any, str]]:
-    """Give the file system of a URL and the name there; each has errors of its own."""
-    from fsspec.core import url_to_fs
-
-    try:
-        yield url_to_fs(url)
-    except (FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:
-        raise FetchError(url, error) from error
-
-
 @contextmanager
 def _open_bytes(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    if not is_url(path):
-        _check_file(path)
-        with open(path, "rb") as file:
-            yield file
-        return
-    try:
-        with _store(str(path)) as (files, name):
-            content = _Fetched(files.open(name, "rb", block_size=AHEAD))
-    except FileNotFoundError as error:
-        raise AudioError(path, MISSING) from error
-    try:
+    """Open a file, and refuse one that cannot be a recording before anything decodes it."""
+    if not is_url(path) and not Path(path).is_file():
+        raise AudioError(path, MISSING)
+    with ExitStack() as stack:
+        try:
+            content = stack.enter_context(open_binary(path))
+        except FileNotFoundError as error:
+            raise AudioError(path, MISSING) from error
         head = content.read(len(LFS_POINTER))
         if not head:
             raise AudioError(path, EMPTY)
@@ -218,44 +163,3 @@ def _open_bytes(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise AudioError(path, POINTER)
         content.seek(0)
         yield content
-    finally:
-        content.close()
-        if content.error:
-            raise FetchError(str(path), content.error)
-
-
-class _Fetched(io.BufferedIOBase, BinaryIO):
-    """A file of an object store that keeps the error of a reading: libsndfile cannot pass it on."""
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-        self.error: Exception | None = None
-
-    def read(self, size: int | None = -1) -> bytes:
-        try:
-            return self._file.read(-1 if size is None else size)
-        except Exception as error:
-            self.error = error
-            return b""
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def _check_file(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that cannot be a recording, before anything decodes it."""
-    path = Path(path)
-    if not path.is_file():
-        raise AudioError(path, MISSING)
-    if path.stat().st_size == 0:
-        raise AudioError(path, EMPTY)
-    with path.open("rb") as file:
-        if file.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise AudioError(path, POINTER)

@@ -14,15 +14,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from speech_emotion.audio import (
-    AUDIO_SUFFIXES,
-    AudioError,
-    FetchError,
-    file_state,
-    is_url,
-    open_sound_file,
-    version_mark,
-)
+from speech_emotion.audio import AUDIO_SUFFIXES, AudioError, open_sound_file
+from speech_emotion.runtime import FetchError, FileState, file_state, is_url, list_files
 
 __all__ = ["Recording", "find_recordings", "open_recording"]
 
@@ -49,35 +42,20 @@ def find_recordings(folder: str | os.PathLike[str]) -> pd.DataFrame:
     Raises:
         FileNotFoundError: If there is no such folder, or no recording in it.
     """
-    rows = list(_in_store(str(folder)) if is_url(folder) else _on_disk(Path(folder)))
-    found = [row for row in rows if PurePosixPath(row[0]).suffix.lower() in AUDIO_SUFFIXES]
+    if not is_url(folder) and not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: set --params recordings_dir=PATH")
+    found = [
+        (call, path, *state)
+        for call, path, state in list_files(folder)
+        if PurePosixPath(call).suffix.lower() in AUDIO_SUFFIXES
+    ]
     if not found:
-        said = f"{folder} holds no recording ({', '.join(AUDIO_SUFFIXES)})"
-        raise FileNotFoundError(f"{said}: check --params recordings_dir=PATH")
+        suffixes = ", ".join(AUDIO_SUFFIXES)
+        raise FileNotFoundError(
+            f"{folder} holds no recording ({suffixes}): check --params recordings_dir=PATH"
+        )
     table = pd.DataFrame(found, columns=["call", "path", "size", "version"])
     return table.sort_values("path", ignore_index=True)
-
-
-def _on_disk(folder: Path) -> Iterator[tuple[str, str, int, str]]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder: set --params recordings_dir=PATH")
-    for path in folder.rglob("*"):
-        if path.suffix.lower() in AUDIO_SUFFIXES:
-            try:
-                state = file_state(path)
-            except OSError:  # a broken link; scoring tells
-                state = (0, "")
-            yield path.relative_to(folder).as_posix(), str(path), *state
-
-
-def _in_store(url: str) -> Iterator[tuple[str, str, int, str]]:
-    from fsspec.core import url_to_fs
-
-    files, root = url_to_fs(url)
-    files.invalidate_cache()
-    for name, channels in files.find(root, detail=True).items():
-        call = name.removeprefix(root).lstrip("/")
-        yield call, files.unstrip_protocol(name), int(channels["size"]), version_mark(channels)
 
 
 @dataclass(frozen=True)
@@ -94,7 +72,7 @@ class Recording:
     sample_rate: int
     channels: int
     _file: soundfile.SoundFile
-    _state: tuple[int, str]
+    _state: FileState
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Read float32 blocks ``(n_samples, n_channels)`` of ten seconds.

@@ -10,12 +10,13 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from speech_emotion.audio import SILENCE, AudioError, FetchError
+from speech_emotion.audio import SILENCE, AudioError
 from speech_emotion.call_scoring.recordings import open_recording
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import ChannelStream, ScoredWindow
 from speech_emotion.call_scoring.voice_activity import ActivityDetector, block_length
 from speech_emotion.models import EmotionPredictor
+from speech_emotion.runtime import FetchError
 
 __all__ = [
     "AGENT",

@@ -7,6 +7,8 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_mlflow.io.artifacts import MlflowArtifactDataset
 
+from speech_emotion.runtime import is_url
+
 __all__ = ["ArtifactDataset"]
 
 
@@ -30,7 +32,7 @@ class ArtifactDataset(AbstractDataset[Any, Any]):
             artifact_path: Folder of the run in MLflow.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        if "://" in dataset["filepath"]:
+        if is_url(dataset["filepath"]):
             return AbstractDataset.from_config("artifact", dataset | {"metadata": metadata})
         return MlflowArtifactDataset(
             dataset=dataset, artifact_path=artifact_path, metadata=metadata

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Never, cast
+from typing import Any, Never
 
 from kedro.io import AbstractDataset, DatasetError
 
 from speech_emotion.corpora import SampleSettings, write_sample
+from speech_emotion.runtime import to_path
 
 __all__ = ["CorporaDataset"]
 
@@ -44,7 +45,7 @@ class CorporaDataset(AbstractDataset[Never, Path]):
     def load(self) -> Path:
         """Return the folder."""
         if self._folder is not None:
-            return _path(self._folder)
+            return to_path(self._folder)
         if self._sample_path is None:
             raise DatasetError("No corpora folder is given: add --params corpora_dir=PATH")
         write_sample(self._sample_path, SampleSettings.model_validate(self._sample))
@@ -55,16 +56,7 @@ class CorporaDataset(AbstractDataset[Never, Path]):
         raise DatasetError("Corpora are read, never written")
 
     def _exists(self) -> bool:
-        return self._folder is None or _path(self._folder).is_dir()
+        return self._folder is None or to_path(self._folder).is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder or self._sample_path), "sample": self._sample}
-
-
-def _path(place: str) -> Path:
-    """Return a path, which in an object store is one of fsspec's file systems."""
-    if "://" not in place:
-        return Path(place)
-    from upath import UPath
-
-    return cast(Path, UPath(place))

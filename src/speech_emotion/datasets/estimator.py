@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
-from speech_emotion.datasets.folders import Place
+from speech_emotion.runtime import download, exists, upload
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -32,17 +32,16 @@ class EstimatorDataset(AbstractDataset[Any, Any]):
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
         self._filepath = filepath
-        self._place = Place(filepath)
         self.metadata = metadata
 
     def save(self, data: BaseEstimator | EmotionPredictor) -> None:
         """Write the model in the place of an older one."""
-        with self._place.to_write() as folder:
+        with upload(self._filepath) as folder:
             self._write(data, folder)
 
     def load(self) -> BaseEstimator | EmotionPredictor:
         """Read the model without unpickling anything."""
-        with self._place.to_read() as folder:
+        with download(self._filepath) as folder:
             return self._read(folder)
 
     def _write(self, data: BaseEstimator, folder: Path) -> None:
@@ -57,7 +56,7 @@ class EstimatorDataset(AbstractDataset[Any, Any]):
         return load_estimator(folder)
 
     def _exists(self) -> bool:
-        return self._place.exists()
+        return exists(self._filepath)
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
-from speech_emotion.datasets.folders import Place
+from speech_emotion.runtime import download, exists, upload
 
 if TYPE_CHECKING:
     import mido
@@ -30,23 +30,22 @@ class MidiDataset(AbstractDataset["mido.MidiFile", "mido.MidiFile"]):
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
         self._path = filepath  # by this name kedro-mlflow finds what it copies
-        self._place = Place(filepath)
         self.metadata = metadata
 
     def save(self, data: mido.MidiFile) -> None:
         """Write the file."""
-        with self._place.to_write() as path:
+        with upload(self._path) as path:
             data.save(path)
 
     def load(self) -> mido.MidiFile:
         """Read the file."""
         import mido
 
-        with self._place.to_read() as path:
+        with download(self._path) as path:
             return mido.MidiFile(path, charset="utf-8")
 
     def _exists(self) -> bool:
-        return self._place.exists()
+        return exists(self._path)
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._path}

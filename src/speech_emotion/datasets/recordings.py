@@ -7,7 +7,7 @@ from typing import Any, Never
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
-from speech_emotion.datasets.folders import Place
+from speech_emotion.runtime import exists
 
 __all__ = ["RecordingsDataset"]
 
@@ -41,7 +41,7 @@ class RecordingsDataset(AbstractDataset[Never, pd.DataFrame]):
         raise DatasetError("Recordings are read, never written")
 
     def _exists(self) -> bool:
-        return self._folder is not None and Place(self._folder).exists()
+        return self._folder is not None and exists(self._folder)
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._folder}

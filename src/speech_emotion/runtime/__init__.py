@@ -1,4 +1,4 @@
-"""Where work runs: processes, Dask, results in shards."""
+"""Where work runs and files lie: processes, Dask, shards of results, local and remote paths."""
 
 from speech_emotion.runtime.dask import (
     ClusterSettings,
@@ -21,6 +21,18 @@ from speech_emotion.runtime.shards import (
     locate,
     prefix_of,
 )
+from speech_emotion.runtime.storage import (
+    FetchError,
+    FileState,
+    download,
+    exists,
+    file_state,
+    is_url,
+    list_files,
+    open_binary,
+    to_path,
+    upload,
+)
 
 __all__ = [
     "KEY",
@@ -28,14 +40,24 @@ __all__ = [
     "Calls",
     "ClusterSettings",
     "DaskEngine",
+    "FetchError",
+    "FileState",
     "Shards",
     "connect",
     "digest",
+    "download",
+    "exists",
     "fan_out",
+    "file_state",
+    "is_url",
+    "list_files",
     "list_stored",
     "locate",
     "on_one_thread",
+    "open_binary",
     "prefix_of",
     "running_on",
+    "to_path",
+    "upload",
     "workers",
 ]

@@ -1,12 +1,12 @@
-"""The same nodes on a Dask cluster: what :func:`speech_emotion.runtime.processes.fan_out` calls runs there.
+"""Run :func:`speech_emotion.runtime.fan_out` on a Dask cluster.
 
 ``pip install speech-emotion[dask]``, then::
 
     kedro run --env dask                                                # two or more processes here
     kedro run --env dask --params cluster.scheduler=tcp://10.0.0.1:8786  # a running cluster
 
-A call whose worker is lost is made again by another one. joblib's own Dask backend is not used: it
-waits for ever for a call that the scheduler gives up, and keeps large inputs on one worker only.
+If a worker is lost, its calls are repeated on another one. joblib's Dask backend is not used: it waits
+forever for a call that the scheduler gives up, and keeps large inputs on one worker only.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 __all__ = ["ClusterError", "ClusterSettings", "DaskEngine", "connect"]
 
 AHEAD: Final = 16
-"""Calls a thread of a worker that wait or whose results do: enough to pass over a long one."""
+"""Calls submitted ahead per worker thread: enough to keep workers busy while one call takes long."""
 
 logger = logging.getLogger(__name__)
 
 
 class ClusterError(RuntimeError):
-    """A cluster cannot run this project's calls."""
+    """The cluster is missing, does not answer, or runs another version of this package."""
 
 
 class ClusterSettings(Settings):
-    """Where calls are made that nodes make many of.
+    """Where nodes run their parallel calls.
 
     Attributes:
-        engine: ``processes`` of this machine, one a core, or ``dask``.
-        scheduler: Address of a running Dask scheduler whose workers have this version of the package
-            and see the recordings by the same paths; ``None`` starts workers on this machine.
-        workers: Workers that are started here; ``None`` for one a core.
-        wait_s: Seconds that the first worker of a running scheduler is waited for.
+        engine: ``processes`` of this machine, one per core, or ``dask``.
+        scheduler: Address of a running Dask scheduler. Its workers need this version of the package
+            and access to the recordings under the same paths. ``None`` starts workers on this machine.
+        workers: Number of workers to start on this machine; ``None`` for one per core.
+        wait_s: Seconds to wait for the first worker of a running scheduler.
     """
 
     engine: Literal["processes", "dask"] = "processes"
@@ -56,7 +56,7 @@ class ClusterSettings(Settings):
 
 
 class DaskEngine:
-    """Make calls on a Dask cluster.
+    """Run calls on a Dask cluster.
 
     Args:
         client: A connected client.
@@ -66,7 +66,7 @@ class DaskEngine:
         self._client = client
 
     def workers(self) -> int:
-        """Threads of all workers, at least 1: some may still be starting."""
+        """Number of threads of all workers, at least 1 because workers may still be starting."""
         return max(1, sum(self._client.nthreads().values()))
 
     def fan_out(
@@ -74,21 +74,33 @@ class DaskEngine:
     ) -> Iterator[Any]:
         """Yield ``function(*call, *shared)`` in the order of the calls.
 
-        Every worker gets a copy of what is shared, so that the loss of one loses nothing.
+        Shared arguments are copied to every worker, so that no data is lost with a worker.
         """
         submit, calls = self._client.submit, iter(calls)
-        own = self._client.scatter(list(shared), broadcast=True, hash=False) if shared else []
+        copies = self._client.scatter(list(shared), broadcast=True, hash=False) if shared else []
         waiting = deque(
-            submit(on_one_thread, function, *call, *own, pure=False)
+            submit(on_one_thread, function, *call, *copies, pure=False)
             for call in islice(calls, AHEAD * self.workers())
         )
         try:
             while waiting:
                 yield waiting.popleft().result()
                 for call in islice(calls, 1):
-                    waiting.append(submit(on_one_thread, function, *call, *own, pure=False))
+                    waiting.append(submit(on_one_thread, function, *call, *copies, pure=False))
         finally:
             self._client.cancel(list(waiting))
+
+    def attempt(
+        self, function: Callable[..., Any], calls: Calls
+    ) -> Iterator[tuple[tuple[Any, ...], Any, BaseException | None]]:
+        """Yield each call, its result and its error, as calls complete; one failure stops no other."""
+        from distributed import as_completed
+
+        submitted = {self._client.submit(function, *call, pure=False): call for call in calls}
+        for task in as_completed(submitted):
+            error = task.exception()
+            yield submitted[task], None if error else task.result(), error
+            task.release()
 
 
 def connect(settings: ClusterSettings) -> Client:
@@ -102,7 +114,7 @@ def connect(settings: ClusterSettings) -> Client:
     except ImportError as error:
         raise ClusterError("Dask is not installed: pip install 'speech-emotion[dask]'") from error
     if settings.scheduler is None:
-        # Without a dashboard, and one thread each: features and models hold the interpreter.
+        # No dashboard; processes with one thread each, because features and models hold the GIL.
         options = {"n_workers": settings.workers, "threads_per_worker": 1}
         client = Client(processes=True, dashboard_address=None, **options)
     else:
@@ -124,7 +136,7 @@ def _check_versions(client: Client) -> None:
     for worker, version in found.items():
         if version != __version__:
             raise ClusterError(
-                f"{worker} has not speech-emotion {__version__} but {version!r}: install this version "
+                f"{worker} runs speech-emotion {version!r} instead of {__version__}: install this version "
                 "there, with the same Python and packages"
             )
 
