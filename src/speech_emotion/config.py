@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-__all__ = ["NameList", "Settings"]
+__all__ = ["NameList", "Settings", "SplitNames", "refuse_old_names"]
 
 
 class Settings(BaseModel):
@@ -42,5 +43,32 @@ def _split_names(value: Any) -> Any:
     return [name.strip() for name in value.split(";")] if isinstance(value, str) else value
 
 
-NameList = Annotated[list[str], BeforeValidator(_split_names)]
+SplitNames: Final = BeforeValidator(_split_names)
+"""Annotation of a list of names that may also be written as ``"a;b"``."""
+
+NameList = Annotated[list[str], SplitNames]
 """A list of names; ``"a;b"`` stands for ``["a", "b"]``, because ``--params`` cannot express lists."""
+
+
+def refuse_old_names(names: Mapping[str, str]) -> BeforeValidator:
+    """Annotate a type whose values were renamed: an old one is an error that gives the new one.
+
+    Args:
+        names: New name of each old name.
+
+    Example:
+        >>> from pydantic import TypeAdapter
+        >>> Color = Annotated[str, refuse_old_names({"colour": "color"})]
+        >>> try:
+        ...     TypeAdapter(Color).validate_python("colour")
+        ... except ValueError as error:
+        ...     print(error.errors()[0]["msg"])
+        Value error, 'colour' is now 'color'; rename it
+    """
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in names:
+            raise ValueError(f"{value!r} is now {names[value]!r}; rename it")
+        return value
+
+    return BeforeValidator(check)

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ from speech_emotion.evaluation import (
     detection_table,
     paired_table,
 )
-from speech_emotion.evaluation.detection import _interval, detection_metrics
+from speech_emotion.evaluation.detection import auc_interval, detection_metrics
 from speech_emotion.models import with_temperature
 
 SETTINGS = DetectionSettings(false_alarms=0.1, prevalence=0.1)
@@ -66,14 +68,28 @@ def test_interval_of_the_auc_is_that_of_resampled_speakers():
     speakers = np.repeat([f"s{number}" for number in range(12)], 20)
     truth = generator.random(240) < 0.3
     scores = np.round(truth * 0.5 + generator.normal(size=240), 1)  # with ties
-    low, high = _interval(truth, scores, speakers, 2000, 0)
+    low, high = auc_interval(truth, scores, speakers, resamples=2000, seed=0)
     areas = []
     for _ in range(400):
         drawn = generator.integers(12, size=12)
         rows = np.concatenate([np.flatnonzero(speakers == f"s{number}") for number in drawn])
         areas.append(roc_auc_score(truth[rows], scores[rows]))
     np.testing.assert_allclose([low, high], np.percentile(areas, [2.5, 97.5]), atol=0.02)
-    assert all(np.isnan(_interval(truth[:20], scores[:20], speakers[:20], 10, 0)))
+    assert all(np.isnan(auc_interval(truth[:20], scores[:20], speakers[:20], resamples=10, seed=0)))
+
+
+def test_resamples_without_the_target_are_left_out_without_a_warning():
+    # Two speakers and the target at one of them: many resamples have no pair to compare.
+    table = pd.DataFrame(KEYS | {"corpus": "x", "speaker": np.repeat(["a", "b"], 4)})
+    table["label"] = ["angry", "angry", "sad", "sad", "sad", "sad", "sad", "sad"]
+    table["p_angry"] = np.linspace(0.9, 0.2, 8)
+    silent = table.assign(corpus="y", label="sad")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rows = detection_table(pd.concat([table, silent]), SETTINGS, resamples=200)
+    rows = rows.set_index("corpus")
+    assert rows.loc["x", ["auc", "auc_low", "auc_high"]].tolist() == [1, 1, 1]
+    assert rows.loc["y", ["auc", "auc_low", "auc_high", "recall"]].isna().all()
 
 
 def test_table_has_a_row_for_each_corpus_and_for_all():

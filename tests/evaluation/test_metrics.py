@@ -27,6 +27,11 @@ def test_confusion_has_truth_in_rows():
     np.testing.assert_array_equal(counts, [[0, 0, 2], [0, 0, 0], [0, 0, 1]])
 
 
+def test_labels_that_are_not_listed_are_refused():
+    with pytest.raises(ValueError, match="Label 'bored' is none of: angry, happy, sad"):
+        confusion(LABELS, ["angry", "sad"], ["angry", "bored"])
+
+
 def test_uar_weighs_labels_alike_and_leaves_absent_ones_out():
     # 90 of 90 angry right, 0 of 10 sad right, no happy at all: (1 + 0) / 2.
     counts = np.array([[90, 0, 0], [0, 0, 0], [10, 0, 0]])

@@ -154,6 +154,12 @@ def test_family_learns_predicts_and_is_stored(
     np.testing.assert_allclose(table[columns].sum(axis=1), 1, atol=1e-6)
     assert cross_validated_uar(table, "speaker_independent")[family] > 0.5  # chance is 1/3
     assert (result.timings["fit_seconds"] > 0).all()
+    assert (result.timings["started"] < result.timings["ended"]).all()
+    assert str(result.timings["ended"].dt.tz) == "UTC"
+    described = table.drop_duplicates("utterance_id").set_index("utterance_id").sort_index()
+    expected = utterances.set_index("utterance_id")
+    for column in ("corpus", "speaker", "sex", "label"):
+        assert (described[column] == expected[column]).all()
     save_estimator(result.estimator, tmp_path / family)
     again = load_estimator(tmp_path / family)
     np.testing.assert_allclose(
@@ -284,6 +290,7 @@ def test_space_that_never_fits_says_why(index, statistics, utterances, splits, s
         ({"family": "mlp", "space": {"model__depth": C_RANGE["model__C"]}}, "model__alpha"),
         ({"family": "mlp", "fixed": {"epochs": 3}}, "no hyperparameter 'epochs'"),
         ({"family": "mlp", "trials": 0}, "trials"),
+        ({"family": "mlp", "protocols": ["cold"]}, "'cold' is now 'speaker_independent'"),
         ({"family": "mlp", "colour": "red"}, "colour"),
         (
             {"family": "logistic_regression", "space": C_RANGE, "fixed": {"model__C": 1.0}},
@@ -325,6 +332,9 @@ def predictions_of(model: str, probabilities: list[list[float]]) -> pd.DataFrame
     return pd.DataFrame(
         {
             "utterance_id": [f"u{i}" for i in range(len(table))],
+            "corpus": "c",
+            "speaker": [f"s{i // 2 % 2}" for i in range(len(table))],
+            "sex": "female",
             "model": model,
             "protocol": "speaker_independent",
             "condition": CLEAN,
@@ -360,6 +370,8 @@ def test_combination_listens_to_those_who_know(candidates, name):
     combined, combiner = combine(candidates, name, ["a", "b", "c"])
     scores = cross_validated_uar(pd.concat([candidates, combined]), "speaker_independent")
     assert scores[name] > scores[["a", "b", "c"]].max()
+    assert list(combined) == list(candidates)
+    assert set(combined["speaker"]) == {"s0", "s1"}
     probabilities = combined[["p_angry", "p_sad"]]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert set(combined["evaluation"]) == {CROSS_VALIDATION} != {TEST}
@@ -403,6 +415,21 @@ def test_foreign_types_are_not_loaded(tmp_path):
         load_estimator(tmp_path)
     with pytest.raises(FileNotFoundError, match="holds no estimator"):
         load_estimator(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"protocol": "cold"}, "'cold' is now 'speaker_independent'"),
+        ({"compared": "speaker_independent;adapted"}, "'adapted' is now 'speaker_adapted'"),
+        ({"compared": ["random"]}, "'random' is now 'random_split'"),
+        ({"families": "svm;kernel_lda"}, "'kernel_lda' is now 'rocket_lda'"),
+        ({"voters": 3}, "'voters' is now 'max_members'"),
+    ],
+)
+def test_old_names_are_refused_with_the_new_one(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        SelectionSettings(storage="", **settings)
 
 
 def test_protocols_are_named_in_one_string_where_lists_cannot_be_written():

@@ -126,12 +126,13 @@ def call_metrics(measured: pd.DataFrame, *, resamples: int = 1000, seed: int = 0
         and ``_high``. Calls sent to review are neither flagged nor calm: they count as not found.
         ``seconds_to_detect`` is the median over passages that were found.
     """
+    # Scoring itself does not need the evaluation package, and its workers start faster without it.
+    from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
+
     everything = pd.concat([measured, measured.assign(snr_db="all")], ignore_index=True)
     rows = []
     for names, part in everything.groupby(GROUPS, sort=False):
-        draws = np.random.default_rng(seed).multinomial(
-            len(part), np.full(len(part), 1 / len(part)), resamples
-        )
+        draws = bootstrap_counts(len(part), resamples=resamples, seed=seed)
         values = _metrics(part, np.ones((1, len(part)), dtype=int))
         drawn = _metrics(part, draws)
         row: dict[str, object] = dict(zip(GROUPS, names, strict=True))
@@ -142,9 +143,12 @@ def call_metrics(measured: pd.DataFrame, *, resamples: int = 1000, seed: int = 0
             "hours": part["hours"].sum(),
         }
         for name in METRICS:
-            known = drawn[name][np.isfinite(drawn[name])]
-            low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-            row |= {name: values[name][0], f"{name}_low": low, f"{name}_high": high}
+            low, high = bootstrap_interval(drawn[name], len(part))
+            row |= {
+                name: values[name][0],
+                f"{name}_low": float(low),
+                f"{name}_high": float(high),
+            }
         rows.append(row)
     table = pd.DataFrame(rows)
     order = table["snr_db"].map(lambda value: np.inf if value == "all" else float(value))

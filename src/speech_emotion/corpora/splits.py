@@ -27,13 +27,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from speech_emotion.config import Settings
+from speech_emotion.config import Settings, refuse_old_names
 
 __all__ = [
     "ENROLLED",
@@ -47,14 +47,6 @@ __all__ = [
     "split_digest",
 ]
 
-PROTOCOLS: Final = (
-    "speaker_independent",
-    "enrolled",
-    "speaker_adapted",
-    "cross_corpus",
-    "cross_corpus_adapted",
-    "random_split",
-)
 TRAIN: Final = "train"
 ENROLLED: Final = "enrolled"
 TEST: Final = "test"
@@ -62,14 +54,24 @@ TEST: Final = "test"
 logger = logging.getLogger(__name__)
 
 
-Protocol = Literal[
+ProtocolName = Literal[
     "speaker_independent",
-    "random_split",
     "enrolled",
     "speaker_adapted",
     "cross_corpus",
     "cross_corpus_adapted",
+    "random_split",
 ]
+PROTOCOLS: Final[tuple[str, ...]] = get_args(ProtocolName)
+"""Names of all protocols."""
+
+Protocol = Annotated[
+    ProtocolName,
+    refuse_old_names(
+        {"cold": "speaker_independent", "adapted": "speaker_adapted", "random": "random_split"}
+    ),
+]
+"""Name of a protocol in settings."""
 
 
 class SplitSettings(Settings):

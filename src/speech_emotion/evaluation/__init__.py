@@ -1,5 +1,9 @@
-"""Evaluate models: protocols, cross-validation, tuning, metrics with intervals, detection."""
+"""Evaluate models: data of a protocol, cross-validation, tuning, metrics, bootstrap, detection."""
 
+from speech_emotion.evaluation.bootstrap import (
+    bootstrap_counts,
+    bootstrap_interval,
+)
 from speech_emotion.evaluation.calibration import (
     calibrate,
     calibration_error,
@@ -25,6 +29,7 @@ from speech_emotion.evaluation.detection import (
 )
 from speech_emotion.evaluation.metrics import (
     METRICS,
+    average_recall,
     breakdown_table,
     class_table,
     classification_metrics,
@@ -65,7 +70,10 @@ __all__ = [
     "RecipesSettings",
     "SelectionSettings",
     "Subset",
+    "average_recall",
     "best_parameters",
+    "bootstrap_counts",
+    "bootstrap_interval",
     "breakdown_table",
     "calibrate",
     "calibration_error",

@@ -1,4 +1,4 @@
-"""Training examples under a protocol, and the predictions a candidate makes on them."""
+"""Cross-validation: train a candidate on folds and predict unseen examples."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from speech_emotion.models import (
 from speech_emotion.runtime import fan_out
 
 __all__ = [
+    "CURVES",
     "Evaluation",
     "evaluate",
     "fit_estimator",
@@ -71,16 +72,16 @@ def fit_estimator(
         return estimator.fit(training.inputs, training.codes, **options)
 
 
-def probabilities(estimator: BaseEstimator, part: Subset, labels: Sequence[str]) -> np.ndarray:
-    """Predict ``(n, n_labels)``; a label the estimator never saw has probability 0."""
-    aligned = np.zeros((len(part.codes), len(labels)))
-    aligned[:, estimator.classes_] = estimator.predict_proba(part.inputs)
+def probabilities(estimator: BaseEstimator, subset: Subset, labels: Sequence[str]) -> np.ndarray:
+    """Predict probabilities, shape ``(n, n_labels)``; 0 for labels that were not in training."""
+    aligned = np.zeros((len(subset.codes), len(labels)))
+    aligned[:, estimator.classes_] = estimator.predict_proba(subset.inputs)
     return aligned
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a candidate with chosen hyperparameters does under each protocol.
+    """Results of one candidate with chosen hyperparameters under each protocol.
 
     Attributes:
         predictions: ``utterance_id``, ``corpus``, ``speaker``, ``sex``, ``model``, ``protocol``,
@@ -89,7 +90,7 @@ class Evaluation:
         timings: One row a protocol: ``model``, ``protocol``, ``fit_seconds``, ``predict_ms`` an
             utterance, and ``started`` and ``ended`` of the whole evaluation (UTC).
         learning_curves: ``model``, ``protocol``, ``run``, ``epoch`` and the network's losses and
-            accuracies; empty for other models.
+            accuracies; without rows for other models.
         estimator: The estimator trained on all training examples of the selecting protocol.
     """
 
@@ -99,16 +100,26 @@ class Evaluation:
     estimator: BaseEstimator
 
 
+@dataclass(frozen=True)
+class _Round:
+    """Results of one training: a fold, or the final one."""
+
+    predictions: list[pd.DataFrame]
+    timings: dict[str, Any]
+    learning_curve: pd.DataFrame
+    estimator: BaseEstimator | None
+
+
 def evaluate(
     examples: Mapping[str, Examples],
     candidate: CandidateSettings,
     parameters: dict[str, Any],
     settings: SelectionSettings,
 ) -> Evaluation:
-    """Predict every fold from the others, then the held-out utterances from all training ones.
+    """Predict each fold with a model of the other folds, and the test set with a model of all folds.
 
-    Whatever is tested is predicted as recorded and, where features of it are at hand, as a telephone
-    would carry it.
+    Recordings are predicted under condition ``clean`` and, if they have telephone features, under
+    ``telephone``.
 
     Args:
         examples: Examples of each compared protocol.
@@ -117,26 +128,23 @@ def evaluate(
         settings: Selecting protocol, seed and number of processes.
     """
     started = pd.Timestamp.now("UTC")
-    folds = [
+    rounds = [
         (protocol, fold)
-        for protocol, known in examples.items()
-        for fold in [*known.folds, *([FINAL] if _needs_final(known, settings) else [])]
+        for protocol, data in examples.items()
+        for fold in [*data.folds, *([FINAL] if _needs_final(data, settings) else [])]
     ]
     shared = (dict(examples), candidate, parameters, settings)
-    predictions, curves = [], []
+    results = list(fan_out(_train_and_test, rounds, shared=shared, n_jobs=settings.n_jobs))
     timings: dict[str, dict[str, Any]] = {}
     estimators: dict[str, BaseEstimator | None] = {}
-    trained = fan_out(_train_and_test, folds, shared=shared, n_jobs=settings.n_jobs)
-    for (protocol, _), (tables, taken, curve, estimator) in zip(folds, trained, strict=True):
-        predictions += tables
-        curves.append(curve)
-        # The last round is the final one: trained on all folds.
-        timings[protocol] = timings.get(protocol, {}) | taken
-        estimators[protocol] = estimator
+    for (protocol, _), result in zip(rounds, results, strict=True):
+        # The last round of a protocol is the final one, if there is one.
+        timings[protocol] = timings.get(protocol, {}) | result.timings
+        estimators[protocol] = result.estimator
     return Evaluation(
-        pd.concat(predictions, ignore_index=True),
+        pd.concat([table for result in results for table in result.predictions], ignore_index=True),
         pd.DataFrame(timings.values()).assign(started=started, ended=pd.Timestamp.now("UTC")),
-        pd.concat(curves, ignore_index=True),
+        pd.concat([result.learning_curve for result in results], ignore_index=True),
         estimators[settings.protocol],
     )
 
@@ -152,26 +160,28 @@ def _train_and_test(
     candidate: CandidateSettings,
     parameters: dict[str, Any],
     settings: SelectionSettings,
-) -> tuple[list[pd.DataFrame], dict[str, Any], pd.DataFrame, BaseEstimator | None]:
-    """Give one fold's predictions, timings and learning curve; the estimator if it is kept."""
-    known = examples[protocol]
+) -> _Round:
+    """Train once and predict every tested condition."""
+    data = examples[protocol]
     names = {"model": candidate.family, "protocol": protocol}
     final = fold == FINAL
-    training, tests = known.final() if final else known.fold(fold)
+    training, tests = data.final() if final else data.fold(fold)
     watched = None if final else tests[CLEAN]
     started = time.perf_counter()
     estimator = fit_estimator(candidate, parameters, training, settings, watched=watched)
-    taken = names | {"fit_seconds": time.perf_counter() - started}
-    tables = []
-    for condition, unseen in tests.items():
-        begun = time.perf_counter()
-        predicted = probabilities(estimator, unseen, known.labels)
+    timings = names | {"fit_seconds": time.perf_counter() - started}
+    predictions = []
+    for condition, tested in tests.items():
+        started = time.perf_counter()
+        predicted = probabilities(estimator, tested, data.labels)
         if condition == CLEAN:
-            taken["predict_ms"] = 1000 * (time.perf_counter() - begun) / len(unseen.codes)
-        facts = names | {"condition": condition}
-        tables.append(_prediction_table(facts, fold, unseen, predicted, known.labels))
+            timings["predict_ms"] = 1000 * (time.perf_counter() - started) / len(tested.codes)
+        row = names | {"condition": condition}
+        predictions.append(_prediction_table(row, fold, tested, predicted, data.labels))
     kept = final and protocol == settings.protocol
-    return tables, taken, _curves(names, fold, estimator), estimator if kept else None
+    return _Round(
+        predictions, timings, _curves(names, fold, estimator), estimator if kept else None
+    )
 
 
 def _curves(names: dict[str, str], fold: int, estimator: BaseEstimator) -> pd.DataFrame:
@@ -183,15 +193,19 @@ def _curves(names: dict[str, str], fold: int, estimator: BaseEstimator) -> pd.Da
 
 
 def _prediction_table(
-    names: dict[str, str], fold: int, part: Subset, predicted: np.ndarray, labels: Sequence[str]
+    names: dict[str, str],
+    fold: int,
+    tested: Subset,
+    predicted: np.ndarray,
+    labels: Sequence[str],
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            **part.table[["utterance_id", "corpus", "speaker", "sex"]],
+            **tested.table[["utterance_id", "corpus", "speaker", "sex"]],
             **names,
             "evaluation": TEST if fold == FINAL else CROSS_VALIDATION,
             "fold": fold,
-            "label": part.table["label"],
+            "label": tested.table["label"],
             "prediction": np.asarray(labels)[predicted.argmax(axis=1)],
         }
         | {f"p_{label}": predicted[:, code] for code, label in enumerate(labels)}

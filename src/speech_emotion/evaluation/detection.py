@@ -1,6 +1,8 @@
-"""One label against the rest: how well angry speech is found, and at what cost of false alarms."""
+"""Detection of one label, by default anger: recall, false alarms, AUC and the flagging threshold."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ from pydantic import Field
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from speech_emotion.config import Settings
+from speech_emotion.evaluation.bootstrap import bootstrap_counts, bootstrap_interval
 from speech_emotion.models import Threshold
 
 __all__ = [
@@ -17,14 +20,17 @@ __all__ = [
     "detection_table",
 ]
 
+GROUPS: Final = ["model", "protocol", "condition", "evaluation", "corpus"]
+
 
 class DetectionSettings(Settings):
-    """What is looked for, and where.
+    """Which label is detected, and how many false alarms are allowed.
 
     Attributes:
-        target: Label that is to be found.
-        false_alarms: Share of other utterances that may be flagged.
-        prevalence: Share of the target where the detector is used; corpora hold far more of it.
+        target: Label that is detected.
+        false_alarms: Largest share of other utterances that may be flagged.
+        prevalence: Share of the target in use, for the precision. Acted corpora hold far more of it
+            than real calls.
     """
 
     target: str = "angry"
@@ -36,55 +42,64 @@ def choose_threshold(validation: pd.DataFrame, settings: DetectionSettings) -> T
     """Choose the threshold of highest recall within the allowed false alarms.
 
     Args:
-        validation: ``speaker``, ``label`` and ``p_<target>`` of utterances of speakers that the
-            judging model had not learnt from.
+        validation: ``speaker``, ``label`` and ``p_<target>`` of utterances of unseen speakers.
         settings: Target and allowed false alarms.
 
     Returns:
-        The threshold, ``None`` where the target, or anything else, is missing.
+        The threshold; ``None`` if there is no utterance of the target or none of another label.
     """
     column = f"p_{settings.target}"
     if column not in validation:
         return None
-    truth = (validation["label"] == settings.target).to_numpy()
-    figures = detection_metrics(truth, validation[column].to_numpy(), settings)
-    if np.isnan(figures["threshold"]):
+    is_target = (validation["label"] == settings.target).to_numpy()
+    metrics = detection_metrics(is_target, validation[column].to_numpy(), settings)
+    if np.isnan(metrics["threshold"]):
         return None
     return Threshold(
         target=settings.target,
-        value=figures["threshold"],
+        value=metrics["threshold"],
         false_alarms=settings.false_alarms,
-        recall=figures["recall"],
+        recall=metrics["recall"],
         n_utterances=len(validation),
         n_speakers=validation["speaker"].nunique(),
     )
 
 
 def detection_metrics(
-    truth: np.ndarray, scores: np.ndarray, settings: DetectionSettings
+    is_target: np.ndarray, scores: np.ndarray, settings: DetectionSettings
 ) -> dict[str, float]:
-    """AUC, average precision, and recall and precision at the allowed false alarms.
+    """Compute AUC, average precision, and recall and precision at the allowed false alarms.
 
     Args:
-        truth: Whether each utterance is the target, shape ``(n,)``.
+        is_target: Whether each utterance has the target label, shape ``(n,)``.
         scores: Probability of the target, shape ``(n,)``.
         settings: Allowed false alarms and assumed prevalence.
 
     Returns:
         ``auc``, ``average_precision``, ``recall``, ``threshold`` and ``precision``, the last at the
-        assumed prevalence; NaN where the target, or anything else, is missing.
+        assumed prevalence. All are NaN if there is no utterance of the target or none of another label;
+        ``precision`` is NaN if nothing is flagged.
+
+    Example:
+        >>> import numpy as np
+        >>> is_target = np.array([True, True, False, False])
+        >>> metrics = detection_metrics(
+        ...     is_target, np.array([0.9, 0.6, 0.7, 0.1]), DetectionSettings()
+        ... )
+        >>> metrics["auc"], metrics["recall"], metrics["threshold"]
+        (0.75, 0.5, 0.9)
     """
-    if truth.all() or not truth.any():
+    if is_target.all() or not is_target.any():
         names = ("auc", "average_precision", "recall", "threshold", "precision")
         return dict.fromkeys(names, float("nan"))
-    false_alarms, recalls, thresholds = roc_curve(truth, scores, drop_intermediate=False)
+    false_alarms, recalls, thresholds = roc_curve(is_target, scores, drop_intermediate=False)
     last = np.flatnonzero(false_alarms <= settings.false_alarms)[-1]
     flagged_targets = settings.prevalence * recalls[last]
     flagged_others = (1 - settings.prevalence) * false_alarms[last]
     flagged = flagged_targets + flagged_others
     return {
-        "auc": float(roc_auc_score(truth, scores)),
-        "average_precision": float(average_precision_score(truth, scores)),
+        "auc": float(roc_auc_score(is_target, scores)),
+        "average_precision": float(average_precision_score(is_target, scores)),
         "recall": float(recalls[last]),
         "threshold": float(min(thresholds[last], 1.0)),
         "precision": float(flagged_targets / flagged) if flagged else float("nan"),
@@ -98,7 +113,7 @@ def detection_table(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Detection figures of each model, protocol, condition, evaluation and corpus.
+    """Compute detection metrics of each model, protocol, condition, evaluation and corpus.
 
     Args:
         predictions: ``model``, ``protocol``, ``condition``, ``evaluation``, ``corpus``, ``speaker``,
@@ -108,45 +123,64 @@ def detection_table(
         seed: Seed of the resampling.
 
     Returns:
-        One row a group, and one for ``all`` corpora of it; empty if no label is the target.
+        One row a group with ``n_utterances``, ``n_speakers``, the metrics of :func:`detection_metrics`,
+        ``auc_low`` and ``auc_high``, and one more row for ``all`` corpora together. Empty if no label is
+        the target.
     """
-    keys = ["model", "protocol", "condition", "evaluation"]
     column = f"p_{settings.target}"
     rows = []
     if column not in predictions:
-        return pd.DataFrame(columns=[*keys, "corpus", "n_utterances", "n_speakers", "auc"])
-    everything = pd.concat([predictions, predictions.assign(corpus="all")], ignore_index=True)
-    for names, part in everything.groupby([*keys, "corpus"], sort=True):
-        truth = (part["label"] == settings.target).to_numpy()
-        scores = part[column].to_numpy()
-        low, high = _interval(truth, scores, part["speaker"].to_numpy(), resamples, seed)
+        return pd.DataFrame(columns=[*GROUPS, "n_utterances", "n_speakers", "auc"])
+    all_corpora = predictions.assign(corpus="all")
+    for names, subset in pd.concat([predictions, all_corpora], ignore_index=True).groupby(
+        GROUPS, sort=True
+    ):
+        is_target = (subset["label"] == settings.target).to_numpy()
+        scores = subset[column].to_numpy()
+        low, high = auc_interval(
+            is_target, scores, subset["speaker"].to_numpy(), resamples=resamples, seed=seed
+        )
         rows.append(
-            dict(zip([*keys, "corpus"], names, strict=True))
-            | {"n_utterances": len(part), "n_speakers": part["speaker"].nunique()}
-            | detection_metrics(truth, scores, settings)
+            dict(zip(GROUPS, names, strict=True))
+            | {"n_utterances": len(subset), "n_speakers": subset["speaker"].nunique()}
+            | detection_metrics(is_target, scores, settings)
             | {"auc_low": low, "auc_high": high}
         )
     return pd.DataFrame(rows)
 
 
-def _interval(
-    truth: np.ndarray, scores: np.ndarray, speakers: np.ndarray, resamples: int, seed: int
+def auc_interval(
+    is_target: np.ndarray,
+    scores: np.ndarray,
+    speakers: np.ndarray,
+    *,
+    resamples: int,
+    seed: int,
 ) -> tuple[float, float]:
-    """95 % interval of the AUC from a bootstrap over speakers; NaN with one speaker.
+    """Compute the 95 % interval of the AUC from a bootstrap over speakers.
 
-    The AUC is the share of pairs in which the target scores higher, so the pairs are counted once,
-    speaker by speaker, and each resample only weighs them.
+    The AUC is the share of pairs (target, other) in which the target has the higher score. The pairs are
+    counted once for each pair of speakers, and each resample weights these counts.
+
+    Args:
+        is_target: Whether each utterance has the target label, shape ``(n,)``.
+        scores: Probability of the target, shape ``(n,)``.
+        speakers: Speaker of each utterance, shape ``(n,)``.
+        resamples: Number of resamples. Those without a pair are left out.
+        seed: Seed of the resampling.
+
+    Returns:
+        Lower and upper bound; NaN with one speaker or without any pair.
     """
     names, codes = np.unique(speakers, return_inverse=True)
-    count = len(names)
-    if count < 2 or truth.all() or not truth.any():
-        return float("nan"), float("nan")
-    higher = scores[truth][:, np.newaxis] > scores[~truth]
-    equal = scores[truth][:, np.newaxis] == scores[~truth]
-    member = np.eye(count, dtype=np.float32)[codes]
-    wins = member[truth].T @ (higher + np.float32(0.5) * equal) @ member[~truth]
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
+    n_speakers = len(names)
+    higher = scores[is_target][:, np.newaxis] > scores[~is_target]
+    equal = scores[is_target][:, np.newaxis] == scores[~is_target]
+    member = np.eye(n_speakers, dtype=np.float32)[codes]
+    wins = member[is_target].T @ (higher + np.float32(0.5) * equal) @ member[~is_target]
+    draws = bootstrap_counts(n_speakers, resamples=resamples, seed=seed)
     won = np.einsum("rs,st,rt->r", draws, wins, draws, optimize=True)
-    pairs = (draws @ member[truth].sum(axis=0)) * (draws @ member[~truth].sum(axis=0))
-    low, high = np.percentile((won / pairs)[pairs > 0], [2.5, 97.5])
+    pairs = (draws @ member[is_target].sum(axis=0)) * (draws @ member[~is_target].sum(axis=0))
+    areas = np.divide(won, pairs, out=np.full(resamples, np.nan), where=pairs > 0)
+    low, high = bootstrap_interval(areas, n_speakers)
     return float(low), float(high)

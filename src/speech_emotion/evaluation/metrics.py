@@ -1,18 +1,19 @@
-"""Figures of merit with intervals: accuracy, unweighted average recall (UAR), macro F1.
-
-Utterances of one speaker are not independent, so intervals resample speakers, not utterances
-(cluster bootstrap; Davison & Hinkley, *Bootstrap Methods and their Application*, 1997, §3.8).
-"""
+"""Classification metrics with intervals: accuracy, unweighted average recall (UAR) and macro F1."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
+from speech_emotion.evaluation.bootstrap import bootstrap_counts, bootstrap_interval
+
 __all__ = [
+    "METRICS",
+    "average_recall",
     "breakdown_table",
     "class_table",
     "classification_metrics",
@@ -21,8 +22,8 @@ __all__ = [
     "uar",
 ]
 
-METRICS = ("accuracy", "uar", "macro_f1")
-PAIRED = [
+METRICS: Final = ("accuracy", "uar", "macro_f1")
+PAIRED: Final = [
     "model",
     "reference",
     "n_utterances",
@@ -34,25 +35,55 @@ PAIRED = [
 ]
 
 
-def confusion(labels: Sequence[str], truth: pd.Series, prediction: pd.Series) -> np.ndarray:
-    """Count predictions, shape ``(n_labels, n_labels)``: rows are truth, columns predictions."""
-    order = pd.Index(labels)
-    counts = np.zeros((len(order), len(order)), dtype=np.int64)
-    np.add.at(
-        counts, (order.get_indexer(pd.Index(truth)), order.get_indexer(pd.Index(prediction))), 1
-    )
+def confusion(labels: Sequence[Any], truth: Iterable[Any], prediction: Iterable[Any]) -> np.ndarray:
+    """Count predictions, shape ``(n_labels, n_labels)``: rows are the truth, columns the predictions.
+
+    Raises:
+        ValueError: If a value is not among ``labels``.
+
+    Example:
+        >>> confusion(["angry", "sad"], ["angry", "angry", "sad"], ["angry", "sad", "sad"])
+        array([[1, 1],
+               [0, 1]])
+    """
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(counts, (_codes(labels, truth), _codes(labels, prediction)), 1)
     return counts
 
 
-def uar(counts: np.ndarray) -> np.ndarray | float:
-    """Unweighted average recall of confusion counts ``(..., n_labels, n_labels)``.
+def _codes(labels: Sequence[Any], values: Iterable[Any]) -> np.ndarray:
+    """Positions of ``values`` in ``labels``."""
+    values = pd.Index(values)
+    codes = pd.Index(labels).get_indexer(values)
+    if (codes < 0).any():
+        raise ValueError(
+            f"Label {values[codes < 0][0]!r} is none of: {', '.join(map(str, labels))}"
+        )
+    return codes
 
-    Labels without any true utterance do not count.
+
+def average_recall(hits: np.ndarray, support: np.ndarray) -> np.ndarray | float:
+    """Average the recall over labels, leaving out labels without any utterance.
+
+    Args:
+        hits: Correct predictions of each label, shape ``(…, n_labels)``.
+        support: Utterances of each label, of the same shape or broadcast to it.
     """
-    support = counts.sum(axis=-1)
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    recall = np.divide(hits, support, out=np.zeros(support.shape), where=support > 0)
+    recall = np.divide(hits, support, out=np.zeros(hits.shape), where=support > 0)
     return recall.sum(axis=-1) / np.maximum((support > 0).sum(axis=-1), 1)
+
+
+def uar(counts: np.ndarray) -> np.ndarray | float:
+    """Compute the unweighted average recall of confusion counts ``(…, n_labels, n_labels)``.
+
+    Labels without any utterance are left out.
+
+    Example:
+        >>> import numpy as np
+        >>> float(uar(np.array([[90, 0], [10, 0]])))  # all 90 angry found, none of the 10 sad
+        0.5
+    """
+    return average_recall(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
 
 
 def _metrics(counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -70,7 +101,7 @@ def _metrics(counts: np.ndarray) -> dict[str, np.ndarray]:
 def classification_metrics(
     predictions: pd.DataFrame, labels: Sequence[str], *, resamples: int = 1000, seed: int = 0
 ) -> dict[str, float]:
-    """Accuracy, UAR and macro F1 with 95 % intervals from a bootstrap over speakers.
+    """Compute accuracy, UAR and macro F1 with 95 % intervals from a bootstrap over speakers.
 
     Args:
         predictions: Columns ``label``, ``prediction`` and ``speaker``.
@@ -80,37 +111,39 @@ def classification_metrics(
 
     Returns:
         ``n_utterances``, ``n_speakers`` and for each metric its value, ``_low`` and ``_high``.
-        With one speaker the bounds are NaN: nothing is known of other speakers then.
+        The bounds are NaN with one speaker.
+
+    Example:
+        >>> import pandas as pd
+        >>> predictions = pd.DataFrame(
+        ...     {
+        ...         "speaker": ["anna", "anna", "ben", "ben"],
+        ...         "label": ["angry", "sad", "angry", "sad"],
+        ...         "prediction": ["angry", "sad", "sad", "sad"],
+        ...     }
+        ... )
+        >>> metrics = classification_metrics(predictions, ["angry", "sad"], resamples=200)
+        >>> metrics["accuracy"], metrics["accuracy_low"], metrics["accuracy_high"]
+        (0.75, 0.5, 1.0)
     """
     by_speaker = _by_speaker(predictions, labels)
-    speakers = len(by_speaker)
-    draws = _draws(speakers, resamples, seed)
+    n_speakers = len(by_speaker)
+    draws = bootstrap_counts(n_speakers, resamples=resamples, seed=seed)
     resampled = _metrics(np.tensordot(draws, by_speaker, axes=1))
-    figures: dict[str, float] = {"n_utterances": len(predictions), "n_speakers": speakers}
+    result: dict[str, float] = {"n_utterances": len(predictions), "n_speakers": n_speakers}
     for metric, value in _metrics(by_speaker.sum(axis=0)).items():
-        low, high = np.percentile(resampled[metric], [2.5, 97.5])
-        figures[metric] = float(value)
-        figures[f"{metric}_low"] = float(low) if speakers > 1 else float("nan")
-        figures[f"{metric}_high"] = float(high) if speakers > 1 else float("nan")
-    return figures
+        low, high = bootstrap_interval(resampled[metric], n_speakers)
+        result |= {metric: float(value), f"{metric}_low": float(low), f"{metric}_high": float(high)}
+    return result
 
 
 def _by_speaker(predictions: pd.DataFrame, labels: Sequence[str]) -> np.ndarray:
     """Count the predictions of each speaker, shape ``(n_speakers, n_labels, n_labels)``."""
-    order = pd.Index(labels)
     speaker, speakers = pd.factorize(predictions["speaker"], sort=True)
-    counts = np.zeros((len(speakers), len(order), len(order)), dtype=np.int64)
-    truth, prediction = (
-        order.get_indexer(pd.Index(predictions[name])) for name in ("label", "prediction")
-    )
+    counts = np.zeros((len(speakers), len(labels), len(labels)), dtype=np.int64)
+    truth, prediction = (_codes(labels, predictions[name]) for name in ("label", "prediction"))
     np.add.at(counts, (speaker, truth, prediction), 1)
     return counts
-
-
-def _draws(speakers: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each speaker is drawn in each resample, shape ``(resamples, speakers)``."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(speakers, np.full(speakers, 1 / speakers), size=resamples)
 
 
 def paired_table(
@@ -125,7 +158,8 @@ def paired_table(
 
     Args:
         predictions: Columns ``model``, ``utterance_id``, ``speaker``, ``label``, ``prediction``, of
-            one protocol, condition and evaluation.
+            one protocol, condition and evaluation. Models that predict other utterances than the
+            reference are left out.
         labels: All labels.
         reference: Model that the others are compared with.
         resamples: Number of bootstrap resamples.
@@ -136,25 +170,25 @@ def paired_table(
         reference), its ``_low`` and ``_high``, and ``better``: share of resamples in which the model
         is above the reference.
     """
-    own = predictions[predictions["model"] == reference]
-    against = _by_speaker(own, labels)
-    draws = _draws(len(against), resamples, seed)
+    of_reference = predictions[predictions["model"] == reference]
+    reference_counts = _by_speaker(of_reference, labels)
+    draws = bootstrap_counts(len(reference_counts), resamples=resamples, seed=seed)
+    resampled_reference = uar(np.tensordot(draws, reference_counts, axes=1))
     rows = []
-    for model, part in predictions.groupby("model", sort=True):
-        if model == reference or set(part["utterance_id"]) != set(own["utterance_id"]):
+    for model, subset in predictions.groupby("model", sort=True):
+        if model == reference or set(subset["utterance_id"]) != set(of_reference["utterance_id"]):
             continue
-        counts = _by_speaker(part, labels)
-        differences = uar(np.tensordot(draws, counts, axes=1)) - uar(
-            np.tensordot(draws, against, axes=1)
-        )
-        low, high = np.percentile(differences, [2.5, 97.5])
+        counts = _by_speaker(subset, labels)
+        differences = uar(np.tensordot(draws, counts, axes=1)) - resampled_reference
+        low, high = bootstrap_interval(differences, len(counts))
+        difference = uar(counts.sum(axis=0)) - uar(reference_counts.sum(axis=0))
         rows.append(
             {
                 "model": model,
                 "reference": reference,
-                "n_utterances": len(part),
+                "n_utterances": len(subset),
                 "n_speakers": len(counts),
-                "difference": float(uar(counts.sum(axis=0)) - uar(against.sum(axis=0))),
+                "difference": float(difference),
                 "difference_low": float(low),
                 "difference_high": float(high),
                 "better": float(np.mean(differences > 0)),
@@ -170,7 +204,7 @@ def breakdown_table(
     by: Sequence[str] = ("corpus", "sex", "speaker"),
     resamples: int = 1000,
 ) -> pd.DataFrame:
-    """Figures of merit of each corpus, sex and speaker.
+    """Compute metrics of each corpus, sex and speaker.
 
     Args:
         predictions: Columns ``label``, ``prediction``, ``speaker`` and those named in ``by``.
@@ -184,20 +218,15 @@ def breakdown_table(
     """
     columns = ["n_utterances", "n_speakers", "accuracy", "uar", "uar_low", "uar_high"]
     rows = [
-        {"by": column, "value": value}
-        | {
-            name: figure
-            for name, figure in classification_metrics(part, labels, resamples=resamples).items()
-            if name in columns
-        }
+        {"by": column, "value": value} | classification_metrics(subset, labels, resamples=resamples)
         for column in by
-        for value, part in predictions.groupby(column, sort=True)
+        for value, subset in predictions.groupby(column, sort=True)
     ]
     return pd.DataFrame(rows, columns=["by", "value", *columns])
 
 
 def class_table(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each label (0 where nothing was predicted)."""
+    """Compute precision, recall, F1 and support of each label (0 where nothing was predicted)."""
     precision, recall, f1, support = precision_recall_fscore_support(
         predictions["label"], predictions["prediction"], labels=list(labels), zero_division=0.0
     )

@@ -1,4 +1,4 @@
-"""Data of one evaluation protocol: who is trained on, who is tested, and how speakers are normalized."""
+"""Training and test examples of one evaluation protocol, with normalization by speaker."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speech_emotion.corpora import ENROLLED, TEST, TRAIN
-from speech_emotion.models import (
-    SpeakerNormalizer,
-    with_normalized_values,
-)
+from speech_emotion.models import SpeakerNormalizer, with_normalized_values
 
 __all__ = [
     "CLEAN",
@@ -24,29 +21,37 @@ __all__ = [
     "Examples",
     "Inputs",
     "Subset",
+    "label_names",
     "make_examples",
     "probability_columns",
 ]
 
-CROSS_VALIDATION = "cross-validation"
-
+CROSS_VALIDATION: Final = "cross-validation"
+"""Value of column ``evaluation`` for out-of-fold predictions; for the test set it is ``test``."""
 
 TELEPHONE: Final = -1
-
+"""Variant of a recording sent over a simulated telephone line."""
 
 CLEAN: Final = "clean"
-
+"""Condition of recordings as they are in the corpus."""
 
 CONDITIONS: Final = {CLEAN: 0, "telephone": TELEPHONE}
-"""Variant of each condition that is tested."""
+"""Variant that is tested under each condition."""
 
+DESCRIPTION: Final = ["utterance_id", "corpus", "speaker", "sex", "label"]
 
 Inputs: TypeAlias = pd.DataFrame | np.ndarray
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Some examples: their table, label codes ``(n,)`` and model inputs ``(n, …)``."""
+    """Some of the examples.
+
+    Attributes:
+        table: Rows of :attr:`Examples.table`.
+        codes: Position of each row's label in :attr:`Examples.labels`, shape ``(n,)``.
+        inputs: Model inputs, shape ``(n, …)``.
+    """
 
     table: pd.DataFrame
     codes: np.ndarray
@@ -57,18 +62,19 @@ class Subset:
 class Examples:
     """All examples of one protocol.
 
-    Variant 0 is the recording, higher ones are augmented copies, and variant ``-1 - k`` is variant k
-    as a telephone would carry it: :data:`TELEPHONE` is that of the recording.
+    Variant 0 is the recording, variants 1, 2, … are augmented copies. Variant ``-1 - k`` is variant k over
+    a simulated telephone line, so :data:`TELEPHONE` is that of the recording.
 
     Attributes:
         protocol: Name of the protocol.
         table: Columns ``utterance_id``, ``variant``, ``corpus``, ``speaker``, ``sex``, ``label``,
             ``split``, ``fold``, ``for_normalization``, ``tested``.
-        inputs: Features table or sequences array; its rows are those of ``table``.
-        labels: Labels in the order of the codes.
-        copies: Augmented copies of an utterance that are trained on; ``None`` for all there are.
-        telephone: Whether telephone copies are trained on.
-        enrolment_prior: Utterances of an average speaker that statistics start from under ``enrolled``.
+        inputs: Features table or sequences array, with the rows of ``table``.
+        labels: All labels, in the order of the codes.
+        copies: Largest variant to train on; ``None`` for all variants.
+        telephone: Whether to train on telephone variants, too.
+        enrolment_prior: Weight of the average speaker in the statistics of each speaker under
+            ``enrolled``, in utterances.
     """
 
     protocol: str
@@ -82,68 +88,69 @@ class Examples:
     @property
     def folds(self) -> list[int]:
         """Numbers of the cross-validation folds."""
-        return sorted(int(fold) for fold in self.table.loc[_is_train(self.table), "fold"].unique())
+        return sorted(int(fold) for fold in self.table.loc[self._in_training, "fold"].unique())
 
     @property
     def has_test(self) -> bool:
-        """Whether the protocol holds anything out."""
+        """Whether the protocol has a test set."""
         return bool((self.table["split"] == TEST).any())
 
     def fold(self, fold: int) -> tuple[Subset, dict[str, Subset]]:
-        """Training examples of the other folds; what is tested of this one, by condition."""
+        """Return the training examples of the other folds, and the test examples of this one.
+
+        Returns:
+            The training subset, and the tested subset of each condition that has examples.
+        """
         inside = self.table["fold"] == fold
-        return self._divide(_is_train(self.table) & ~inside, inside)
+        return self._divide(self._in_training & ~inside, inside)
 
     def final(self) -> tuple[Subset, dict[str, Subset]]:
-        """All training examples; what is tested of the held-out ones, by condition."""
-        return self._divide(_is_train(self.table), self.table["split"] == TEST)
+        """Return the training examples of all folds, and the examples of the test set by condition."""
+        return self._divide(self._in_training, self.table["split"] == TEST)
+
+    @property
+    def _in_training(self) -> pd.Series:
+        return self.table["split"] == TRAIN
 
     def _divide(self, training: pd.Series, unseen: pd.Series) -> tuple[Subset, dict[str, Subset]]:
-        variant = self.table["variant"]
-        tests = {
-            condition: self._part(unseen & self.table["tested"] & (variant == number))
+        variant, for_normalization = self.table["variant"], self.table["for_normalization"]
+        by_condition = {
+            condition: self._subset(unseen & self.table["tested"] & (variant == number))
             for condition, number in CONDITIONS.items()
         }
-        tests = {condition: part for condition, part in tests.items() if len(part.codes)}
-        part = self._part(training & self._learnt())
-        if not self.table["for_normalization"].any():
-            return part, tests
-        strangers = self._part(
-            unseen & self.table["for_normalization"] & variant.isin(CONDITIONS.values())
+        tests = {name: subset for name, subset in by_condition.items() if len(subset.codes)}
+        train = self._subset(training & self._is_trained_on())
+        if not for_normalization.any():
+            return train, tests
+        unseen_speakers = self._subset(
+            unseen & for_normalization & variant.isin(CONDITIONS.values())
         )
-        return self._measure(part, strangers, tests)
-
-    def _learnt(self) -> pd.Series:
-        variant = self.table["variant"]
-        last = np.inf if self.copies is None else self.copies
-        return variant.between(TELEPHONE - last if self.telephone else 0, last)
-
-    def _measure(
-        self, training: Subset, strangers: Subset, tests: dict[str, Subset]
-    ) -> tuple[Subset, dict[str, Subset]]:
-        """Measure every part from what is known of its speakers.
-
-        A speaker's copies of one kind are taken for a speaker of their own.
-        """
-        normalizer = self._normalizer(training)
-        normalizer.partial_fit(strangers.inputs, speakers=_normalization_groups(strangers))
-        return _normalized(training, normalizer), {
-            condition: _normalized(part, normalizer) for condition, part in tests.items()
+        normalizer = self._normalizer(train)
+        normalizer.partial_fit(
+            unseen_speakers.inputs, speakers=_normalization_groups(unseen_speakers)
+        )
+        return _normalized(train, normalizer), {
+            condition: _normalized(subset, normalizer) for condition, subset in tests.items()
         }
 
-    def _normalizer(self, training: Subset) -> SpeakerNormalizer:
-        # A network scales its channels itself, and a few utterances say nothing of a spread.
-        well_known = self.protocol in {"speaker_adapted", "cross_corpus_adapted"}
-        own_scale = well_known and training.inputs.ndim == 2
-        normalizer = SpeakerNormalizer(own_scale=own_scale)
+    def _is_trained_on(self) -> pd.Series:
+        """Rows whose variant is trained on."""
+        last = np.inf if self.copies is None else self.copies
+        return self.table["variant"].between(TELEPHONE - last if self.telephone else 0, last)
+
+    def _normalizer(self, train: Subset) -> SpeakerNormalizer:
+        # Networks scale their channels themselves, and a few enrolled utterances give no reliable spread.
+        all_utterances = self.protocol in {"speaker_adapted", "cross_corpus_adapted"}
+        normalizer = SpeakerNormalizer(own_scale=all_utterances and train.inputs.ndim == 2)
         if self.protocol == ENROLLED:
             normalizer.prior = self.enrolment_prior
-        known = training.table["for_normalization"]
         return normalizer.fit(
-            training.inputs, speakers=_normalization_groups(training), known=known
+            train.inputs,
+            speakers=_normalization_groups(train),
+            known=train.table["for_normalization"],
         )
 
-    def _part(self, chosen: pd.Series) -> Subset:
+    def _subset(self, chosen: pd.Series) -> Subset:
         positions = np.flatnonzero(chosen)
         table = self.table.iloc[positions].reset_index(drop=True)
         codes = pd.Index(self.labels).get_indexer(pd.Index(table["label"]))
@@ -152,26 +159,23 @@ class Examples:
         return Subset(table, codes, np.asarray(self.inputs[positions]))
 
     def digest(self) -> str:
-        """Digest of everything a study's result depends on: rows, folds, labels and inputs."""
-        facts = f"{self.protocol} {self.copies} {self.telephone} {self.enrolment_prior}"
-        digest = hashlib.sha256(facts.encode() + self.table.to_csv(index=False).encode())
+        """Compute a digest of all that the results depend on: rows, folds, labels, inputs, options."""
+        options = f"{self.protocol} {self.copies} {self.telephone} {self.enrolment_prior}"
+        digest = hashlib.sha256(options.encode() + self.table.to_csv(index=False).encode())
         values = self.inputs.to_numpy() if isinstance(self.inputs, pd.DataFrame) else self.inputs
-        for start in range(0, len(values), 1024):  # blocks: the array may be on disk
+        for start in range(0, len(values), 1024):  # blocks, because the array may be on disk
             digest.update(np.ascontiguousarray(values[start : start + 1024]).tobytes())
         return digest.hexdigest()
 
 
-def _is_train(table: pd.DataFrame) -> pd.Series:
-    return table["split"] == TRAIN
+def _normalization_groups(subset: Subset) -> np.ndarray:
+    """Speaker and variant of each row: each variant of a speaker is normalized as one speaker."""
+    return (subset.table["speaker"] + "/" + subset.table["variant"].astype(str)).to_numpy()
 
 
-def _normalization_groups(part: Subset) -> np.ndarray:
-    return (part.table["speaker"] + "/" + part.table["variant"].astype(str)).to_numpy()
-
-
-def _normalized(part: Subset, normalizer: SpeakerNormalizer) -> Subset:
-    values = normalizer.transform(part.inputs, speakers=_normalization_groups(part))
-    return Subset(part.table, part.codes, with_normalized_values(part.inputs, values))
+def _normalized(subset: Subset, normalizer: SpeakerNormalizer) -> Subset:
+    values = normalizer.transform(subset.inputs, speakers=_normalization_groups(subset))
+    return Subset(subset.table, subset.codes, with_normalized_values(subset.inputs, values))
 
 
 def make_examples(
@@ -186,34 +190,43 @@ def make_examples(
     telephone: bool = False,
     enrolment_prior: float = 4.0,
 ) -> Examples:
-    """Join features with labels and one protocol's split.
+    """Join features with utterances and the split of one protocol.
 
     Args:
-        index: Columns ``utterance_id`` and ``variant``: what each row of ``inputs`` is.
+        index: Columns ``utterance_id`` and ``variant`` of each row of ``inputs``.
         inputs: Features table or sequences array, aligned with ``index``.
         utterances: Columns ``utterance_id``, ``corpus``, ``speaker``, ``sex`` and ``label``.
         splits: Table of :func:`speech_emotion.corpora.assign_splits`.
         labels: All labels, in the order of the codes and probabilities.
         protocol: Protocol whose split is used.
-        copies: Augmented copies of an utterance to train on; ``None`` for all there are.
-        telephone: Train on telephone copies, too.
-        enrolment_prior: Utterances of an average speaker that statistics start from under ``enrolled``.
+        copies: Largest variant to train on; ``None`` for all variants.
+        telephone: Train on telephone variants, too.
+        enrolment_prior: Weight of the average speaker in the statistics of each speaker under
+            ``enrolled``, in utterances.
+
+    Raises:
+        ValueError: If a row of ``index`` has no utterance or no split, or a label is not in ``labels``.
     """
     split = splits[splits["protocol"] == protocol].drop(columns="protocol")
-    described = utterances[["utterance_id", "corpus", "speaker", "sex", "label"]]
     table = index[["utterance_id", "variant"]].merge(
-        described, on="utterance_id", how="left", validate="m:1"
+        utterances[DESCRIPTION], on="utterance_id", how="left", validate="m:1"
     )
     table = table.merge(split, on="utterance_id", how="left", validate="m:1")
-    if table[["label", "split"]].isna().to_numpy().any():
-        stray = table.loc[table["label"].isna() | table["split"].isna(), "utterance_id"].iloc[0]
+    if (missing := table[["label", "split"]].isna().any(axis=1)).any():
         raise ValueError(
-            f"Features of {stray} have no label or split: the features are older than the "
-            "utterances; run the feature_engineering pipeline again"
+            f"Features of {table.loc[missing, 'utterance_id'].iloc[0]} have no label or split: the "
+            "features are older than the utterances; run the feature_engineering pipeline again"
         )
+    if unknown := sorted(set(table["label"]) - set(labels)):
+        raise ValueError(f"Label {unknown[0]!r} is none of: {', '.join(labels)}")
     return Examples(protocol, table, inputs, tuple(labels), copies, telephone, enrolment_prior)
 
 
 def probability_columns(predictions: pd.DataFrame) -> list[str]:
     """Names of the probability columns, in the order of the labels."""
     return [column for column in map(str, predictions) if column.startswith("p_")]
+
+
+def label_names(predictions: pd.DataFrame) -> list[str]:
+    """Labels of a predictions table, in the order of its probability columns."""
+    return [column.removeprefix("p_") for column in probability_columns(predictions)]

@@ -1,11 +1,15 @@
-"""What a user may set about splits, search spaces and model selection, checked before any work."""
+"""Settings of candidates, search spaces and model selection."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from speech_emotion.config import Settings, SplitNames, refuse_old_names
+from speech_emotion.corpora import Protocol
+from speech_emotion.models import FAMILIES, family_named
 
 if TYPE_CHECKING:
     import optuna
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CandidateSettings",
     "CategoricalRange",
+    "FamilyName",
     "FloatRange",
     "IntRange",
     "PasswordGiven",
@@ -22,12 +27,25 @@ __all__ = [
 ]
 
 
-from speech_emotion.config import Settings
-from speech_emotion.corpora import Protocol
+def _check_family(name: str) -> str:
+    return family_named(name).name
+
+
+FamilyName = Annotated[
+    str, refuse_old_names({"kernel_lda": "rocket_lda"}), AfterValidator(_check_family)
+]
+"""Name of a model family in settings, one of :data:`speech_emotion.models.FAMILIES`."""
 
 
 class FloatRange(Settings):
-    """A real hyperparameter between ``low`` and ``high``, on a log scale if asked."""
+    """Search range of a real hyperparameter.
+
+    Attributes:
+        type: ``float``.
+        low: Smallest value.
+        high: Largest value.
+        log: Whether to search on a logarithmic scale.
+    """
 
     type: Literal["float"]
     low: float
@@ -36,7 +54,7 @@ class FloatRange(Settings):
 
     @property
     def values(self) -> list[float]:
-        """Its one value, or its limits."""
+        """The only value, or both limits."""
         return [self.low] if self.low == self.high else [self.low, self.high]
 
     def suggest(self, trial: optuna.Trial, name: str) -> float:
@@ -45,7 +63,15 @@ class FloatRange(Settings):
 
 
 class IntRange(Settings):
-    """A whole-number hyperparameter between ``low`` and ``high``."""
+    """Search range of an integer hyperparameter.
+
+    Attributes:
+        type: ``int``.
+        low: Smallest value.
+        high: Largest value.
+        step: Distance between values.
+        log: Whether to search on a logarithmic scale.
+    """
 
     type: Literal["int"]
     low: int
@@ -55,7 +81,7 @@ class IntRange(Settings):
 
     @property
     def values(self) -> list[int]:
-        """Its one value, or its limits."""
+        """The only value, or both limits."""
         return [self.low] if self.low == self.high else [self.low, self.high]
 
     def suggest(self, trial: optuna.Trial, name: str) -> int:
@@ -64,19 +90,24 @@ class IntRange(Settings):
 
 
 class CategoricalRange(Settings):
-    """A hyperparameter that takes one of the listed values."""
+    """Search range of a hyperparameter with listed values.
+
+    Attributes:
+        type: ``categorical``.
+        choices: Values; lists become tuples, which estimators expect.
+    """
 
     type: Literal["categorical"]
     choices: list[Any] = Field(min_length=1)
 
     @property
     def values(self) -> list[Any]:
-        """All its values; lists become tuples, as estimators want them."""
+        """All values, with tuples instead of lists."""
         return [tuple(choice) if isinstance(choice, list) else choice for choice in self.choices]
 
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
         """Draw a value for ``name`` in ``trial``."""
-        # Optuna stores only scalars faithfully, so the position is what it searches over.
+        # Optuna stores only scalars faithfully, so it searches over positions.
         position = trial.suggest_categorical(name, list(range(len(self.choices))))
         return self.values[position]
 
@@ -85,24 +116,28 @@ SearchRange = Annotated[FloatRange | IntRange | CategoricalRange, Field(discrimi
 
 
 class CandidateSettings(Settings):
-    """One model family that takes part in the selection.
+    """Training and hyperparameter search of one model family.
 
     Attributes:
         family: Name of the family, one of :data:`speech_emotion.models.FAMILIES`.
-        trials: Optuna trials in all; a study that was interrupted counts those it has.
+        trials: Optuna trials in total, those of an interrupted study included.
         minutes: Time after which no further trial starts; ``None`` for no limit.
-        copies: Augmented copies of each utterance it is trained on; ``None`` for all there are.
-        telephone: Whether it is trained on telephone copies, too.
-        bandwidth_models: Whether wide-band and narrow-band sound get a model each, where the features tell
-            which it is.
-        protocols: Protocols it takes part in; ``None`` for all that are compared.
+        copies: Augmented copies of each utterance to train on; ``None`` for all copies.
+        telephone: Whether to train on telephone copies, too.
+        bandwidth_models: Whether to train separate models for wideband and narrowband sound, if the
+            features include the bandwidth.
+        protocols: Protocols to evaluate under; ``None`` for all compared protocols.
         fixed: Hyperparameters that are set but not searched.
         space: Search range of each searched hyperparameter, by its scikit-learn name.
+
+    Example:
+        >>> CandidateSettings(family="svm", fixed={"model__C": 6.0}).trials
+        10
     """
 
     renamed: ClassVar[dict[str, str]] = {"experts": "bandwidth_models"}
 
-    family: str
+    family: FamilyName
     trials: int = Field(10, ge=1)
     minutes: float | None = Field(None, gt=0)
     copies: int | None = Field(None, ge=0)
@@ -114,7 +149,7 @@ class CandidateSettings(Settings):
 
     @property
     def only_choice(self) -> dict[str, Any] | None:
-        """Hyperparameters where the space leaves no choice, ``None`` where it does."""
+        """All hyperparameters if nothing is left to search, else ``None``."""
         values = {name: search.values for name, search in self.space.items()}
         if any(len(possible) > 1 for possible in values.values()):
             return None
@@ -122,20 +157,16 @@ class CandidateSettings(Settings):
 
     @model_validator(mode="after")
     def _space_fits_the_family(self) -> CandidateSettings:
-        from speech_emotion.models import family_named
-
-        family = family_named(self.family)
-        known = family.build(seed=0).get_params()
+        known = family_named(self.family).build(seed=0).get_params()
         for name in [*self.fixed, *self.space]:
             if name not in known:
-                near = sorted(key for key in known if key.startswith(name.split("__")[0] + "__"))
+                similar = sorted(key for key in known if key.startswith(name.split("__")[0] + "__"))
                 raise ValueError(
                     f"{self.family} has no hyperparameter {name!r}; "
-                    f"write one of: {', '.join(near or sorted(known))}"
+                    f"write one of: {', '.join(similar or sorted(known))}"
                 )
-        twice = sorted(set(self.fixed) & set(self.space))
-        if twice:
-            raise ValueError(f"{self.family}: {', '.join(twice)} both fixed and searched; keep one")
+        if both := sorted(set(self.fixed) & set(self.space)):
+            raise ValueError(f"{self.family}: {', '.join(both)} both fixed and searched; keep one")
         for name, search in self.space.items():
             if isinstance(search, FloatRange | IntRange):
                 _check_range(self.family, name, search)
@@ -149,43 +180,37 @@ def _check_range(family: str, name: str, search: FloatRange | IntRange) -> None:
         raise ValueError(f"{family}: {name} is on a log scale, so low {search.low} must be above 0")
 
 
-def _all_families() -> list[str]:
-    from speech_emotion.models import FAMILIES
-
-    return list(FAMILIES)
-
-
 class PasswordGiven(RuntimeError):
-    """A password stands where it would be tracked."""
+    """A setting that is tracked and logged contains a password."""
 
 
 class SelectionSettings(Settings):
     """How candidates are tuned, compared and combined.
 
     Attributes:
-        families: Families that take part, of :data:`speech_emotion.models.FAMILIES`.
-        protocol: Protocol that tunes and selects; ``speaker_independent`` never shares a speaker.
-        compared: Protocols that are reported, the selecting one among them.
-        enrolment_prior: Utterances of an average speaker that the statistics of a speaker start from
-            under ``enrolled``; more of them trust a few utterances less.
+        families: Model families to train, of :data:`speech_emotion.models.FAMILIES`.
+        protocol: Selecting protocol: its folds tune hyperparameters and choose the champion.
+        compared: Protocols that are reported, the selecting one included.
+        enrolment_prior: Weight of the average speaker in the statistics of each speaker under
+            ``enrolled``, in utterances; the higher, the less a few utterances change.
         seed: Seed of samplers and estimators.
-        n_jobs: Trainings at the same time, each on one thread; -1 for one a core. The figures do not
+        n_jobs: Number of parallel trainings with one thread each; -1 for one a core. The results do not
             depend on it.
-        max_members: Largest number of families in the soft vote and in the stack; below 2 there is none.
+        max_members: Largest number of families in each ensemble; below 2 for no ensembles.
         bootstrap: Resamples of speakers behind each interval.
-        storage: Where Optuna keeps the studies between runs, and for several runs at the same time: a
-            journal file, or the URL of a database (``postgresql://USER@HOST/DATABASE``), without a
-            password, which PostgreSQL takes from ``PGPASSWORD`` or ``~/.pgpass``.
+        storage: Storage of the Optuna studies, which several runs may share: the path of a journal file,
+            or the URL of a database (``postgresql://USER@HOST/DATABASE``). PostgreSQL takes the password
+            from ``PGPASSWORD`` or ``~/.pgpass``.
 
     Raises:
-        PasswordGiven: If ``storage`` holds a password.
+        PasswordGiven: If ``storage`` contains a password.
     """
 
     renamed: ClassVar[dict[str, str]] = {"voters": "max_members"}
 
-    families: list[str] = Field(default_factory=_all_families, min_length=1)
+    families: Annotated[list[FamilyName], SplitNames] = Field(list(FAMILIES), min_length=1)
     protocol: Protocol = "speaker_independent"
-    compared: list[Protocol] = Field(
+    compared: Annotated[list[Protocol], SplitNames] = Field(
         default=[
             "speaker_independent",
             "enrolled",
@@ -202,32 +227,17 @@ class SelectionSettings(Settings):
     bootstrap: int = Field(1000, ge=100)
     storage: str
 
-    @field_validator("families", "compared", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        """``kedro run --params`` cannot write lists."""
-        return [part.strip() for part in value.split(";")] if isinstance(value, str) else value
-
-    @field_validator("families")
-    @classmethod
-    def _families_are_known(cls, names: list[str]) -> list[str]:
-        from speech_emotion.models import family_named
-
-        for name in names:
-            family_named(name)
-        return names
-
     @field_validator("storage")
     @classmethod
-    def _without_password(cls, place: str) -> str:
-        url = urlsplit(place)
+    def _without_password(cls, address: str) -> str:
+        url = urlsplit(address)
         if url.password or "password" in parse_qs(url.query):
-            # No ValueError: pydantic would show what was given.
+            # Not a ValueError, because Pydantic would print the value.
             raise PasswordGiven(
-                "selection.storage holds a password, which would be tracked and logged: leave it out, and "
-                "set the environment variable PGPASSWORD, or write it into ~/.pgpass"
+                "selection.storage contains a password, which would be tracked and logged: remove it, and "
+                "set the environment variable PGPASSWORD or use ~/.pgpass"
             )
-        return place
+        return address
 
     @model_validator(mode="after")
     def _protocol_is_compared(self) -> SelectionSettings:
@@ -237,12 +247,12 @@ class SelectionSettings(Settings):
 
 
 class Recipe(Settings):
-    """What is known of somebody's recipe.
+    """A published recipe.
 
     Attributes:
-        description: What was done, in a few words.
-        corpora: Corpora it takes.
-        claimed: Accuracy that was claimed; ``None`` if none was.
+        description: Its method in a few words.
+        corpora: Names of its corpora.
+        claimed: Published accuracy; ``None`` if unknown.
     """
 
     renamed: ClassVar[dict[str, str]] = {"said": "description"}
@@ -253,10 +263,10 @@ class Recipe(Settings):
 
 
 class RecipesSettings(Settings):
-    """Recipes that are compared.
+    """Published recipes that are compared.
 
     Attributes:
-        environments: A recipe for each Kedro environment that runs one, in the order of the table.
+        environments: Recipe of each Kedro environment, in the order of the table.
     """
 
     environments: dict[str, Recipe]

@@ -1,4 +1,4 @@
-"""Hyperparameter search with Optuna on the folds of a protocol, resumable and with pruning."""
+"""Hyperparameter search with Optuna over the folds of a protocol, resumable and with pruning."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
-from sklearn.metrics import recall_score
 
 from speech_emotion.evaluation.cross_validation import fit_estimator, probabilities
+from speech_emotion.evaluation.metrics import confusion, uar
 from speech_emotion.evaluation.protocol_data import CLEAN, Examples
 from speech_emotion.evaluation.settings import CandidateSettings, SelectionSettings
 from speech_emotion.runtime import fan_out, workers
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class TuningError(RuntimeError):
-    """No trial of a study could be completed, or its storage cannot be used."""
+    """No trial of a study completed, or its storage cannot be used."""
 
 
 def tune(
@@ -48,10 +48,9 @@ def tune(
 ) -> optuna.Study:
     """Search the candidate's space for the highest mean UAR over the folds.
 
-    Trials of an earlier run on the same data, folds and space count; an interrupted study goes on
-    where it stopped. Several runs with one storage, on any machines, share the trials of a study: each
-    starts another until there are enough. A trial is pruned when its running mean falls below the
-    median of the others.
+    An interrupted study is resumed: finished trials of earlier runs on the same data, folds and space
+    count. Runs on several machines with one storage share a study, and each starts trials until there
+    are enough. A trial is pruned when its running mean falls below the median of the others.
 
     Args:
         examples: Training examples under the selecting protocol.
@@ -60,10 +59,11 @@ def tune(
         progress: Show a progress bar.
 
     Returns:
-        The study, with ``fold_uar`` and ``seconds`` among the trials' facts.
+        The study. Its trials have the user attributes ``parameters`` (JSON) and ``fold_uar``, or
+        ``error``.
 
     Raises:
-        TuningError: If every trial failed, with the last error; if the storage cannot be used.
+        TuningError: If every trial failed, with the last error, or if the storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = f"{candidate.family}-{_digest(examples, candidate, settings)}"
@@ -76,8 +76,8 @@ def tune(
     )
     done = sum(trial.state.is_finished() for trial in study.trials)
     if done:
-        logger.info("%s: %d trial(s) of study %s found", candidate.family, done, name)
-    # Without anything to search, further trials would repeat the first.
+        logger.info("%s: study %s has %d finished trial(s)", candidate.family, name, done)
+    # With an empty space, further trials would repeat the first.
     remaining = (candidate.trials if candidate.space else 1) - done
     timeout = _time_left(study, candidate)
     if remaining > 0 and (timeout is None or timeout > 0):
@@ -93,72 +93,72 @@ def tune(
     if not any(trial.state == TrialState.COMPLETE for trial in study.trials):
         error = study.trials[-1].user_attrs.get("error", "see the log above")
         raise TuningError(
-            f"No trial of {candidate.family} was completed ({error}): "
-            "mend its search space or raise its budget"
+            f"No trial of {candidate.family} completed ({error}): "
+            "correct its search space or raise its budget"
         )
     return study
 
 
-def _storage(place: str) -> BaseStorage:
-    """Open a database by its URL, or a journal file, which needs none."""
-    if "://" in place:
-        return _database(place)
-    journal = Path(place)
+def _storage(address: str) -> BaseStorage:
+    """Open a database (URL) or a journal file (path)."""
+    if "://" in address:
+        return _database(address)
+    journal = Path(address)
     journal.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return JournalStorage(JournalFileBackend(str(journal)))
 
 
-def _database(place: str) -> RDBStorage:
+def _database(address: str) -> RDBStorage:
     from sqlalchemy import make_url
     from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
-    url = make_url(place)
+    url = make_url(address)
     if url.drivername == "postgresql":
-        # Which driver that means depends on the version of SQLAlchemy.
+        # The default driver depends on the version of SQLAlchemy.
         url = url.set(drivername="postgresql+psycopg")
-    opened = partial(
+    open_storage = partial(
         RDBStorage,
         url.render_as_string(hide_password=False),
-        # Trainings are long, and servers close connections that nothing is heard of.
+        # Servers close idle connections during long trainings.
         engine_kwargs={"pool_pre_ping": True},
     )
     try:
         for seconds in (0.5, 1.0, 2.0):
             try:
-                return opened()
+                return open_storage()
             except DatabaseError:
-                # Runs that start at the same time make the tables at the same time: one succeeds.
+                # Of runs that create the tables at the same time, only one succeeds.
                 time.sleep(seconds)
-        return opened()
+        return open_storage()
     except ImportError as error:
         raise TuningError(
             f"The driver of {url!r} is not installed: pip install 'speech-emotion[postgresql]', or the "
-            "one of your database"
+            "driver of your database"
         ) from error
     except SQLAlchemyError as error:
-        said = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise TuningError(
-            f"{url!r} cannot be used ({said}): start the server, create the database, or correct "
+            f"{url!r} cannot be used ({reason}): start the server, create the database, or correct "
             "selection.storage"
         ) from error
 
 
 def _sampler_seed(study: optuna.Study, settings: SelectionSettings, done: int) -> int:
-    """Seed of this run's sampler: with one that was used before it would draw the same again.
+    """Choose a sampler seed that no other run of this study has used.
 
-    Runs note themselves in the study: one that finds another, which began after as many trials, draws
-    its seed at random.
+    Each run records in the study how many trials were finished when it started. The first run after that
+    number of trials derives its seed from it; a run that started at the same time draws a random one.
     """
     run = uuid4()
     study.set_user_attr(run.hex, done)
-    at_once = sum(begun == done for begun in study.user_attrs.values())
-    return settings.seed + done if at_once == 1 else run.int % 2**32
+    started_together = sum(count == done for count in study.user_attrs.values())
+    return settings.seed + done if started_together == 1 else run.int % 2**32
 
 
 def _time_left(study: optuna.Study, candidate: CandidateSettings) -> float | None:
-    """Seconds of the budget that earlier runs left: a study that ran out stays as it is."""
+    """Seconds of the time budget that earlier runs left; ``None`` without a budget."""
     if candidate.minutes is None:
         return None
     spent = sum(trial.duration.total_seconds() for trial in study.trials if trial.duration)
@@ -174,17 +174,17 @@ def _objective(
     parameters = {name: search.suggest(trial, name) for name, search in candidate.space.items()}
     trial.set_user_attr("parameters", json.dumps(parameters))
     scores: list[float] = []
-    folds, together = examples.folds, workers(settings.n_jobs)
+    folds, n_workers = examples.folds, workers(settings.n_jobs)
     shared = (examples, candidate, parameters, settings)
-    # As many at once as there are workers: a trial that is pruned shall not have cost all folds.
-    for start in range(0, len(folds), together):
-        calls = [(fold,) for fold in folds[start : start + together]]
+    # One fold per worker at a time, so that a pruned trial does not train all folds.
+    for start in range(0, len(folds), n_workers):
+        calls = [(fold,) for fold in folds[start : start + n_workers]]
         try:
-            found = list(fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs))
+            fold_scores = list(fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs))
         except ValueError as error:
             trial.set_user_attr("error", str(error).splitlines()[0])
             raise
-        for score in found:
+        for score in fold_scores:
             scores.append(score)
             trial.set_user_attr("fold_uar", scores)
             trial.report(float(np.mean(scores)), step=len(scores))
@@ -200,15 +200,15 @@ def _score(
     parameters: dict[str, Any],
     settings: SelectionSettings,
 ) -> float:
-    """Train on the other folds; give the UAR of this one."""
+    """Train on the other folds and compute the UAR of this one."""
     training, tests = examples.fold(fold)
     estimator = fit_estimator(candidate, parameters, training, settings)
     predicted = probabilities(estimator, tests[CLEAN], examples.labels).argmax(axis=1)
-    return float(recall_score(tests[CLEAN].codes, predicted, average="macro"))
+    return float(uar(confusion(range(len(examples.labels)), tests[CLEAN].codes, predicted)))
 
 
 def _digest(examples: Examples, candidate: CandidateSettings, settings: SelectionSettings) -> str:
-    """Name what the trials depend on, so that a study is never resumed on other data."""
+    """Digest of all that the trials depend on, so that a study is never resumed on other data."""
     parts: Iterable[Any] = (
         examples.digest(),
         candidate.model_dump_json(include={"family", "fixed", "space", "bandwidth_models"}),
@@ -218,7 +218,7 @@ def _digest(examples: Examples, candidate: CandidateSettings, settings: Selectio
 
 
 def best_parameters(study: optuna.Study) -> dict[str, Any]:
-    """Return the hyperparameters of the best completed trial, as the estimator takes them."""
+    """Return the hyperparameters of the best completed trial, for ``set_params``."""
     parameters = json.loads(study.best_trial.user_attrs["parameters"])
     return {
         name: tuple(value) if isinstance(value, list) else value
@@ -227,10 +227,15 @@ def best_parameters(study: optuna.Study) -> dict[str, Any]:
 
 
 def trial_table(study: optuna.Study, model: str) -> pd.DataFrame:
-    """List the finished trials: model, trial, state, UAR, fold UARs, seconds, parameters (JSON)."""
+    """List the finished trials.
+
+    Returns:
+        ``model``, ``trial``, ``state`` (``complete``, ``pruned`` or ``failed``), ``uar`` (mean over the
+        tested folds), ``fold_uar`` (JSON), ``seconds`` and ``params`` (JSON).
+    """
     states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
     rows = []
-    for trial in study.get_trials(states=FINISHED):  # others may be under way in another run
+    for trial in study.get_trials(states=FINISHED):  # another run may have running ones
         folds = trial.user_attrs.get("fold_uar", [])
         rows.append(
             {

@@ -1,0 +1,38 @@
+import warnings
+
+import numpy as np
+import pytest
+
+from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
+
+
+def test_each_resample_has_as_many_clusters_as_the_data():
+    counts = bootstrap_counts(7, resamples=300, seed=0)
+    assert counts.shape == (300, 7)
+    assert (counts.sum(axis=1) == 7).all()
+    np.testing.assert_array_equal(counts, bootstrap_counts(7, resamples=300, seed=0))
+    assert (counts != bootstrap_counts(7, resamples=300, seed=1)).any()
+    # A resample leaves out (1 - 1/7)^7, about 34 %, of the clusters.
+    assert (counts == 0).mean() == pytest.approx((6 / 7) ** 7, abs=0.02)
+
+
+def test_interval_leaves_out_resamples_without_a_value():
+    values = np.linspace(0, 1, 201)
+    expected = np.percentile(values, [2.5, 97.5])
+    np.testing.assert_allclose(bootstrap_interval(values, 5), expected)
+    with_gaps = np.insert(values, [0, 50, 201], [np.nan, np.inf, np.nan])
+    np.testing.assert_allclose(bootstrap_interval(with_gaps, 5), expected)
+
+
+@pytest.mark.parametrize(("values", "n_clusters"), [([0.1, 0.2], 1), ([np.nan, np.nan], 5)])
+def test_no_interval_without_clusters_or_values(values, n_clusters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(bootstrap_interval(values, n_clusters)).all()
+
+
+def test_rows_have_intervals_of_their_own():
+    values = np.stack([np.linspace(0, 1, 101), np.linspace(2, 3, 101), np.full(101, np.nan)])
+    low, high = bootstrap_interval(values, np.array([4, 1, 4]))
+    np.testing.assert_allclose(low, [0.025, np.nan, np.nan])
+    np.testing.assert_allclose(high, [0.975, np.nan, np.nan])
