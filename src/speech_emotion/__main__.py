@@ -1,20 +1,20 @@
-"""Run the packaged project: ``python -m speech_emotion``."""
+"""The command ``speech-emotion``, also ``python -m speech_emotion``."""
 
-import sys
+from __future__ import annotations
+
+import os
 from pathlib import Path
 from typing import Any
 
-from kedro.framework.cli.utils import find_run_command
-from kedro.framework.project import configure_project
 
+def main(arguments: list[str] | None = None) -> Any:
+    """Run a command, see :mod:`speech_emotion.cli`."""
+    if not Path("conf/logging.yml").is_file():  # where Kedro looks when it is imported
+        logging = Path(__file__).with_name("logging.yml")
+        os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(logging))
+    from speech_emotion.cli import run_command
 
-def main(*args: Any, **kwargs: Any) -> Any:
-    """Run the project as ``kedro run`` does, with the same options."""
-    package_name = Path(__file__).parent.name
-    configure_project(package_name)
-    interactive = hasattr(sys, "ps1")
-    kwargs["standalone_mode"] = not interactive
-    return find_run_command(package_name)(*args, **kwargs)
+    return run_command(arguments)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,40 @@
-"""The registered model over a folder of recordings, on many processes or machines, by Dask.
+"""Predict the emotion of a folder of recordings, on many processes or machines.
 
-``pip install speech-emotion[dask]``, then::
+``speech-emotion batch`` is the command for it::
 
-    python -m speech_emotion.batch RECORDINGS RESULTS --workers 16
-    python -m speech_emotion.batch RECORDINGS RESULTS --scheduler tcp://10.0.0.1:8786
+    speech-emotion batch RECORDINGS RESULTS --workers 16
+    speech-emotion batch RECORDINGS RESULTS --scheduler tcp://10.0.0.1:8786
 
-The second form uses a running cluster whose machines see both folders and the tracking server.
-Results are Parquet files below ``RESULTS/model=ID``, read at once by ``pandas.read_parquet(RESULTS)``:
-one row a recording, with ``error`` for those that could not be used. Each file is complete when it
-appears, so an interrupted run goes on where it stopped, and a later one adds what is new.
+The second form uses a running Dask cluster whose machines see both folders under the same paths. The
+workers need no tracking server: they get the model from this process.
 
-This judges recordings as wholes, as the model does over HTTP: utterances, or calls cut into them.
+The results are Parquet files below ``RESULTS/model=ID`` with one row a recording, and ``error`` for
+those that could not be used; ``pandas.read_parquet(RESULTS)`` reads them together. Each file is complete
+when it appears, so an interrupted command continues where it stopped, and a later one adds new
+recordings.
+
+Recordings are predicted as a whole, as by the served model: utterances, or calls cut into utterances.
+Whole calls are scored by the ``call_scoring`` pipeline.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from speech_emotion.audio import AUDIO_SUFFIXES
+from speech_emotion.datasets import ModelDataset
+from speech_emotion.models import PackedPredictor
+from speech_emotion.runtime import ClusterSettings, DaskEngine, connect, fan_out, running_on
 
 __all__ = ["predict_folder"]
-
 
 logger = logging.getLogger(__name__)
 
@@ -44,141 +48,120 @@ def predict_folder(
     scheduler: str | None = None,
     files_per_part: int = 256,
 ) -> pd.DataFrame:
-    """Predict the emotion of every recording in a folder that has no result of this model yet.
+    """Predict the emotion of every recording in a folder that has no result of the model yet.
 
-    The model is resolved once, so an alias that moves during the run changes nothing, and is loaded
-    once a worker.
+    The model is resolved and loaded once, so an alias that moves during the run changes nothing.
 
     Args:
         recordings: Folder of recordings, searched in depth.
-        results: Folder of results, made if need be.
-        model_uri: The model; its store is MLflow's present tracking URI.
-        workers: Processes on this machine, one thread each; unused with ``scheduler``.
+        results: Folder of the results; it is created.
+        model_uri: URI of the model in MLflow's current tracking server, or the folder of a predictor.
+        workers: Processes on this machine; unused with ``scheduler``.
         scheduler: Address of a running Dask scheduler.
-        files_per_part: Recordings a task and a file of results.
+        files_per_part: Recordings a call and a file of results.
 
     Returns:
-        One row a part that was due: ``part``, ``recordings``, ``unusable`` (rows with ``error``)
-        and ``failure``, which is empty unless the part has no result, e.g. because workers died.
+        One row for each part that was due: ``part``, ``recordings``, ``unusable`` (number of rows with
+        ``error``) and ``failure``, which is ``None`` unless the part has no result.
 
     Raises:
         FileNotFoundError: If there is no recording below ``recordings``.
     """
-    import mlflow
+    from tqdm import tqdm
 
-    from speech_emotion.runtime import ClusterSettings, DaskEngine, connect
-
-    found = sorted(_recordings(recordings))
-    if not found:
+    names = sorted(_find_recordings(recordings))
+    if not names:
         raise FileNotFoundError(
             f"No {', '.join(AUDIO_SUFFIXES)} below {recordings}; check the path"
         )
-    model = mlflow.models.get_model_info(model_uri).model_id
-    folder = results / f"model={model}"
-    folder.mkdir(parents=True, exist_ok=True)
-    done = (
-        set(pd.read_parquet(folder, columns=["recording"])["recording"]) if _any(folder) else set()
-    )
-    due = [name for name in found if name not in done]
-    logger.info("%d recordings, %d have a result already", len(found), len(found) - len(due))
+    model_id, uri = _resolve(model_uri)
+    folder = results / f"model={model_id}"
+    due = sorted(set(names) - _predicted(folder))
+    logger.info("%d recordings, %d have a result already", len(names), len(names) - len(due))
     parts = [due[start : start + files_per_part] for start in range(0, len(due), files_per_part)]
-    rows = []
-    store = mlflow.get_tracking_uri()
-    cluster = ClusterSettings(engine="dask", scheduler=scheduler, workers=workers)
-    with connect(cluster) as client:
-        calls = ((part, recordings, folder, model, store) for part in parts)
-        attempts = DaskEngine(client).attempt(predict_part, calls)
-        for (part, *_), unusable, failure in tqdm(attempts, total=len(parts), desc="Parts"):
-            row = {"part": _name(part), "recordings": len(part)}
-            row["unusable"] = pd.NA if failure else unusable
-            rows.append(row | {"failure": repr(failure) if failure else None})
+    rows: list[dict[str, Any]] = []
+    if parts:
+        folder.mkdir(parents=True, exist_ok=True)
+        shared = (recordings, folder, PackedPredictor.pack(ModelDataset(uri=uri).load()))
+        with ExitStack() as stack:
+            if scheduler:
+                client = connect(ClusterSettings(engine="dask", scheduler=scheduler))
+                stack.enter_context(client)
+                stack.enter_context(running_on(DaskEngine(client)))
+            outcomes = _predict_parts(parts, shared, workers)
+            for part, outcome in zip(
+                parts, tqdm(outcomes, total=len(parts), desc="Parts"), strict=True
+            ):
+                failed = isinstance(outcome, str)
+                row = {"part": _part_name(part), "recordings": len(part)}
+                row |= {"unusable": pd.NA if failed else outcome}
+                rows.append(row | {"failure": outcome if failed else None})
     return pd.DataFrame(rows, columns=["part", "recordings", "unusable", "failure"])
 
 
-def predict_part(
-    names: Sequence[str], recordings: Path, folder: Path, model: str, store: str
-) -> int:
-    """Predict some recordings and write their rows; what a worker does.
+def _predict_parts(
+    parts: list[list[str]], shared: tuple[Any, ...], workers: int
+) -> Iterator[int | str]:
+    """Yield the number of unusable recordings of each part, or why it failed.
 
-    Args:
-        names: Paths below ``recordings``.
-        recordings: Folder of recordings.
-        folder: Folder that the rows are written into.
-        model: Id of the model.
-        store: MLflow's tracking URI.
+    The loss of a worker ends all its calls. Then the part that was waited for counts as failed, which
+    a later run makes up for, and the others are started again.
+    """
+    first = 0
+    while first < len(parts):
+        calls = ((part,) for part in parts[first:])
+        try:
+            for outcome in fan_out(_predict_part, calls, shared=shared, n_jobs=workers):
+                first += 1
+                yield outcome
+        except Exception as error:
+            first += 1
+            yield repr(error)
+
+
+def _predict_part(
+    names: Sequence[str], recordings: Path, folder: Path, model: PackedPredictor
+) -> int | str:
+    """Predict some recordings and write their rows, in a worker.
 
     Returns:
-        How many could not be used.
+        The number of recordings that could not be used, or what went wrong.
     """
-    paths = [str(recordings / name) for name in names]
-    table = _load(model, store).predict(pd.DataFrame({"audio": paths}))
-    table.insert(0, "recording", list(names))
-    # Typed, or a part without errors, or without anything else, would not read with the others.
-    table = table.astype({"recording": "string", "emotion": "string", "error": "string"})
-    partial = folder / f".{_name(names)}.partial"
-    table.to_parquet(partial, index=False)
-    partial.rename(folder / f"{_name(names)}.parquet")
+    try:
+        table = model.unpacked().predict_files([str(recordings / name) for name in names])
+        table.insert(0, "recording", list(names))
+        # Typed, so that a part without errors, or with nothing else, can be read with the others.
+        table = table.astype({"recording": "string", "emotion": "string", "error": "string"})
+        partial = folder / f".{_part_name(names)}.partial"
+        table.to_parquet(partial, index=False)
+        partial.rename(folder / f"{_part_name(names)}.parquet")
+    except Exception as error:
+        return repr(error)
     return int(table["error"].notna().sum())
 
 
-@lru_cache(maxsize=1)
-def _load(model: str, store: str) -> Any:
+def _resolve(model_uri: str) -> tuple[str, str]:
+    """Return the id of a model, and a URI that always stands for this model."""
+    if Path(model_uri).is_dir():
+        predictor = ModelDataset(uri=model_uri).load()
+        return predictor.digest[:16], model_uri
     import mlflow
 
-    mlflow.set_tracking_uri(store)
-    return mlflow.pyfunc.load_model(f"models:/{model}")
+    model_id = mlflow.models.get_model_info(model_uri).model_id
+    return model_id, f"models:/{model_id}"
 
 
-def _recordings(root: Path) -> Iterator[str]:
+def _find_recordings(root: Path) -> Iterator[str]:
     for folder, _, names in os.walk(root):
         inside = Path(folder).relative_to(root)
         yield from (str(inside / name) for name in names if name.lower().endswith(AUDIO_SUFFIXES))
 
 
-def _any(folder: Path) -> bool:
-    return next(folder.glob("*.parquet"), None) is not None
+def _predicted(folder: Path) -> set[str]:
+    if next(folder.glob("*.parquet"), None) is None:
+        return set()
+    return set(pd.read_parquet(folder, columns=["recording"])["recording"])
 
 
-def _name(names: Sequence[str]) -> str:
+def _part_name(names: Sequence[str]) -> str:
     return "part-" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns 1 if a part has no result."""
-    import mlflow
-
-    parser = argparse.ArgumentParser(prog="python -m speech_emotion.batch", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("recordings", type=Path, help="folder of recordings, searched in depth")
-    parser.add_argument("results", type=Path, help="folder of results")
-    parser.add_argument("--model", default="models:/speech-emotion@champion", help="model URI")
-    parser.add_argument("--tracking-uri", help="for example sqlite:///data/full/mlflow.db")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes here")
-    parser.add_argument("--scheduler", help="address of a running Dask scheduler")
-    parser.add_argument("--files-per-part", type=int, default=256, help="recordings a task")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if options.tracking_uri:
-        mlflow.set_tracking_uri(options.tracking_uri)
-    parts = predict_folder(
-        options.recordings.resolve(),
-        options.results.resolve(),
-        model_uri=options.model,
-        workers=options.workers,
-        scheduler=options.scheduler,
-        files_per_part=options.files_per_part,
-    )
-    failed = parts[parts["failure"].notna()]
-    predicted = int(parts["recordings"].sum() - failed["recordings"].sum())
-    unusable = int(parts["unusable"].sum())
-    logger.info("%d recordings predicted, %d of them unusable", predicted, unusable)
-    for row in failed.itertuples():
-        logger.error("%s, %d recordings, failed: %s", row.part, row.recordings, row.failure)
-    return int(len(failed) > 0)
-
-
-if __name__ == "__main__":
-    # By its name: what workers get from `__main__` is copied, and would load the model each time.
-    from speech_emotion.batch import main as named
-
-    raise SystemExit(named())

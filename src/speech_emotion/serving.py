@@ -1,4 +1,4 @@
-"""The registered model: MLflow reads this file when it loads one, so nothing is unpickled.
+"""The registered model. MLflow runs this file when it loads the model, so nothing is unpickled.
 
 ``mlflow models serve -m models:/speech-emotion@champion --env-manager local`` answers::
 
@@ -10,20 +10,25 @@
         }
     }
 
-A server reads paths only if the operator names the folder that they lie in::
+**Paths are closed.** The model reads sounds in base64 only, wherever it is loaded: by ``mlflow models
+serve``, another server, Spark, a batch or a notebook. The operator of the process opens one folder by
+an environment variable::
 
     SPEECH_EMOTION_RECORDINGS=/srv/calls mlflow models serve …
 
-Relative paths start there, and nothing outside is read, links followed. Without the variable a
-server takes sounds in base64 alone, so that no client can probe the machine's files. In Python, a
-notebook or a batch, where the caller could open any file anyway, all paths are read unless the
-variable is set.
+Then paths below that folder are read, relative ones start there, and links that lead out of it are
+refused. A client cannot open anything: the model has no parameter for it.
+
+Python code that may open files uses the predictor itself, which reads any path::
+
+    from speech_emotion.datasets import ModelDataset
+
+    ModelDataset(uri="models:/speech-emotion@champion").load().predict_files(["a.wav"])
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,14 +41,11 @@ from speech_emotion.models import EmotionPredictor
 __all__ = ["RECORDINGS", "EmotionModel"]
 
 RECORDINGS: Final = "SPEECH_EMOTION_RECORDINGS"
-"""Environment variable with the folder that recordings may be read from."""
-
-SERVERS: Final = ("mlflow.pyfunc.scoring_server.app", "mlserver")
-"""Modules that only a process answering HTTP imports; the model pins the MLflow it was tried with."""
+"""Environment variable with the folder whose recordings the model may read."""
 
 
 class EmotionModel(PythonModel):
-    """Predict emotions from a table with a column ``audio`` of paths or sounds in base64."""
+    """Predict emotions from a table with a column ``audio`` of sounds in base64, or of paths."""
 
     def load_context(self, context: Any) -> None:
         """Load the predictor from the model's artifacts."""
@@ -52,19 +54,18 @@ class EmotionModel(PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return one row an entry, see :meth:`EmotionPredictor.predict_files`.
+        """Predict one row an entry, see :meth:`EmotionPredictor.predict_files`.
 
-        What cannot be used has a row with the reason in ``error``.
+        An entry that cannot be used has a row with the reason in ``error``. Missing values are
+        ``None``: JSON has no NaN, and a strict client would refuse the whole answer.
         """
-        below = os.environ.get(RECORDINGS)
-        serving = any(name in sys.modules for name in SERVERS)
+        folder = os.environ.get(RECORDINGS)
         table = self.predictor.predict_files(
-            list(model_input["audio"]),
-            paths=bool(below) or not serving,
-            below=Path(below) if below else None,
+            list(model_input["audio"]), paths=bool(folder), below=Path(folder) if folder else None
         )
-        # JSON has no NaN: a strict client would refuse the whole answer for one bad entry.
-        return table.astype(object).where(table.notna(), None) if serving else table
+        incomplete = [name for name in table if table[name].isna().any()]
+        table[incomplete] = table[incomplete].astype(object).where(table[incomplete].notna(), None)
+        return table
 
 
 mlflow.models.set_model(EmotionModel())

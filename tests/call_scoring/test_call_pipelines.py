@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 from speech_emotion.call_scoring import CallSettings, find_recordings
-from speech_emotion.call_scoring.__main__ import main as play
+from speech_emotion.cli import cli
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.pipelines.call_scoring import nodes
 
@@ -194,7 +195,8 @@ def test_demo_prints_windows(recordings, model):
     command = [
         sys.executable,
         "-m",
-        "speech_emotion.call_scoring",
+        "speech_emotion",
+        "stream",
         "--model",
         str(model),
         "--speed",
@@ -213,8 +215,10 @@ def test_demo_prints_windows(recordings, model):
     ("arguments", "message"),
     [(["letter.wav"], "unreadable"), (["calm.flac", "--channel", "1"], "numbered from 0")],
 )
-def test_demo_refuses_what_is_no_call(recordings, model, capsys, arguments, message):
+def test_stream_refuses_unusable_recordings(recordings, model, arguments, message):
     name, *options = arguments
-    with pytest.raises(SystemExit):
-        play([str(recordings / name), "--model", str(model), *options])
-    assert message in capsys.readouterr().err
+    command = ["stream", str(recordings / name), "--model", str(model), *options]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 1
+    assert message in done.output
+    assert "Traceback (most recent call last)" not in done.output

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 import upath.registry
+from click.testing import CliRunner
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractBufferedFile
 
@@ -20,7 +21,7 @@ from speech_emotion.call_scoring import (
     open_recording,
     score_recording,
 )
-from speech_emotion.call_scoring.__main__ import main as play
+from speech_emotion.cli import cli
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.pipelines.call_scoring import nodes
 from speech_emotion.runtime import FetchError
@@ -206,11 +207,20 @@ def test_a_file_that_is_replaced_while_it_is_read_is_rejected(fetches, call):
             list(blocks)
 
 
-def test_demo_plays_a_url(fetches, predictor, call, tmp_path, capsys):
+def test_stream_plays_a_url(fetches, predictor, call, tmp_path):
     predictor.save(tmp_path / "model")
     fetches.pipe("/bucket/a.wav", encoded(call, "a.wav"))
-    play(["fetches://bucket/a.wav", "--model", str(tmp_path / "model"), "--speed", "0"])
-    assert "FLAG" in capsys.readouterr().out
+    command = [
+        "stream",
+        "fetches://bucket/a.wav",
+        "--model",
+        str(tmp_path / "model"),
+        "--speed",
+        "0",
+    ]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    assert "FLAG" in done.output
 
 
 def test_an_empty_place_is_an_error_with_what_to_do(fetches):

@@ -1,6 +1,7 @@
 import base64
 import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -150,6 +151,7 @@ def test_registered_champion_predicts_in_a_clean_process(project, tracking, tmp_
         text=True,
         check=True,
         cwd=tmp_path,
+        env=os.environ | {"SPEECH_EMOTION_RECORDINGS": "/"},
     )
     rows = json.loads(done.stdout.split("RESULT")[1])
     labels = sorted(utterances["label"].unique())

@@ -15,7 +15,8 @@ def test_two_processes_predict_a_folder_and_a_second_run_adds_what_is_new(
     served, predictor, tmp_path
 ):
     results = tmp_path / "results"
-    command = [sys.executable, "-m", "speech_emotion.batch", str(served.recordings), str(results)]
+    command = [sys.executable, "-m", "speech_emotion", "batch"]
+    command += [str(served.recordings), str(results)]
     command += ["--workers", "2", "--files-per-part", "1", "--tracking-uri", served.store]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "4 recordings predicted, 1 of them unusable" in done.stderr
@@ -40,6 +41,64 @@ def test_two_processes_predict_a_folder_and_a_second_run_adds_what_is_new(
     assert sorted(pd.read_parquet(results)["recording"]) == names
 
 
+def test_the_model_is_that_of_the_projects_tracking_server(served, tmp_path):
+    (tmp_path / "conf/base").mkdir(parents=True)
+    (tmp_path / "conf/local").mkdir()
+    configuration = f"server: {{mlflow_tracking_uri: '{served.store}'}}\n"
+    (tmp_path / "conf/base/mlflow.yml").write_text(
+        configuration + "tracking: {experiment: {name: speech-emotion}}\n"
+    )
+    (tmp_path / "conf/base/parameters.yml").write_text("{}")
+    environment = os.environ | {"SPEECH_EMOTION_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "speech_emotion"]
+    batch = [*command, "batch", str(served.recordings), "results", "--workers", "1"]
+    subprocess.run(batch, check=True, cwd=tmp_path, env=environment)
+    assert len(pd.read_parquet(tmp_path / "results")) == 4
+    # The model of the fixture has no threshold: found and loaded, it is refused for that alone.
+    stream = [*command, "stream", str(next(served.recordings.rglob("*.flac"))), "--speed", "0"]
+    done = subprocess.run(stream, check=False, cwd=tmp_path, env=environment, capture_output=True)
+    assert b"threshold" in done.stderr
+    done = subprocess.run(
+        [*stream, "--threshold", "0.5"],
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+    )
+    assert b" s  " in done.stdout
+
+
+def test_a_folder_of_a_predictor_needs_no_tracking_server(served, predictor, tmp_path):
+    predictor.save(tmp_path / "model")
+    results = tmp_path / "results"
+    parts = predict_folder(served.recordings, results, model_uri=str(tmp_path / "model"))
+    assert parts["recordings"].tolist() == [4]
+    assert len(pd.read_parquet(results)) == 4
+
+
+def test_a_lost_worker_fails_one_part_and_spares_the_others(
+    served, predictor, tmp_path, monkeypatch
+):
+    import speech_emotion.batch as module
+
+    predictor.save(tmp_path / "model")
+
+    def fan_out(function, calls, *, shared, n_jobs):
+        for (names,) in calls:
+            if "day 0/angry.WAV" in names:
+                raise RuntimeError("A worker was lost")
+            yield function(names, *shared)
+
+    monkeypatch.setattr(module, "fan_out", fan_out)
+    results = tmp_path / "results"
+    options = {"model_uri": str(tmp_path / "model"), "files_per_part": 1}
+    parts = predict_folder(served.recordings, results, **options)
+    assert parts["failure"].notna().tolist() == [False, True, False, False]
+    assert len(pd.read_parquet(results)) == 3
+    monkeypatch.undo()
+    assert predict_folder(served.recordings, results, **options)["recordings"].tolist() == [1]
+
+
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"No \.wav, .* below"):
         predict_folder(tmp_path, tmp_path / "results")
@@ -56,9 +115,9 @@ def test_a_part_that_fails_is_reported_and_spares_the_others(served, tmp_path):
     model = mlflow.models.get_model_info("models:/speech-emotion@champion").model_id
     blocked = results / f"model={model}" / ".part-"
     blocked.parent.mkdir(parents=True)
-    from speech_emotion.batch import _name
+    from speech_emotion.batch import _part_name
 
-    os.mkdir(f"{blocked}{_name(['b.wav']).removeprefix('part-')}.partial")
+    os.mkdir(f"{blocked}{_part_name(['b.wav']).removeprefix('part-')}.partial")
     parts = predict_folder(recordings, results, files_per_part=1, workers=1)
     assert parts["failure"].notna().sum() == 1
     assert list(pd.read_parquet(results)["recording"]) == ["a.wav"]

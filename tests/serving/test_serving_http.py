@@ -12,6 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import mlflow
+import pandas as pd
 import pytest
 import soundfile
 
@@ -153,6 +155,22 @@ def test_no_file_is_read_unless_the_operator_names_a_folder(address, served):
     path = next(served.recordings.rglob("angry.WAV"))
     _, rows = ask(address, table(str(path), "/etc/passwd", "/no/such/file.wav"))
     assert all("paths are not read here" in row["error"] for row in rows)
+
+
+def test_paths_are_closed_in_process_too(served, monkeypatch):
+    mlflow.set_tracking_uri(served.store)
+    model = mlflow.pyfunc.load_model("models:/speech-emotion@champion")
+    path = next(served.recordings.rglob("angry.WAV"))
+    table = pd.DataFrame({"audio": [str(path), "day 0/angry.WAV", "/etc/passwd"]})
+    monkeypatch.delenv(RECORDINGS, raising=False)
+    rows = model.predict(table)
+    assert rows["error"].str.contains("paths are not read here").all()
+    assert json.loads(json.dumps(rows.to_dict("records"), allow_nan=False))[0]["angry"] is None
+    monkeypatch.setenv(RECORDINGS, str(served.recordings))
+    rows = model.predict(table)
+    assert rows["error"].isna().tolist() == [True, True, False]
+    assert rows["emotion"].tolist() == ["angry", "angry", None]
+    assert model.predict(table.head(2))["angry"].dtype == float
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,10 @@ from speech_emotion.call_scoring.evaluation import (
     call_metrics,
     evaluate_calls,
 )
+from speech_emotion.call_scoring.playback import (
+    format_window,
+    play,
+)
 from speech_emotion.call_scoring.recordings import (
     find_recordings,
     open_recording,
@@ -18,6 +22,7 @@ from speech_emotion.call_scoring.scoring import (
 )
 from speech_emotion.call_scoring.settings import (
     CallSettings,
+    FlagSettings,
 )
 from speech_emotion.call_scoring.store import (
     UNREAD,
@@ -53,6 +58,7 @@ __all__ = [
     "ActivityDetector",
     "CallSettings",
     "ChannelStream",
+    "FlagSettings",
     "ScoredCall",
     "ScoredWindow",
     "SynthesisSettings",
@@ -60,10 +66,12 @@ __all__ = [
     "call_metrics",
     "evaluate_calls",
     "find_recordings",
+    "format_window",
     "gather_calls",
     "join_tables",
     "list_calls",
     "open_recording",
+    "play",
     "score_blocks",
     "score_recording",
     "shard_calls",

@@ -164,7 +164,7 @@ def _fetch_files(listing: FileList, folder: Path, *, progress: bool) -> None:
         index.unlink()  # kept, it would be taken for a good one the next time
         said = f"names {strange[0]!r}, which is no plain file name" if strange else "names no file"
         raise DownloadError(f"{listing.index_url} {said} in column {listing.column!r}")
-    for name in tqdm(names, desc=folder.name, disable=not progress):
+    for name in tqdm(names, desc=folder.name, disable=None if progress else True):
         url = listing.file_url.format(name=name)
         _retrieve(url, folder / PurePosixPath(url).name, None, progress=False)
     (folder / COMPLETE).touch()

@@ -214,7 +214,9 @@ def _with_measures(
     jobs = (delayed(_measure)(path, settings.trim_db, settings.min_duration_s) for path in usable)
     # Threads: the work is in C code, and processes take longer to start than to do it.
     decoded = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs)
-    bar = tqdm(decoded, total=len(usable), desc="Reading recordings", disable=not progress)
+    bar = tqdm(
+        decoded, total=len(usable), desc="Reading recordings", disable=None if progress else True
+    )
     measures = pd.DataFrame(list(bar), index=usable.index).reindex(columns=[*MEASURES, "unusable"])
     files = files.join(measures)
     _reject(files, files["unusable"].notna(), files["unusable"])

@@ -146,7 +146,9 @@ def write_sample(folder: Path, settings: SampleSettings, *, progress: bool = Tru
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     recordings = list(sample_recordings(settings))
-    for recording in tqdm(recordings, desc="Making the sample corpus", disable=not progress):
+    for recording in tqdm(
+        recordings, desc="Making the sample corpus", disable=None if progress else True
+    ):
         path = partial / recording.path
         path.parent.mkdir(parents=True, exist_ok=True)
         take = path.name

@@ -1,7 +1,22 @@
-"""Kedro hooks: MLflow tracking, the cluster of a run, and the summary at its end."""
+"""Kedro hooks, one class for each purpose."""
 
 from speech_emotion.hooks.cluster import ClusterHooks
+from speech_emotion.hooks.configuration import (
+    RENAMED_PIPELINES,
+    ConfigurationError,
+    ConfigurationHooks,
+)
+from speech_emotion.hooks.console import ConsoleHooks, quiet_libraries
 from speech_emotion.hooks.summary import SummaryHooks
 from speech_emotion.hooks.tracking import TrackingHooks
 
-__all__ = ["ClusterHooks", "SummaryHooks", "TrackingHooks"]
+__all__ = [
+    "RENAMED_PIPELINES",
+    "ClusterHooks",
+    "ConfigurationError",
+    "ConfigurationHooks",
+    "ConsoleHooks",
+    "SummaryHooks",
+    "TrackingHooks",
+    "quiet_libraries",
+]

@@ -8,12 +8,7 @@ from typing import Final
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 
-from speech_emotion.runtime import (
-    ClusterSettings,
-    DaskEngine,
-    connect,
-    running_on,
-)
+from speech_emotion.runtime import ClusterSettings, DaskEngine, connect, running_on
 
 __all__ = ["ClusterHooks"]
 
@@ -21,14 +16,14 @@ PARAMETERS: Final = "params:cluster"
 
 
 class ClusterHooks:
-    """Connect a run with the cluster that its parameters name, and leave it at the end."""
+    """Connect to the cluster when a pipeline starts, and disconnect when it ends."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
 
     @hook_impl
     def before_pipeline_run(self, catalog: DataCatalog) -> None:
-        """Connect, or start workers here."""
+        """Connect to a running cluster, or start workers on this machine."""
         settings = ClusterSettings.model_validate(catalog.load(PARAMETERS))
         if settings.engine == "dask":
             client = self._open.enter_context(connect(settings))
@@ -36,10 +31,10 @@ class ClusterHooks:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Leave."""
+        """Disconnect."""
         self._open.close()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Leave."""
+        """Disconnect."""
         self._open.close()

@@ -90,18 +90,6 @@ class DaskEngine:
         finally:
             self._client.cancel(list(waiting))
 
-    def attempt(
-        self, function: Callable[..., Any], calls: Calls
-    ) -> Iterator[tuple[tuple[Any, ...], Any, BaseException | None]]:
-        """Yield each call, its result and its error, as calls complete; one failure stops no other."""
-        from distributed import as_completed
-
-        submitted = {self._client.submit(function, *call, pure=False): call for call in calls}
-        for task in as_completed(submitted):
-            error = task.exception()
-            yield submitted[task], None if error else task.result(), error
-            task.release()
-
 
 def connect(settings: ClusterSettings) -> Client:
     """Connect to a running scheduler, or start workers on this machine.
