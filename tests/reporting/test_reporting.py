@@ -37,6 +37,7 @@ def leaderboard():
             board_row("mlp", "random_split", "test", 0.847),
             board_row("xgboost", "speaker_independent", "test", 0.5),
             board_row("mlp", "speaker_independent", "test", 0.5, True, "telephone"),
+            board_row("mlp", "speaker_independent", "cross-validation", 0.55, True, "telephone"),
             board_row("mlp", "cross_corpus", "cross-validation", 0.3),
         ]
     )
@@ -303,12 +304,13 @@ def test_report_names_run_commit_and_model_version(report, evidence):
 
 
 def test_report_shows_the_selecting_protocol_first(evidence):
-    assert [row["protocol"] for row in evidence().headline()] == [
-        "speaker_independent",
-        "cross_corpus",
+    assert [(row["protocol"], row["condition"]) for row in evidence().headline()] == [
+        ("speaker_independent", "clean"),
+        ("speaker_independent", "telephone"),
+        ("cross_corpus", "clean"),
     ]
     order = [row["protocol"] for row in evidence().sorted_leaderboard]
-    assert order == ["speaker_independent"] * 4 + ["cross_corpus", "random_split"]
+    assert order == ["speaker_independent"] * 5 + ["cross_corpus", "random_split"]
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
@@ -343,7 +345,7 @@ def test_markdown_contains_every_protocol_with_intervals(evidence, leaderboard):
         "| `speaker_independent` | clean | MLP | 62.3% [52.3, 72.3] | 40 / 4 | "
         "61.0% [51.0, 71.0] | 40 / 4 |",
         "| `cross_corpus` | clean | MLP | – | – | 30.0% [20.0, 40.0] | 40 / 4 |",
-        "| MLP (champion) | 62.3% [52.3, 72.3] | 61.0% [51.0, 71.0] | – |",
+        "| MLP (champion) | 62.3% [52.3, 72.3] | 61.0% [51.0, 71.0] | 55.0% [45.0, 65.0] |",
         "| tess | `speaker_independent` | clean | 40 / 4 | 61.0% [51.0, 71.0] | 61.0% |",
     ):
         assert line in text

@@ -9,12 +9,14 @@ from speech_emotion.datasets.artifact import ArtifactDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
 from speech_emotion.datasets.blocks import BlocksDataset
 from speech_emotion.datasets.corpora import CorporaDataset
+from speech_emotion.datasets.document import DocumentDataset
 from speech_emotion.datasets.estimator import EstimatorDataset, PredictorDataset
 from speech_emotion.datasets.midi import MidiDataset
 from speech_emotion.datasets.model import ModelDataset
 from speech_emotion.datasets.optional import OptionalDataset
 from speech_emotion.datasets.recordings import RecordingsDataset
 from speech_emotion.datasets.registry import Registration, RegistryDataset
+from speech_emotion.datasets.run_info import RunInfoDataset
 from speech_emotion.datasets.shards import ShardsDataset
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "AudioDataset",
     "BlocksDataset",
     "CorporaDataset",
+    "DocumentDataset",
     "EstimatorDataset",
     "MidiDataset",
     "ModelDataset",
@@ -32,6 +35,7 @@ __all__ = [
     "RecordingsDataset",
     "Registration",
     "RegistryDataset",
+    "RunInfoDataset",
     "ShardsDataset",
     "Sound",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 from kedro.io import AbstractDataset
 from kedro.io.core import get_filepath_str, get_protocol_and_path
+from kedro_datasets._typing import ImagePreview
 
 __all__ = ["AudioDataset", "Sound"]
 
@@ -76,7 +77,7 @@ class AudioDataset(AbstractDataset[Sound, Sound]):
             samples, sample_rate = soundfile.read(io.BytesIO(file.read()), dtype="float32")
         return Sound(samples, sample_rate)
 
-    def preview(self) -> str:
+    def preview(self) -> ImagePreview:
         """Draw the spectrogram as a base64 PNG for kedro-viz."""
         from matplotlib.figure import Figure
 
@@ -88,7 +89,7 @@ class AudioDataset(AbstractDataset[Sound, Sound]):
             axes.specgram(samples, NFFT=512, Fs=sound.sample_rate, noverlap=256, vmin=-140)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png")
-        return base64.b64encode(buffer.getvalue()).decode()
+        return ImagePreview(base64.b64encode(buffer.getvalue()).decode())
 
     def _exists(self) -> bool:
         return self._fs.exists(self._path)

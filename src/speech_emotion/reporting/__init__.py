@@ -1,12 +1,18 @@
-"""Figures and documents, made from tables and arrays."""
+"""Figures and documents: reports on models, calls, KPIs, the ablation and recipes."""
 
 import pandas as pd
 
+from speech_emotion.reporting.index import index_page, write_index
 from speech_emotion.reporting.kpis import kpi_figure
 
-__all__ = ["kpi_figure", "synthetic_note"]
+__all__ = ["index_page", "kpi_figure", "synthetic_note", "write_index"]
 
 
 def synthetic_note(utterances: pd.DataFrame) -> str:
-    """Return what titles must say of these utterances: nothing, or that they are synthetic."""
+    """Return the notice for titles: empty, or that utterances are synthetic.
+
+    Example:
+        >>> synthetic_note(pd.DataFrame({"synthetic": [True]}))
+        ' (SYNTHETIC sample corpus)'
+    """
     return " (SYNTHETIC sample corpus)" if utterances["synthetic"].any() else ""

@@ -44,7 +44,13 @@ MARGIN: Final = {"t": 110, "b": 60}
 
 
 def finish_figure(
-    figure: go.Figure, title: str, subtitle: str, *, summary: str = "", **layout: object
+    figure: go.Figure,
+    title: str,
+    subtitle: str,
+    *,
+    summary: str = "",
+    wide: bool = False,
+    **layout: object,
 ) -> go.Figure:
     """Set the title, the subtitle and the text alternative of a figure.
 
@@ -54,6 +60,7 @@ def finish_figure(
         subtitle: Protocol, counts and notes.
         summary: The main numbers in words. It is stored with the figure, and pages use it as the
             text alternative of the chart.
+        wide: Whether the chart needs the width of a desktop: small screens scroll it.
         layout: Further options of Plotly's layout.
 
     Returns:
@@ -64,7 +71,7 @@ def finish_figure(
         title={"text": title, "subtitle": {"text": subtitle}},
         margin=MARGIN,
         colorway=list(COLORS),
-        meta={"summary": summary},
+        meta={"summary": summary, "wide": wide},
         **layout,
     )
     return figure
@@ -77,8 +84,7 @@ def describe(figure: go.Figure) -> tuple[str, str, str]:
     """
     title = figure.layout.title.text or ""
     subtitle = figure.layout.title.subtitle.text or ""
-    meta = figure.layout.meta
-    summary = meta.get("summary", "") if isinstance(meta, dict) else ""
+    summary = (figure.layout.meta or {}).get("summary", "")
     return title, subtitle, f"{title}. {summary or subtitle}".strip()
 
 

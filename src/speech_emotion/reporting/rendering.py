@@ -83,6 +83,7 @@ def figure_html(figure: go.Figure, name: str) -> Markup:
     title, subtitle, summary = describe(figure)
     drawn = go.Figure(figure)
     panels = len([key for key in figure.to_dict()["layout"] if key.startswith("xaxis")])
+    wide = panels > 1 or (figure.layout.meta or {}).get("wide", False)
     drawn.update_layout(
         title={"text": "", "subtitle": {"text": ""}},
         margin={"t": 40 if panels > 1 else 16, "b": 40, "l": 50, "r": 16},
@@ -101,7 +102,7 @@ def figure_html(figure: go.Figure, name: str) -> Markup:
         "</figure>"
     )
     return element.format(
-        wide=" wide" if panels > 1 else "",
+        wide=" wide" if wide else "",
         name=name,
         title=title,
         subtitle=subtitle,

@@ -13,7 +13,7 @@ from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
 from speech_emotion.corpora import PROTOCOLS, TEST
-from speech_emotion.evaluation import CLEAN, CROSS_VALIDATION, TELEPHONE, cross_validated_choice
+from speech_emotion.evaluation import CLEAN, CROSS_VALIDATION, cross_validated_choice
 from speech_emotion.models import FAMILIES
 from speech_emotion.reporting.plotting import listed
 from speech_emotion.reporting.rendering import figure_html, png_base64, template, wav_base64
@@ -27,6 +27,7 @@ __all__ = [
     "model_title",
 ]
 
+TELEPHONE: Final = "telephone"
 EVALUATIONS: Final = {TEST: "test set", CROSS_VALIDATION: "cross-validation"}
 PICTURES: Final = {
     "waveform": "Waveforms: one utterance for each of the labels {labels}, on one amplitude scale.",

@@ -110,9 +110,8 @@ def leaderboard_figure(
     figure.update_layout(scattermode="group", scattergap=0.3)
     figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
     summary = f"{'; '.join(summaries)}; chance level {1 / labels:.1%}."
-    return finish_figure(
-        figure, "Unweighted average recall (UAR) by model", subtitle, summary=summary
-    )
+    title = "Unweighted average recall (UAR) by model"
+    return finish_figure(figure, title, subtitle, summary=summary, wide=len(order) > 8)
 
 
 def detection_figure(
@@ -140,7 +139,12 @@ def detection_figure(
         precision, recall, _ = precision_recall_curve(truth, scores)
         areas.append(f"{condition} {roc_auc_score(truth, scores):.2f}")
         line = {"color": COLORS[number % len(COLORS)]}
-        names = {"name": str(condition), "legendgroup": str(condition), "line": line}
+        names = {
+            "name": str(condition),
+            "legendgroup": str(condition),
+            "line": line,
+            "mode": "lines",
+        }
         figure.add_scatter(x=false_alarms, y=recalls, **names, row=1, col=1)
         figure.add_scatter(x=recall, y=precision, **names, showlegend=False, row=1, col=2)
     figure.add_vline(x=settings.false_alarms, line_dash="dot", line_color=GRAY, row=1, col=1)
@@ -288,7 +292,10 @@ def breakdown_figure(breakdown: pd.DataFrame, *, title: str, note: str = "") -> 
     figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
     counts = breakdown[breakdown["by"] == breakdown["by"].iloc[0]]
     counted = counted_note(int(counts["n_utterances"].sum()), int(counts["n_speakers"].sum()), note)
-    return finish_figure(figure, title, counted, summary=f"UAR by {'; by '.join(summaries)}.")
+    wide = len(breakdown) > 12
+    return finish_figure(
+        figure, title, counted, wide=wide, summary=f"UAR by {'; by '.join(summaries)}."
+    )
 
 
 def learning_curves_figure(curves: pd.DataFrame, *, trained_on: str) -> go.Figure:
