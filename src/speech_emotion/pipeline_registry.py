@@ -1,15 +1,15 @@
-"""The project's pipelines, by the names that ``kedro run --pipeline`` takes."""
+"""The project's pipelines, by the names that ``kedro run --pipelines`` takes."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib import import_module
 from typing import Any, Final
 
 from kedro.pipeline import Pipeline
 
-__all__ = ["register_pipelines"]
+__all__ = ["DeferredPipeline", "register_pipelines"]
 
-DEFAULT: Final = "__default__"
 STAGES: Final = (
     "ingestion",
     "augmentation",
@@ -18,40 +18,55 @@ STAGES: Final = (
     "reporting",
     "registration",
 )
-# Written out, so that a broken import is an error and not a gap.
-PARTS: Final[dict[str, tuple[str, ...]]] = {
-    DEFAULT: STAGES,
+# Listed explicitly, so that a failing import is an error and not a missing pipeline.
+PIPELINES: Final[dict[str, tuple[str, ...]]] = {
+    "__default__": STAGES,
     **{stage: (stage,) for stage in STAGES},
+    "ablation": ("ablation",),
     "recipes": ("recipes",),
     "download": ("download",),
-    "feature_study": ("feature_study",),
     "call_report": ("call_report",),
     "call_kpis": ("call_kpis",),
     "sonification": ("sonification",),
-    # Scores nobody looks at serve nobody: the page belongs to them.
-    "call_scoring": ("call_scoring", "call_report"),
+    "call_scoring": ("call_scoring", "call_report"),  # a scored batch always gets its page
     "call_evaluation": ("call_evaluation",),
 }
 
 
-class _Named(Pipeline):
-    """A pipeline that is made when it is first asked for anything.
+def _from_created(attribute: str) -> Any:
+    return cached_property(lambda pipeline: getattr(pipeline.created, attribute))
 
-    Most commands need few pipelines or only their names, and Kedro copies the whole registry to list it.
+
+class DeferredPipeline(Pipeline):
+    """A pipeline that is imported and created when its nodes are first read.
+
+    Most commands read one pipeline or only the names, but Kedro asks for all pipelines at once: its
+    own selective loading (``find_pipelines``) imports everything for ``__default__`` and for
+    ``kedro registry list``. A pipeline is its nodes and what Kedro derives from them in the
+    constructor; these attributes are filled on first use instead.
+
+    Args:
+        names: Packages below ``speech_emotion.pipelines`` whose pipelines are added up.
     """
 
-    def __init__(self, parts: tuple[str, ...]):
-        self._parts = parts
+    def __init__(self, names: tuple[str, ...]):
+        self._names = names
 
-    def __getattr__(self, attribute: str) -> Any:
-        # Called for what is not there: all that Pipeline's constructor sets, as long as it was not run.
-        if attribute.startswith("__"):  # asked for by copies, of the class and not of the pipeline
-            raise AttributeError(attribute)
-        modules = [import_module(f"speech_emotion.pipelines.{part}") for part in self._parts]
-        super().__init__([module.create_pipeline() for module in modules])
-        return object.__getattribute__(self, attribute)
+    @cached_property
+    def created(self) -> Pipeline:
+        """The pipeline with its nodes."""
+        modules = [import_module(f"speech_emotion.pipelines.{name}") for name in self._names]
+        return Pipeline([module.create_pipeline() for module in modules])
+
+    _nodes = _from_created("_nodes")
+    _nodes_by_name = _from_created("_nodes_by_name")
+    _nodes_by_input = _from_created("_nodes_by_input")
+    _nodes_by_output = _from_created("_nodes_by_output")
+    _toposorter = _from_created("_toposorter")
+    _toposorted_nodes = _from_created("_toposorted_nodes")
+    _toposorted_groups = _from_created("_toposorted_groups")
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Name every pipeline."""
-    return {name: _Named(parts) for name, parts in PARTS.items()}
+    """Return every pipeline by its name."""
+    return {name: DeferredPipeline(packages) for name, packages in PIPELINES.items()}

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from speech_emotion.context import ProjectContext
 from speech_emotion.hooks import (
     ClusterHooks,
     ConfigurationHooks,
@@ -43,6 +44,8 @@ def on_disk(path: str) -> str:
 
 # The first is called last: the summary ends the run.
 HOOKS = (SummaryHooks(), TrackingHooks(), ClusterHooks(), ConsoleHooks(), ConfigurationHooks())
+
+CONTEXT_CLASS = ProjectContext
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -29,7 +29,7 @@ from speech_emotion.call_scoring.store import (
     gather_calls,
     join_tables,
     list_calls,
-    shard_calls,
+    store_calls,
     without_empty,
 )
 from speech_emotion.call_scoring.stream import (
@@ -74,7 +74,7 @@ __all__ = [
     "play",
     "score_blocks",
     "score_recording",
-    "shard_calls",
+    "store_calls",
     "summarize",
     "synthesize_calls",
     "threshold_of",

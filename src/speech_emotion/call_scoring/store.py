@@ -1,4 +1,4 @@
-"""Scored calls in shards: put together before they are stored, and found again afterwards."""
+"""Cache of scored calls: stored in shards, found again by a key, gathered in the order of an index."""
 
 from __future__ import annotations
 
@@ -9,85 +9,99 @@ from typing import Final
 import pandas as pd
 
 from speech_emotion.call_scoring.scoring import ScoredCall
-from speech_emotion.runtime import KEY, RECENT, Shards, digest, list_stored
+from speech_emotion.runtime import KEY, RECENT, ShardStore, digest, list_stored
 
-__all__ = ["UNREAD", "gather_calls", "join_tables", "list_calls", "shard_calls", "without_empty"]
+__all__ = ["UNREAD", "gather_calls", "join_tables", "list_calls", "store_calls", "without_empty"]
 
 UNREAD: Final = "unread"
-"""Column that tells recordings which could not be fetched."""
+"""Column that marks recordings which could not be fetched."""
+WINDOWS: Final = "window"
+CHANNELS: Final = "channel"
+"""Folders of the cache: one table with a row a window, one with a row a channel."""
 
 
-def shard_calls(
-    prefix: str, scored: Iterable[tuple[str, ScoredCall]], *, size: int
-) -> Iterator[tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]]:
-    """Put calls together that come one by one; those before a failure are kept, too.
+def store_calls(
+    cache: ShardStore, prefix: str, scored: Iterable[tuple[str, ScoredCall]], *, size: int
+) -> None:
+    """Store calls as they are scored; those before a failure are stored, too.
 
     Args:
-        prefix: How the names of the shards begin.
+        cache: The cache.
+        prefix: Beginning of the names of the shards.
         scored: Key and result of each call.
         size: Calls a shard.
-
-    Yields:
-        Windows and channels of a shard, each by its name.
     """
-    part: list[tuple[str, ScoredCall]] = []
+    pending: list[tuple[str, ScoredCall]] = []
     try:
         for one in scored:
-            part.append(one)
-            if len(part) == size:
-                yield _shard(prefix, part)
-                part = []
-    except Exception:
-        if part:
-            yield _shard(prefix, part)
-        raise
-    if part:
-        yield _shard(prefix, part)
+            pending.append(one)
+            if len(pending) == size:
+                _store(cache, prefix, pending)
+                pending = []
+    finally:
+        if pending:
+            _store(cache, prefix, pending)
 
 
-def _shard(
-    prefix: str, part: list[tuple[str, ScoredCall]]
-) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
-    name = f"{prefix}{digest(*(key for key, _ in part))}"
-    windows = [one.windows.assign(**{KEY: key}) for key, one in part]
-    channels = [one.channels.assign(**{KEY: key, UNREAD: one.unread}) for key, one in part]
-    return {name: join_tables(windows)}, {name: join_tables(channels)}
+def _store(cache: ShardStore, prefix: str, calls: list[tuple[str, ScoredCall]]) -> None:
+    name = f"{prefix}{digest(*(key for key, _ in calls))}"
+    windows = [call.windows.assign(**{KEY: key}) for key, call in calls]
+    channels = [call.channels.assign(**{KEY: key, UNREAD: call.unread}) for key, call in calls]
+    # Channels last: a shard counts only if both tables are there.
+    cache.within(WINDOWS).put(name, join_tables(windows))
+    cache.within(CHANNELS).put(name, join_tables(channels))
 
 
-def list_calls(windows: Shards, channels: Shards, prefix: str) -> pd.DataFrame:
-    """Find the shard of each key that is stored, and whether its recording could not be read."""
-    whole = {name: load for name, load in channels.items() if name in windows}
-    stored = list_stored(whole, prefix, [UNREAD]).astype({UNREAD: bool})
-    # The same may be stored twice: by two runs at the same time, or because it was unread before.
+def list_calls(cache: ShardStore, prefix: str) -> pd.DataFrame:
+    """List the stored keys with their shards, and whether their recordings could not be fetched."""
+    stored = list_stored(cache.within(CHANNELS), prefix, [UNREAD]).astype({UNREAD: bool})
+    stored = stored[stored["shard"].isin(cache.within(WINDOWS).names(prefix))]
+    # Stored twice: by two runs at the same time, or because it could not be fetched before.
     return stored.sort_values(UNREAD, kind="stable").drop_duplicates(KEY)
 
 
-def gather_calls(found: pd.DataFrame, shards: Shards, *, size: int) -> Iterator[pd.DataFrame]:
-    """Give the rows of the calls in the order of ``found``, ``size`` calls at a time."""
-    recent = lru_cache(RECENT)(lambda name: shards[name]())
+def gather_calls(
+    found: pd.DataFrame, cache: ShardStore, *, size: int
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield the channels and the windows of the calls in the order of ``found``.
+
+    Args:
+        found: ``key`` and ``shard`` of each call.
+        cache: The cache.
+        size: Calls in each pair of tables.
+    """
+    tables = (_gather(found, cache.within(kind), size=size) for kind in (CHANNELS, WINDOWS))
+    return zip(*tables, strict=True)
+
+
+def _gather(found: pd.DataFrame, store: ShardStore, *, size: int) -> Iterator[pd.DataFrame]:
+    recent = lru_cache(RECENT)(store.load)
     for start in range(0, len(found), size):
-        part = found.iloc[start : start + size]
+        calls = found.iloc[start : start + size]
         tables = []
-        for name, keys in part.groupby("shard", sort=False)[KEY]:
+        for name, keys in calls.groupby("shard", sort=False)[KEY]:
             table = recent(name)
             tables.append(table[table[KEY].isin(keys)])
         rows = join_tables(tables)
-        order = rows[KEY].map(dict(zip(part[KEY], range(len(part)), strict=True)))
+        order = rows[KEY].map(dict(zip(calls[KEY], range(len(calls)), strict=True)))
         rows = rows.iloc[order.to_numpy(dtype=int).argsort(kind="stable")]
         yield rows.drop(columns=[KEY, UNREAD], errors="ignore").reset_index(drop=True)
 
 
 def join_tables(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Put tables below one another; those without rows, whose types are anything, only say the columns."""
+    """Concatenate tables; those without rows have no useful types and only give the columns."""
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def without_empty(tables: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Leave out tables without rows: a file takes its types from the first; give one at least."""
-    given = False
+def without_empty(tables: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Yield the tables that have rows, or the last one if none has.
+
+    A file takes its column types from the first table.
+    """
+    filled = False
     for table in tables:
         if len(table):
-            given = True
+            filled = True
             yield table
-    if not given:
+    if not filled:
         yield table

@@ -8,6 +8,7 @@ from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
 from speech_emotion.datasets.artifact import ArtifactDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
 from speech_emotion.datasets.blocks import BlocksDataset
+from speech_emotion.datasets.cache import CacheDataset
 from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.document import DocumentDataset
 from speech_emotion.datasets.estimator import EstimatorDataset, PredictorDataset
@@ -17,7 +18,6 @@ from speech_emotion.datasets.optional import OptionalDataset
 from speech_emotion.datasets.recordings import RecordingsDataset
 from speech_emotion.datasets.registry import Registration, RegistryDataset
 from speech_emotion.datasets.run_info import RunInfoDataset
-from speech_emotion.datasets.shards import ShardsDataset
 
 __all__ = [
     "ArrayBlocks",
@@ -25,6 +25,7 @@ __all__ = [
     "ArtifactDataset",
     "AudioDataset",
     "BlocksDataset",
+    "CacheDataset",
     "CorporaDataset",
     "DocumentDataset",
     "EstimatorDataset",
@@ -36,6 +37,5 @@ __all__ = [
     "Registration",
     "RegistryDataset",
     "RunInfoDataset",
-    "ShardsDataset",
     "Sound",
 ]

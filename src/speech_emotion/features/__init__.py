@@ -32,15 +32,24 @@ from speech_emotion.features.prosody import (
 from speech_emotion.features.random_kernels import (
     KERNEL_PREFIX,
 )
+from speech_emotion.features.store import (
+    EXTRACTION_VERSION,
+    StoredFeatures,
+    gather_features,
+    index_features,
+    store_features,
+)
 
 __all__ = [
     "DEFAULT_FEATURE_SET",
+    "EXTRACTION_VERSION",
     "FEATURE_SETS",
     "KERNELS",
     "KERNEL_PREFIX",
     "PROSODY",
     "FeatureSettings",
     "SequenceSettings",
+    "StoredFeatures",
     "UnknownFeatureSet",
     "block_prosody",
     "extract",
@@ -49,9 +58,12 @@ __all__ = [
     "feature_groups",
     "feature_names",
     "frame_features",
+    "gather_features",
+    "index_features",
     "mfcc_moments",
     "mfcc_number",
     "sequence_names",
     "sequence_shape",
     "settle_prosody",
+    "store_features",
 ]

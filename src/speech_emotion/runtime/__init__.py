@@ -15,7 +15,7 @@ from speech_emotion.runtime.processes import (
 from speech_emotion.runtime.shards import (
     KEY,
     RECENT,
-    Shards,
+    ShardStore,
     digest,
     list_stored,
     locate,
@@ -42,7 +42,7 @@ __all__ = [
     "DaskEngine",
     "FetchError",
     "FileState",
-    "Shards",
+    "ShardStore",
     "connect",
     "digest",
     "download",

@@ -84,7 +84,7 @@ def select_calls(
     return select_period(add_kpi_columns(calls, settings), selection)
 
 
-def measure_kpis(
+def compute_kpis(
     calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compute key figures by everything, over time, what goes with anger, and list angry calls."""

@@ -1,13 +1,13 @@
-"""Calls of a centre → key figures of an agent and a period: tables, figures, one page."""
+"""Calls of a contact center → KPIs of agents and a period: tables, figures, one page."""
 
 from kedro.pipeline import Node, Pipeline
 
 from speech_emotion.pipelines.call_kpis.nodes import (
+    compute_kpis,
     draw_comparisons,
     draw_over_time,
     draw_patterns,
     gather_calls,
-    measure_kpis,
     select_calls,
     write_kpi_page,
 )
@@ -27,7 +27,7 @@ SETTINGS = ["params:kpis", "params:call_selection"]
 
 
 def gathering() -> Pipeline:
-    """Gather the calls: an export or a generated year, with the emotions that were heard."""
+    """Gather the calls: an export or a simulated year, with the emotions of scored recordings."""
     return Pipeline(
         [
             Node(
@@ -44,13 +44,13 @@ def gathering() -> Pipeline:
 
 
 def create_pipeline() -> Pipeline:
-    """Compute and draw the key figures of an agent against team and centre."""
+    """Compute and draw the KPIs of agents beside their team and the contact center."""
     figures = {name: f"{name}_figure" for name in FIGURES}
     return gathering() + Pipeline(
         [
             Node(select_calls, ["calls", *SETTINGS], "selected_calls", name="select_calls"),
             Node(
-                measure_kpis,
+                compute_kpis,
                 ["selected_calls", *SETTINGS],
                 [
                     "call_kpis_table",
@@ -58,7 +58,7 @@ def create_pipeline() -> Pipeline:
                     "anger_effects_table",
                     "angry_calls_table",
                 ],
-                name="measure_kpis",
+                name="compute_kpis",
             ),
             Node(
                 draw_over_time,
@@ -93,7 +93,9 @@ def create_pipeline() -> Pipeline:
                 name="write_kpi_page",
             ),
         ],
-        tags="call_kpis",
         namespace="call_kpis",
-        prefix_datasets_with_namespace=False,
+        inputs={"calls", "rejected_calls"},
+        outputs={"call_kpis_page", "call_kpis_table"},
+        parameters=set(SETTINGS),
+        tags="call_kpis",
     )

@@ -1,4 +1,4 @@
-"""Nodes of call scoring: score what is not stored yet, then put the calls together."""
+"""Nodes of call scoring: score what is not in the cache, then gather the calls of this run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 from tqdm import tqdm
 
+from speech_emotion import __version__
 from speech_emotion.call_scoring import (
     MIXED,
     UNREAD,
@@ -17,16 +18,16 @@ from speech_emotion.call_scoring import (
     join_tables,
     list_calls,
     score_recording,
-    shard_calls,
+    store_calls,
     summarize,
     threshold_of,
     without_empty,
 )
 from speech_emotion.models import EmotionPredictor, PackedPredictor
-from speech_emotion.runtime import KEY, Shards, digest, fan_out, locate, prefix_of
+from speech_emotion.runtime import KEY, ShardStore, digest, fan_out, locate, prefix_of
 
 SHARD_SIZE = 64
-"""Calls a shard: what is scored again after an interruption, at most."""
+"""Calls a shard: the most that are scored again after an interruption."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,45 +35,44 @@ logger = logging.getLogger(__name__)
 def index_recordings(
     recordings: pd.DataFrame, predictor: EmotionPredictor, settings: CallSettings
 ) -> pd.DataFrame:
-    """List the recordings, each with the key that its result is stored by.
+    """List the recordings, each with the key of its result in the cache.
 
-    The key is a digest of the file's name, size and version; shards are named after what else decides
-    the result: the model, the settings and the package's version.
+    The key is a digest of the file's name, size and version. Shards are named after what else decides
+    the result: the model, the settings and the version of the package.
     """
-    threshold_of(predictor, settings)  # says what is missing before any work
+    threshold_of(predictor, settings)  # raises before any work if there is no threshold
     if predictor.synthetic:
         logger.warning(
-            "The model was trained on the SYNTHETIC sample corpus: what it says of these calls means "
-            "nothing. Train one on real corpora (--env full), or name one by model_uri"
+            "The model was trained on the SYNTHETIC sample corpus: its emotions mean nothing for these "
+            "calls. Train a model on real corpora (--env full), or select one with model_uri"
         )
     files = recordings[["path", "size", "version"]].itertuples(index=False, name=None)
     return recordings[["call", "path"]].assign(**{KEY: [digest(*file) for file in files]})
 
 
 def score_calls(
-    index: pd.DataFrame,
-    predictor: EmotionPredictor,
-    settings: CallSettings,
-    windows_on_disk: Shards,
-    channels_on_disk: Shards,
-) -> Iterator[tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]]:
-    """Score the recordings that are not stored yet; each shard is stored as soon as it is done.
+    index: pd.DataFrame, predictor: EmotionPredictor, cache: ShardStore, settings: CallSettings
+) -> pd.DataFrame:
+    """Score the recordings that are not in the cache; each shard is stored as soon as it is done.
 
-    One that an object store failed to give is stored as rejected, and is scored again the next time.
+    A recording that an object store failed to deliver is stored as rejected, and scored again in the
+    next run.
+
+    Returns:
+        The index, unchanged: all its recordings are in the cache now.
     """
     prefix = _prefix(predictor, settings)
-    stored = list_calls(windows_on_disk, channels_on_disk, prefix)
+    stored = list_calls(cache, prefix)
     done = index[KEY].isin(stored.loc[~stored[UNREAD], KEY])
     missing = index[~done]
     logger.info("%d of %d recordings were scored before", done.sum(), len(index))
-    # A generator node must give something, or Kedro stores nothing and tells nobody.
-    yield {}, {}
     calls = missing[["path", "call"]].itertuples(index=False, name=None)
     shared = (PackedPredictor.pack(predictor), settings)
     results = fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs)
     keyed = zip(missing[KEY], results, strict=True)
     scored = tqdm(keyed, total=len(missing), desc="Scoring calls")
-    yield from shard_calls(prefix, scored, size=SHARD_SIZE)
+    store_calls(cache, prefix, scored, size=SHARD_SIZE)
+    return index
 
 
 def _score(path: str, call: str, model: PackedPredictor, settings: CallSettings) -> ScoredCall:
@@ -80,13 +80,9 @@ def _score(path: str, call: str, model: PackedPredictor, settings: CallSettings)
 
 
 def collect_calls(
-    index: pd.DataFrame,
-    predictor: EmotionPredictor,
-    settings: CallSettings,
-    windows: Shards,
-    channels: Shards,
+    index: pd.DataFrame, predictor: EmotionPredictor, cache: ShardStore, settings: CallSettings
 ) -> tuple[Iterator[pd.DataFrame], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Put the recordings of this run together, block by block.
+    """Gather the recordings of this run, block by block.
 
     Returns:
         Windows; the summary of each scored channel; flagged passages; rejected recordings.
@@ -96,34 +92,30 @@ def collect_calls(
     """
     found = locate(
         index,
-        list_calls(windows, channels, _prefix(predictor, settings)),
+        list_calls(cache, _prefix(predictor, settings)),
         remedy="run the call_scoring pipeline without --only-missing-outputs",
     )
-
-    def gathered(shards: Shards) -> Iterator[pd.DataFrame]:
-        return gather_calls(found, shards, size=SHARD_SIZE)
-
-    blocks = zip(gathered(channels), gathered(windows), strict=True)
     shared = (settings, predictor.labels, threshold_of(predictor, settings))
-    # Processes take longer to start than one block takes.
+    # Starting processes takes longer than summarizing one block.
     n_jobs = settings.n_jobs if len(found) > SHARD_SIZE else 1
-    parts = fan_out(_summarized, blocks, shared=shared, n_jobs=n_jobs)
-    summaries, passages, rejected = map(list, zip(*parts, strict=True))
+    blocks = gather_calls(found, cache, size=SHARD_SIZE)
+    summarized = fan_out(_summarize, blocks, shared=shared, n_jobs=n_jobs)
+    summaries, passages, rejected = map(list, zip(*summarized, strict=True))
     summary = join_tables(summaries).assign(synthetic_model=predictor.synthetic)
     if mono := int((summary["channel_role"] == MIXED).sum()):
-        logger.info("%d mono recordings: each is judged as one channel_role, whoever speaks", mono)
-    emotions = without_empty(gathered(windows))
-    return emotions, summary, join_tables(passages), join_tables(rejected)
+        logger.info("%d mono recordings: all speakers are scored as one channel", mono)
+    windows = (windows for _, windows in gather_calls(found, cache, size=SHARD_SIZE))
+    return without_empty(windows), summary, join_tables(passages), join_tables(rejected)
 
 
-def _summarized(
+def _summarize(
     channels: pd.DataFrame,
     windows: pd.DataFrame,
     settings: CallSettings,
     labels: tuple[str, ...],
     threshold: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Summary, passages and rejected recordings of a block of calls."""
+    """Return summary, passages and rejected recordings of a block of calls."""
     scored = channels[channels["reason"] == ""]
     tables = summarize(scored, windows, settings, labels=labels, threshold=threshold)
     return *tables, channels.loc[channels["reason"] != "", ["call", "path", "reason"]]
@@ -132,4 +124,4 @@ def _summarized(
 def _prefix(predictor: EmotionPredictor, settings: CallSettings) -> str:
     threshold = threshold_of(predictor, settings)
     decisive = settings.model_dump_json(exclude={"n_jobs", "batch"})
-    return prefix_of(predictor.digest, threshold, decisive)
+    return prefix_of(__version__, predictor.digest, threshold, decisive)

@@ -1,4 +1,4 @@
-"""Recordings of calls → emotions over time, summaries, passages."""
+"""Recordings of calls → emotions over time, summaries, flagged passages."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -8,9 +8,9 @@ from speech_emotion.pipelines.call_scoring.nodes import collect_calls, index_rec
 def create_pipeline() -> Pipeline:
     """Score a folder of calls with the champion of the model registry, or with ``model_uri``.
 
-    Recordings that were scored before with the same model and settings are taken as they are.
+    Both scoring nodes share the call cache: the first one fills it, the second one reads it. Recordings
+    that were scored before with the same model and settings are not scored again.
     """
-    shared = ["call_index", "scoring_model", "params:calls"]
     return Pipeline(
         [
             Node(
@@ -21,18 +21,20 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 score_calls,
-                [*shared, "call_window_shards_on_disk", "call_channel_shards_on_disk"],
-                ["call_window_shards", "call_channel_shards"],
+                ["call_index", "scoring_model", "call_cache", "params:calls"],
+                "scored_index",
                 name="score_calls",
             ),
             Node(
                 collect_calls,
-                [*shared, "call_window_shards", "call_channel_shards"],
+                ["scored_index", "scoring_model", "call_cache", "params:calls"],
                 ["call_emotions", "call_summary", "call_passages", "rejected_recordings"],
                 name="collect_calls",
             ),
         ],
-        tags="call_scoring",
         namespace="call_scoring",
-        prefix_datasets_with_namespace=False,
+        inputs={"recordings", "scoring_model", "call_cache"},
+        outputs={"call_emotions", "call_summary", "call_passages", "rejected_recordings"},
+        parameters={"params:calls"},
+        tags="call_scoring",
     )

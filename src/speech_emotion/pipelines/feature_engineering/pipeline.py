@@ -2,31 +2,33 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards
+from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_features
 
 
 def create_pipeline() -> Pipeline:
     """Extract statistics and frame sequences of recordings and their variants.
 
-    Sounds that were extracted before with the same settings are not extracted again.
+    Both nodes share the feature cache: the first one fills it, the second one reads it. Sounds that
+    were extracted before with the same settings are not extracted again.
     """
-    shared = ["utterances", "augmentation_plan", "params:features"]
     return Pipeline(
         [
             Node(
-                extract_shards,
-                [*shared, "feature_keys"],
-                "feature_shards",
+                extract_features,
+                ["utterances", "augmentation_plan", "feature_cache", "params:features"],
+                "feature_index",
                 name="extract_features",
             ),
             Node(
                 collect_features,
-                [*shared, "feature_keys", "sequence_shards", "feature_shards"],
+                ["feature_index", "feature_cache", "params:features"],
                 ["features", "sequences", "rejected_features"],
                 name="collect_features",
             ),
         ],
-        tags="feature_engineering",
         namespace="feature_engineering",
-        prefix_datasets_with_namespace=False,
+        inputs={"utterances", "augmentation_plan", "feature_cache"},
+        outputs={"features", "sequences", "rejected_features"},
+        parameters={"params:features"},
+        tags="feature_engineering",
     )

@@ -1,4 +1,4 @@
-"""Corpora → utterances → splits."""
+"""Corpora → utterances, labels and splits."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,13 +6,13 @@ from speech_emotion.pipelines.ingestion.nodes import read_corpora, split_utteran
 
 
 def create_pipeline() -> Pipeline:
-    """Read the corpora and divide their utterances, before anything is learnt from them."""
+    """Read the corpora and divide their utterances into training and test sets."""
     return Pipeline(
         [
             Node(
                 read_corpora,
                 ["corpora", "params:corpora"],
-                ["utterances", "rejected_audio"],
+                ["utterances", "rejected_audio", "labels"],
                 name="read_corpora",
             ),
             Node(

@@ -1,20 +1,19 @@
-"""Nodes of model selection: tune, evaluate and score each candidate, vote, choose."""
+"""Nodes of model selection: tune, evaluate and score each candidate, combine them, choose one."""
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.dummy import DummyClassifier
 
 from speech_emotion.corpora import Protocol
 from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
-    CURVES,
     METRICS,
     CandidateSettings,
     DetectionSettings,
@@ -37,61 +36,14 @@ from speech_emotion.models import COMBINATIONS, Combiner, EmotionPredictor, Memb
 
 KEYS = ["utterance_id", "variant"]
 TRIALS = ["model", "trial", "state", "uar", "fold_uar", "seconds", "params"]
-PREDICTIONS = [
-    "utterance_id",
-    "corpus",
-    "speaker",
-    "sex",
-    "model",
-    "protocol",
-    "condition",
-    "evaluation",
-    "fold",
-    "label",
-    "prediction",
-]
 GROUPS = ["model", "protocol", "condition", "evaluation"]
 TIMINGS = ["model", "protocol", "fit_seconds", "predict_ms"]
-FIGURES = [
-    "model",
-    "protocol",
-    "condition",
-    "evaluation",
+SCORES = [
+    *GROUPS,
     "n_utterances",
     "n_speakers",
     *(f"{metric}{bound}" for metric in METRICS for bound in ("", "_low", "_high")),
 ]
-
-
-def _labels(utterances: pd.DataFrame) -> list[str]:
-    return sorted(utterances["label"].unique())
-
-
-def _examples(
-    features: pd.DataFrame,
-    sequences: np.ndarray,
-    utterances: pd.DataFrame,
-    splits: pd.DataFrame,
-    candidate: CandidateSettings,
-    selection: SelectionSettings,
-    protocols: list[Protocol],
-) -> dict[str, Examples]:
-    # Taken once: it may be most of what is in memory.
-    inputs = family_named(candidate.family).select(features.drop(columns=KEYS), sequences)
-    return {
-        protocol: make_examples(
-            features[KEYS],
-            inputs,
-            utterances,
-            splits,
-            labels=_labels(utterances),
-            protocol=protocol,
-            copies=candidate.copies,
-            telephone=candidate.telephone,
-            enrolment_prior=selection.enrolment_prior,
-        )
-        for protocol in protocols
-    }
 
 
 def tune_candidate(
@@ -99,16 +51,19 @@ def tune_candidate(
     sequences: np.ndarray,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    labels: list[str],
     selection: SelectionSettings,
     candidate: CandidateSettings,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Search hyperparameters on the folds of the selecting protocol, where there is a choice."""
-    if candidate.family not in selection.families:
-        return pd.DataFrame(columns=TRIALS), {}
+    """Search hyperparameters on the folds of the selecting protocol, unless there is one choice.
+
+    Returns:
+        The trials, and the chosen hyperparameters.
+    """
     if (only := candidate.only_choice) is not None:
         return pd.DataFrame(columns=TRIALS), only
     examples = _examples(
-        features, sequences, utterances, splits, candidate, selection, [selection.protocol]
+        features, sequences, utterances, splits, labels, candidate, selection, [selection.protocol]
     )
     study = tune(examples[selection.protocol], candidate, selection)
     return trial_table(study, candidate.family), candidate.fixed | best_parameters(study)
@@ -119,85 +74,131 @@ def evaluate_candidate(
     sequences: np.ndarray,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
-    parameters: dict[str, Any],
+    labels: list[str],
+    hyperparameters: dict[str, Any],
     selection: SelectionSettings,
     candidate: CandidateSettings,
-) -> tuple[
-    pd.DataFrame,
-    pd.DataFrame,
-    pd.DataFrame,
-    BaseEstimator,
-]:
-    """Predict folds and held-out utterances under every compared protocol."""
-    if candidate.family not in selection.families:
-        # Kedro stores no "nothing": an estimator that was never trained stands for it.
-        nothing = [pd.DataFrame(columns=names) for names in (PREDICTIONS, TIMINGS, CURVES)]
-        return (*nothing, DummyClassifier())
-    present = set(splits["protocol"])  # one corpus alone crosses nothing
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, BaseEstimator]:
+    """Predict the folds and the test set of every compared protocol.
+
+    Returns:
+        Predictions; timings; learning curves; one row with ``model``, ``family``,
+        ``hyperparameters`` (JSON), ``started`` and ``ended`` (UTC); the estimator that was trained
+        on the whole training set of the selecting protocol.
+    """
+    present = set(splits["protocol"])  # protocols across corpora need two of them
     protocols = [
         protocol
         for protocol in selection.compared
         if protocol in present and protocol in (candidate.protocols or selection.compared)
     ]
-    examples = _examples(features, sequences, utterances, splits, candidate, selection, protocols)
-    result = evaluate(examples, candidate, parameters, selection)
+    examples = _examples(
+        features, sequences, utterances, splits, labels, candidate, selection, protocols
+    )
+    result = evaluate(examples, candidate, hyperparameters, selection)
+    described = {
+        "model": candidate.family,
+        "family": candidate.family,
+        "hyperparameters": json.dumps(hyperparameters),
+        "started": result.timings["started"].min(),
+        "ended": result.timings["ended"].max(),
+    }
     return (
         result.predictions,
         result.timings,
         result.learning_curves,
+        pd.DataFrame([described]),
         result.estimator,
     )
+
+
+def _examples(
+    features: pd.DataFrame,
+    sequences: np.ndarray,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    labels: list[str],
+    candidate: CandidateSettings,
+    selection: SelectionSettings,
+    protocols: list[Protocol],
+) -> dict[str, Examples]:
+    # Selected once and shared by the protocols: the inputs may be most of the memory in use.
+    inputs = family_named(candidate.family).select(features.drop(columns=KEYS), sequences)
+    return {
+        protocol: make_examples(
+            features[KEYS],
+            inputs,
+            utterances,
+            splits,
+            labels=labels,
+            protocol=protocol,
+            copies=candidate.copies,
+            telephone=candidate.telephone,
+            enrolment_prior=selection.enrolment_prior,
+        )
+        for protocol in protocols
+    }
 
 
 def score_predictions(
     predictions: pd.DataFrame,
     timings: pd.DataFrame,
-    utterances: pd.DataFrame,
+    labels: list[str],
     selection: SelectionSettings,
 ) -> pd.DataFrame:
     """Score each model, protocol, condition and evaluation, with intervals over speakers."""
-    labels = _labels(utterances)
     rows = [
         dict(zip(GROUPS, names, strict=True))
-        | classification_metrics(part, labels, resamples=selection.bootstrap, seed=selection.seed)
-        for names, part in predictions.groupby(GROUPS, sort=True)
+        | classification_metrics(subset, labels, resamples=selection.bootstrap, seed=selection.seed)
+        for names, subset in predictions.groupby(GROUPS, sort=True)
     ]
-    figures = pd.DataFrame(rows, columns=FIGURES)
-    return figures.merge(timings[TIMINGS], on=["model", "protocol"], how="left")
+    metrics = pd.DataFrame(rows, columns=SCORES)
+    return metrics.merge(timings[TIMINGS], on=["model", "protocol"], how="left")
+
+
+def concatenate(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Concatenate the tables of all families.
+
+    Tables without rows are left out, because their columns have no useful types.
+    """
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled or tables[:1], ignore_index=True)
 
 
 def compare_candidates(
-    utterances: pd.DataFrame, selection: SelectionSettings, **candidates: pd.DataFrame
+    candidates: pd.DataFrame,
+    metrics: pd.DataFrame,
+    labels: list[str],
+    selection: SelectionSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Combine the candidates, calibrate and rank all models, choose by cross-validation alone.
 
     Args:
-        utterances: All utterances.
-        selection: Selecting protocol and size of the combinations.
-        candidates: ``FAMILY_predictions`` and ``FAMILY_figures`` of every family.
+        candidates: Predictions of all candidates.
+        metrics: Their metrics, as :func:`score_predictions` returns them.
+        labels: All labels.
+        selection: Selecting protocol and size of the ensembles.
 
     Returns:
-        All predictions, calibrated; the leaderboard; calibration errors; and the choice:
+        Calibrated predictions of all models; the leaderboard; calibration errors; and the choice:
         ``champion``, its ``members``, ``combiner`` and ``temperature``.
     """
-    singles = pd.concat(_of(candidates, "predictions"), ignore_index=True)
-    leaderboard = pd.concat(_of(candidates, "figures"), ignore_index=True)
-    predictions = singles
+    predictions, leaderboard = candidates, metrics
     combiners: dict[tuple[str, str], Combiner] = {}
-    for name, protocol in product(COMBINATIONS, sorted(singles["protocol"].unique())):
-        own = singles[singles["protocol"] == protocol]
-        members = choose_members(own, name, most=selection.max_members)
+    for name, protocol in product(COMBINATIONS, sorted(candidates["protocol"].unique())):
+        rows = candidates[candidates["protocol"] == protocol]
+        members = choose_members(rows, name, most=selection.max_members)
         if not members:
             continue
-        combined, combiners[name, protocol] = combine(own, name, members)
+        combined, combiners[name, protocol] = combine(rows, name, members)
         predictions = pd.concat([predictions, combined], ignore_index=True)
-        # A combination costs what its members cost together.
-        costs = leaderboard[
-            (leaderboard["protocol"] == protocol) & leaderboard["model"].isin(members)
+        # An ensemble costs as much as its members together.
+        costs = metrics[
+            (metrics["protocol"] == protocol) & metrics["model"].isin(members)
         ].drop_duplicates("model")[["fit_seconds", "predict_ms"]]
         timings = pd.DataFrame([costs.sum()]).assign(model=name, protocol=protocol)
-        figures = score_predictions(combined, timings, utterances, selection)
-        leaderboard = pd.concat([leaderboard, figures], ignore_index=True)
+        scores = score_predictions(combined, timings, labels, selection)
+        leaderboard = pd.concat([leaderboard, scores], ignore_index=True)
     champion = str(cross_validated_uar(predictions, selection.protocol).index[0])
     leaderboard["champion"] = (leaderboard["model"] == champion) & (
         leaderboard["protocol"] == selection.protocol
@@ -209,44 +210,38 @@ def compare_candidates(
     )
     predictions, calibration = calibrate(predictions)
     temperatures = calibration[calibration["model"] == champion].groupby("protocol")["temperature"]
-    temperature = temperatures.first().to_dict()
-
     combiner = combiners.get((champion, selection.protocol), Combiner.single(champion)).trimmed()
     choice = {
         "champion": champion,
         "members": list(combiner.members),
         "combiner": combiner.to_dict(),
-        "temperature": temperature[selection.protocol],
+        "temperature": temperatures.first().to_dict()[selection.protocol],
     }
     return predictions, leaderboard, calibration, choice
-
-
-def _of(candidates: dict[str, pd.DataFrame], kind: str) -> list[pd.DataFrame]:
-    """Tables of one kind, without the empty ones of families that take no part."""
-    return [table for name, table in candidates.items() if name.endswith(f"_{kind}") and len(table)]
 
 
 def assemble_champion(
     choice: dict[str, Any],
     predictions: pd.DataFrame,
+    labels: list[str],
     utterances: pd.DataFrame,
     features: FeatureSettings,
     selection: SelectionSettings,
     detection: DetectionSettings,
     **estimators: BaseEstimator,
 ) -> EmotionPredictor:
-    """Put the chosen estimators together with the way their inputs are extracted.
+    """Combine the chosen estimators and the settings of feature extraction into a predictor.
 
     Args:
-        choice: What :func:`compare_candidates` chose.
+        choice: Result of :func:`compare_candidates`.
         predictions: Calibrated predictions of all models.
+        labels: All labels.
         utterances: All utterances.
-        features: How inputs are extracted.
+        features: Settings of feature extraction.
         selection: Selecting protocol.
-        detection: What is to be flagged, and at how many false alarms.
+        detection: Label to flag and accepted rate of false alarms.
         estimators: Fitted estimator of every family.
     """
-    labels = tuple(_labels(utterances))
     validation = predictions[
         (predictions["model"] == choice["champion"])
         & (predictions["protocol"] == selection.protocol)
@@ -254,7 +249,7 @@ def assemble_champion(
         & (predictions["condition"] == CLEAN)
     ]
     return EmotionPredictor(
-        labels=labels,
+        labels=tuple(labels),
         features=features,
         members=tuple(Member(family, estimators[family]) for family in choice["members"]),
         combiner=Combiner.from_dict(choice["combiner"]),

@@ -1,42 +1,116 @@
 """Features → tuned candidates → leaderboard and champion."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.models import FAMILIES
+from speech_emotion.context import current_parameters
+from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.pipelines.model_selection.nodes import (
     assemble_champion,
     compare_candidates,
+    concatenate,
     evaluate_candidate,
     score_predictions,
     tune_candidate,
 )
 
-DATA = ["features", "sequences", "utterances", "splits"]
-SETTINGS = ["params:selection", "params:candidate"]
-# What others read of a candidate is called FAMILY_result, the rest stays FAMILY.result.
-RESULTS = ("trials", "predictions", "learning_curves", "estimator", "figures")
+NAMESPACE = "model_selection"
+DATA = {"features", "sequences", "utterances", "splits", "labels"}
+# Tables that each family hands over, and the concatenated tables of all families.
+TABLES = {
+    "predictions": "candidate_predictions",
+    "metrics": "candidate_metrics",
+    "trials": "trials",
+    "learning_curves": "learning_curves",
+    "candidate": "candidates",
+}
+RESULTS = {
+    "predictions",
+    "trials",
+    "learning_curves",
+    "candidates",
+    "leaderboard",
+    "calibration",
+    "choice",
+    "champion",
+}
 
 
-def create_pipeline() -> Pipeline:
-    """Run the same three nodes for every family, then compare the families."""
-    candidates = [
-        Pipeline(
-            _candidate_nodes(),
-            namespace=family,
-            inputs=set(DATA),
-            outputs={result: f"{family}_{result}" for result in RESULTS},
-            parameters={"params:selection"},
-            tags="candidate",
-        )
-        for family in FAMILIES
-    ]
-    comparison = Pipeline(
+def create_pipeline(families: Sequence[str] | None = None) -> Pipeline:
+    """Create the same nodes for every selected family, then compare the families.
+
+    Nodes are created for the families that ``selection.families`` lists, in the environment and with
+    the ``--params`` of the current session. The alternative is one node per step that loops over the
+    families. It needs no configuration here, but one failing family would lose the results of the
+    others, families could not run in parallel or be resumed one by one, and the map would not show
+    them.
+
+    Args:
+        families: Model families; by default those that the configuration selects.
+    """
+    if families is None:
+        families = SelectionSettings.model_validate(current_parameters()["selection"]).families
+    settings = {f"params:candidates.{family}" for family in families}
+    return Pipeline(
+        [*map(_candidate, families), _comparison(families)],
+        namespace=NAMESPACE,
+        inputs=DATA,
+        outputs=RESULTS,
+        parameters={"params:selection", "params:features", "params:detection", *settings},
+        tags=NAMESPACE,
+    )
+
+
+def _candidate(family: str) -> Pipeline:
+    """Tune, evaluate and score one family in its own namespace."""
+    data = ["features", "sequences", "utterances", "splits", "labels"]
+    settings = ["params:selection", "params:candidate"]
+    return Pipeline(
         [
+            Node(tune_candidate, [*data, *settings], ["trials", "hyperparameters"], name="tune"),
+            Node(
+                evaluate_candidate,
+                [*data, "hyperparameters", *settings],
+                ["predictions", "timings", "learning_curves", "candidate", "estimator"],
+                name="evaluate",
+            ),
+            Node(
+                score_predictions,
+                ["predictions", "timings", "labels", "params:selection"],
+                "metrics",
+                name="score",
+            ),
+        ],
+        namespace=family,
+        inputs=DATA,
+        parameters={
+            "params:selection": "params:selection",
+            "params:candidate": f"params:candidates.{family}",
+        },
+        tags="candidate",
+    )
+
+
+def _comparison(families: Sequence[str]) -> Pipeline:
+    """Concatenate the tables of all families, combine and compare them, choose the champion."""
+    gathering = [
+        Node(
+            concatenate,
+            [f"{family}.{table}" for family in families],
+            gathered,
+            name=f"gather_{gathered}",
+        )
+        for table, gathered in TABLES.items()
+    ]
+    return Pipeline(
+        [
+            *gathering,
             Node(
                 compare_candidates,
-                {"utterances": "utterances", "selection": "params:selection"}
-                | {f"{family}_predictions": f"{family}_predictions" for family in FAMILIES}
-                | {f"{family}_figures": f"{family}_figures" for family in FAMILIES},
+                ["candidate_predictions", "candidate_metrics", "labels", "params:selection"],
                 ["predictions", "leaderboard", "calibration", "choice"],
                 name="compare_candidates",
             ),
@@ -45,35 +119,15 @@ def create_pipeline() -> Pipeline:
                 {
                     "choice": "choice",
                     "predictions": "predictions",
+                    "labels": "labels",
                     "utterances": "utterances",
                     "features": "params:features",
                     "selection": "params:selection",
                     "detection": "params:detection",
                 }
-                | {family: f"{family}_estimator" for family in FAMILIES},
+                | {family: f"{family}.estimator" for family in families},
                 "champion",
                 name="assemble_champion",
             ),
-        ],
-        namespace="comparison",
-        prefix_datasets_with_namespace=False,
+        ]
     )
-    return Pipeline([*candidates, comparison], tags="model_selection")
-
-
-def _candidate_nodes() -> list[Node]:
-    return [
-        Node(tune_candidate, [*DATA, *SETTINGS], ["trials", "hyperparameters"], name="tune"),
-        Node(
-            evaluate_candidate,
-            [*DATA, "hyperparameters", *SETTINGS],
-            ["predictions", "timings", "learning_curves", "estimator"],
-            name="evaluate",
-        ),
-        Node(
-            score_predictions,
-            ["predictions", "timings", "utterances", "params:selection"],
-            "figures",
-            name="score",
-        ),
-    ]

@@ -50,10 +50,6 @@ PACKAGES = (
 )
 
 
-def _labels(utterances: pd.DataFrame) -> list[str]:
-    return sorted(utterances["label"].unique())
-
-
 def _training(splits: pd.DataFrame, selection: SelectionSettings) -> pd.Series:
     chosen = (splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)
     return splits.loc[chosen, "utterance_id"]
@@ -72,14 +68,15 @@ def _trained_on(
 def examine_champion(
     predictions: pd.DataFrame,
     utterances: pd.DataFrame,
+    labels: list[str],
     choice: dict[str, Any],
     selection: SelectionSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure, go.Figure]:
-    """Look at the champion, on held-out speakers if there are: by label, corpus, sex and speaker."""
+    """Score the champion by label, corpus, sex and speaker, on the test set if there is one."""
     evaluation = TEST if (predictions["evaluation"] == TEST).any() else CROSS_VALIDATION
     rows = _of_champion(predictions, choice, selection, evaluation)
     rows = rows[rows["condition"] == CLEAN]
-    labels, note = _labels(utterances), synthetic_note(utterances)
+    note = synthetic_note(utterances)
     breakdown = breakdown_table(rows, labels, resamples=selection.bootstrap)
     named = f"{choice['champion']}, {selection.protocol}, {evaluation}"
     return (
@@ -111,7 +108,7 @@ def examine_detection(
     selection: SelectionSettings,
     detection: DetectionSettings,
 ) -> tuple[pd.DataFrame, go.Figure, go.Figure]:
-    """See how well one label is found among the others, and how far probabilities can be trusted."""
+    """Score the detection of one label, and compare probabilities with accuracy."""
     rows = _of_champion(predictions, choice, selection, CROSS_VALIDATION)
     named = f"{choice['champion']}, {selection.protocol}, {CROSS_VALIDATION}"
     note = synthetic_note(utterances)
@@ -126,46 +123,52 @@ def examine_detection(
 
 def compare_with_champion(
     predictions: pd.DataFrame,
-    utterances: pd.DataFrame,
+    labels: list[str],
     choice: dict[str, Any],
     selection: SelectionSettings,
 ) -> pd.DataFrame:
     """Compare every model with the champion on the same speakers, under each protocol."""
+    champion = choice["champion"]
     keys = ["protocol", "condition", "evaluation"]
-    parts = []
-    for names, part in predictions.groupby(keys, sort=True):
-        if choice["champion"] not in set(part["model"]):
-            continue
-        table = paired_table(
-            part, _labels(utterances), reference=choice["champion"], resamples=selection.bootstrap
+    tables = [
+        paired_table(subset, labels, reference=champion, resamples=selection.bootstrap).assign(
+            **dict(zip(keys, names, strict=True))
         )
-        parts.append(table.assign(**dict(zip(keys, names, strict=True))))
-    return pd.concat(parts, ignore_index=True)
+        for names, subset in predictions.groupby(keys, sort=True)
+        if champion in set(subset["model"])
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def break_down_models(
-    predictions: pd.DataFrame, utterances: pd.DataFrame, selection: SelectionSettings
+    predictions: pd.DataFrame, labels: list[str], selection: SelectionSettings
 ) -> pd.DataFrame:
     """Score every model, protocol, condition and evaluation on each corpus."""
-    labels = _labels(utterances)
     keys = ["model", "protocol", "condition", "evaluation"]
-    parts = []
-    for names, part in predictions.groupby(keys, sort=True):
-        table = breakdown_table(part, labels, by=("corpus",), resamples=selection.bootstrap)
-        parts.append(table.assign(**dict(zip(keys, names, strict=True))))
-    table = pd.concat(parts, ignore_index=True).drop(columns="by")
+    tables = [
+        breakdown_table(subset, labels, by=("corpus",), resamples=selection.bootstrap).assign(
+            **dict(zip(keys, names, strict=True))
+        )
+        for names, subset in predictions.groupby(keys, sort=True)
+    ]
+    table = pd.concat(tables, ignore_index=True).drop(columns="by")
     return table.rename(columns={"value": "corpus"})[
         ["corpus", *keys, *table.columns.difference(["value", *keys], sort=False)]
     ]
 
 
-def measure_pca(
+def export_leaderboard(leaderboard: pd.DataFrame) -> pd.DataFrame:
+    """Pass the leaderboard on to its CSV file for spreadsheets."""
+    return leaderboard
+
+
+def explain_pca(
     features: pd.DataFrame,
     splits: pd.DataFrame,
     utterances: pd.DataFrame,
     selection: SelectionSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
-    """Fit the PCA of the MFCC block on training recordings, to see how much each component holds."""
+    """Fit the PCA of the MFCC block on training recordings: explained variance by component."""
     rows = features[
         features["utterance_id"].isin(_training(splits, selection)) & (features["variant"] == 0)
     ]
@@ -184,22 +187,21 @@ def measure_pca(
 
 def draw_comparison(
     leaderboard: pd.DataFrame,
+    trials: pd.DataFrame,
+    learning_curves: pd.DataFrame,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    labels: list[str],
     selection: SelectionSettings,
-    curves: pd.DataFrame,
-    **trials: pd.DataFrame,
 ) -> tuple[go.Figure, go.Figure, go.Figure, go.Figure]:
-    """Draw the leaderboard, the label counts, the search and the learning curves."""
+    """Draw the leaderboard, the label counts, the hyperparameter search and the learning curves."""
     note = synthetic_note(utterances)
     trained_on = _trained_on(utterances, splits, selection)
-    curves = curves[curves["protocol"] == selection.protocol]
-    # Of tables without rows only the columns count, and where nothing was searched there are no others.
-    searched = [table for table in trials.values() if len(table)] or list(trials.values())
+    curves = learning_curves[learning_curves["protocol"] == selection.protocol]
     return (
-        figures.leaderboard_figure(leaderboard, labels=len(_labels(utterances)), note=note),
+        figures.leaderboard_figure(leaderboard, labels=len(labels), note=note),
         figures.emotions_figure(utterances, note=note),
-        figures.tuning_figure(pd.concat(searched), trained_on=trained_on),
+        figures.tuning_figure(trials, trained_on=trained_on),
         figures.learning_curves_figure(curves, trained_on=trained_on),
     )
 
@@ -225,6 +227,7 @@ def draw_sounds(utterances: pd.DataFrame, settings: FeatureSettings) -> tuple[Fi
 
 def gather_evidence(
     utterances: pd.DataFrame,
+    labels: list[str],
     rejected_audio: pd.DataFrame,
     rejected_features: pd.DataFrame,
     leaderboard: pd.DataFrame,
@@ -238,7 +241,7 @@ def gather_evidence(
     features: FeatureSettings,
     selection: SelectionSettings,
 ) -> Evidence:
-    """Bring together what the documents quote."""
+    """Collect the data of the report and the model card."""
     counts = utterances.groupby("corpus")["speaker"].agg(["size", "nunique"])
     return Evidence(
         utterances=utterances,
@@ -255,7 +258,7 @@ def gather_evidence(
         members=choice["members"],
         protocol=selection.protocol,
         facts={
-            "label set": f"{corpora.label_set}: {', '.join(_labels(utterances))}",
+            "label set": f"{corpora.label_set}: {', '.join(labels)}",
             "features": f"{features.feature_set}, {features.n_mfcc} MFCC, {features.sample_rate} Hz",
             "selection": f"UAR by cross-validation under protocol {selection.protocol}",
             "seed": str(selection.seed),
@@ -290,7 +293,7 @@ def write_report(
     """Write the HTML report.
 
     Args:
-        evidence: What it quotes.
+        evidence: Data of the report.
         sounds: Augmentation examples.
         drawn: Plotly figures and pictures, by the names of their sections.
     """
@@ -304,6 +307,6 @@ def write_model_card(evidence: Evidence) -> str:
     return model_card(evidence)
 
 
-def write_figures(evidence: Evidence, by_corpus: pd.DataFrame) -> str:
-    """Write the main figures as Markdown tables."""
+def write_markdown(evidence: Evidence, by_corpus: pd.DataFrame) -> str:
+    """Write the main tables as Markdown."""
     return markdown_report(evidence, by_corpus)

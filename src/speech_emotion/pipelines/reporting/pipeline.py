@@ -2,7 +2,6 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.models import FAMILIES
 from speech_emotion.pipelines.reporting.nodes import (
     break_down_models,
     compare_with_champion,
@@ -10,9 +9,10 @@ from speech_emotion.pipelines.reporting.nodes import (
     draw_sounds,
     examine_champion,
     examine_detection,
+    explain_pca,
+    export_leaderboard,
     gather_evidence,
-    measure_pca,
-    write_figures,
+    write_markdown,
     write_model_card,
     write_report,
 )
@@ -28,104 +28,140 @@ FIGURES = (
     "learning_curves",
     "pca",
 )
-PICTURES = ("waveform", "mfcc", "augmentation")
+PICTURES = ("waveform", "mfcc")
+INPUTS = {
+    "utterances",
+    "rejected_audio",
+    "labels",
+    "splits",
+    "features",
+    "rejected_features",
+    "augmentation_sounds",
+    "augmentation_picture@image",
+    "predictions",
+    "trials",
+    "learning_curves",
+    "leaderboard",
+    "calibration",
+    "choice",
+}
+OUTPUTS = {"html_report", "md_report", "model_card"}
+PARAMETERS = {"params:selection", "params:detection", "params:features", "params:corpora"}
 
 
 def create_pipeline() -> Pipeline:
-    """Report on a model selection."""
+    """Report on a model selection: only the documents leave the namespace."""
     return Pipeline(
-        [
-            Node(
-                examine_champion,
-                ["predictions", "utterances", "choice", "params:selection"],
-                ["per_class_table", "breakdown_table", "confusion_figure", "breakdown_figure"],
-                name="examine_champion",
-            ),
-            Node(
-                examine_detection,
-                ["predictions", "utterances", "choice", "params:selection", "params:detection"],
-                ["detection_table", "detection_figure", "reliability_figure"],
-                name="examine_detection",
-            ),
-            Node(
-                compare_with_champion,
-                ["predictions", "utterances", "choice", "params:selection"],
-                "paired_table",
-                name="compare_with_champion",
-            ),
-            Node(
-                break_down_models,
-                ["predictions", "utterances", "params:selection"],
-                "by_corpus_table",
-                name="break_down_models",
-            ),
-            Node(
-                measure_pca,
-                ["features", "splits", "utterances", "params:selection"],
-                ["pca_variance_table", "pca_figure"],
-                name="measure_pca",
-            ),
-            Node(
-                draw_comparison,
-                {
-                    "leaderboard": "leaderboard",
-                    "utterances": "utterances",
-                    "splits": "splits",
-                    "selection": "params:selection",
-                    "curves": "conv1d_learning_curves",
-                }
-                | {family: f"{family}_trials" for family in FAMILIES},
-                [
-                    "leaderboard_figure",
-                    "emotions_figure",
-                    "tuning_figure",
-                    "learning_curves_figure",
-                ],
-                name="draw_comparison",
-            ),
-            Node(
-                draw_sounds,
-                ["utterances", "params:features"],
-                ["waveform_picture@figure", "mfcc_picture@figure"],
-                name="draw_sounds",
-            ),
-            Node(
-                gather_evidence,
-                [
-                    "utterances",
-                    "rejected_audio",
-                    "rejected_features",
-                    "leaderboard",
-                    "per_class_table",
-                    "breakdown_table",
-                    "detection_table",
-                    "paired_table",
-                    "calibration",
-                    "choice",
-                    "params:corpora",
-                    "params:features",
-                    "params:selection",
-                ],
-                "evidence",
-                name="gather_evidence",
-            ),
-            Node(
-                write_report,
-                {"evidence": "evidence", "sounds": "augmentation_sounds"}
-                | {name: f"{name}_figure" for name in FIGURES}
-                | {name: f"{name}_picture@image" for name in PICTURES},
-                "html_report",
-                name="write_report",
-            ),
-            Node(
-                write_figures,
-                ["evidence", "by_corpus_table"],
-                "md_report",
-                name="write_figures",
-            ),
-            Node(write_model_card, ["evidence"], "model_card", name="write_model_card"),
-        ],
-        tags="reporting",
+        [*_examining(), *_drawing(), *_writing()],
         namespace="reporting",
-        prefix_datasets_with_namespace=False,
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        parameters=PARAMETERS,
+        tags="reporting",
     )
+
+
+def _examining() -> list[Node]:
+    return [
+        Node(
+            examine_champion,
+            ["predictions", "utterances", "labels", "choice", "params:selection"],
+            ["per_class_table", "breakdown_table", "confusion_figure", "breakdown_figure"],
+            name="examine_champion",
+        ),
+        Node(
+            examine_detection,
+            ["predictions", "utterances", "choice", "params:selection", "params:detection"],
+            ["detection_table", "detection_figure", "reliability_figure"],
+            name="examine_detection",
+        ),
+        Node(
+            compare_with_champion,
+            ["predictions", "labels", "choice", "params:selection"],
+            "paired_table",
+            name="compare_with_champion",
+        ),
+        Node(
+            break_down_models,
+            ["predictions", "labels", "params:selection"],
+            "by_corpus_table",
+            name="break_down_models",
+        ),
+        Node(
+            explain_pca,
+            ["features", "splits", "utterances", "params:selection"],
+            ["pca_variance_table", "pca_figure"],
+            name="explain_pca",
+        ),
+        Node(export_leaderboard, "leaderboard", "leaderboard_table", name="export_leaderboard"),
+    ]
+
+
+def _drawing() -> list[Node]:
+    return [
+        Node(
+            draw_comparison,
+            [
+                "leaderboard",
+                "trials",
+                "learning_curves",
+                "utterances",
+                "splits",
+                "labels",
+                "params:selection",
+            ],
+            [
+                "leaderboard_figure",
+                "emotions_figure",
+                "tuning_figure",
+                "learning_curves_figure",
+            ],
+            name="draw_comparison",
+        ),
+        Node(
+            draw_sounds,
+            ["utterances", "params:features"],
+            ["waveform_picture@figure", "mfcc_picture@figure"],
+            name="draw_sounds",
+        ),
+    ]
+
+
+def _writing() -> list[Node]:
+    return [
+        Node(
+            gather_evidence,
+            [
+                "utterances",
+                "labels",
+                "rejected_audio",
+                "rejected_features",
+                "leaderboard",
+                "per_class_table",
+                "breakdown_table",
+                "detection_table",
+                "paired_table",
+                "calibration",
+                "choice",
+                "params:corpora",
+                "params:features",
+                "params:selection",
+            ],
+            "evidence",
+            name="gather_evidence",
+        ),
+        Node(
+            write_report,
+            {
+                "evidence": "evidence",
+                "sounds": "augmentation_sounds",
+                "augmentation": "augmentation_picture@image",
+            }
+            | {name: f"{name}_figure" for name in FIGURES}
+            | {name: f"{name}_picture@image" for name in PICTURES},
+            "html_report",
+            name="write_report",
+        ),
+        Node(write_markdown, ["evidence", "by_corpus_table"], "md_report", name="write_markdown"),
+        Node(write_model_card, ["evidence"], "model_card", name="write_model_card"),
+    ]

@@ -1,4 +1,4 @@
-"""Nodes of the feature study: each compares trainings that differ in one thing."""
+"""Nodes of the ablation: each one compares trainings that differ in one setting."""
 
 from __future__ import annotations
 
@@ -34,12 +34,8 @@ from speech_emotion.features import (
     sequence_names,
 )
 from speech_emotion.models import family_named
-from speech_emotion.reporting import ablation as drawing
+from speech_emotion.reporting import ablation as figures
 from speech_emotion.reporting import synthetic_note
-
-
-def _labels(utterances: pd.DataFrame) -> list[str]:
-    return sorted(utterances["label"].unique())
 
 
 def _compared(
@@ -47,13 +43,13 @@ def _compared(
     data: AblationData,
     title: str,
     selection: SelectionSettings,
-    study: AblationSettings,
+    ablation: AblationSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     return compare(
         configs,
         data,
         title=title,
-        n_jobs=study.n_jobs,
+        n_jobs=ablation.n_jobs,
         resamples=selection.bootstrap,
         seed=selection.seed,
     )
@@ -79,38 +75,42 @@ def _spread(
     )
 
 
-def study_groups(
+def compare_groups(
     features: pd.DataFrame,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    labels: list[str],
     selection: SelectionSettings,
-    study: AblationSettings,
+    ablation: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
-    """Leave each group of features out, use it alone, and add the responses of kernels."""
-    data = AblationData.select(features, utterances, splits, labels=_labels(utterances))
-    configs = group_configs(feature_groups(data.names), study.candidate(study.reference))
-    configs += kernel_configs(data.names, data.kernels, study.candidate("rocket_lda"))
-    table, _ = _compared(configs, data, "Groups of features", selection, study)
-    return table, drawing.ablation_figure(table, note=synthetic_note(utterances))
+    """Train without each group of features, on each group alone, and with the kernel responses."""
+    data = AblationData.select(features, utterances, splits, labels=labels)
+    configs = group_configs(feature_groups(data.names), ablation.candidate(ablation.reference))
+    configs += kernel_configs(data.names, data.kernels, ablation.candidate("rocket_lda"))
+    table, _ = _compared(configs, data, "Groups of features", selection, ablation)
+    return table, figures.ablation_figure(table, note=synthetic_note(utterances))
 
 
-def study_importance(
+def compare_importance(
     features: pd.DataFrame,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    labels: list[str],
     selection: SelectionSettings,
-    study: AblationSettings,
+    ablation: AblationSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
-    """Shuffle groups of features, and single ones, among the tested utterances."""
-    data = AblationData.select(features, utterances, splits, labels=_labels(utterances))
+    """Compute the permutation importance of groups of features and of single features."""
+    data = AblationData.select(features, utterances, splits, labels=labels)
     groups = feature_groups(data.names)
     by_group, by_feature = (
         permutation_importance(
-            AblationConfig("reference", study.candidate(study.reference), seed=selection.seed),
+            AblationConfig(
+                "reference", ablation.candidate(ablation.reference), seed=selection.seed
+            ),
             data,
             blocks,
-            repeats=study.repeats,
-            n_jobs=study.n_jobs,
+            repeats=ablation.repeats,
+            n_jobs=ablation.n_jobs,
             resamples=selection.bootstrap,
             seed=selection.seed,
         )
@@ -118,128 +118,131 @@ def study_importance(
     )
     group_of = {name: group for group, columns in groups.items() for name in columns}
     by_feature.insert(1, "group", by_feature["block"].map(group_of))
-    figure = drawing.importance_figure(
-        by_group, by_feature, top=study.top, note=synthetic_note(utterances)
+    figure = figures.importance_figure(
+        by_group, by_feature, top=ablation.top, note=synthetic_note(utterances)
     )
     return by_group, by_feature, figure
 
 
-def study_mfcc(
+def compare_mfcc(
     features: pd.DataFrame,
     sequences: np.ndarray,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    labels: list[str],
     settings: FeatureSettings,
     selection: SelectionSettings,
-    study: AblationSettings,
+    ablation: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
-    """Reduce the MFCCs by PCA, and take fewer or more of them."""
+    """Train with PCA of the MFCCs, and with fewer or more coefficients."""
     stored = statistic_names(features)
     numbers = {name: mfcc_number(name) for name in stored}
     channels = sequence_names(settings.sequence, n_mfcc=settings.n_mfcc)
     further = mfcc_moments(sequences, channels, known=set(numbers.values()))
     numbers |= {name: mfcc_number(name) for name in further}
     data = AblationData.select(
-        pd.concat([features, further], axis=1), utterances, splits, labels=_labels(utterances)
+        pd.concat([features, further], axis=1), utterances, splits, labels=labels
     )
-    configs = mfcc_configs(numbers, stored, study)
-    table, _ = _compared(configs, data, "PCA and number of MFCCs", selection, study)
-    return table, drawing.mfcc_figure(table, note=synthetic_note(utterances))
+    configs = mfcc_configs(numbers, stored, ablation)
+    table, _ = _compared(configs, data, "PCA and number of MFCCs", selection, ablation)
+    return table, figures.mfcc_figure(table, note=synthetic_note(utterances))
 
 
-def study_augmentation(
+def compare_augmentation(
     features: pd.DataFrame,
     plan: pd.DataFrame,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    labels: list[str],
     augmentation: AugmentationSettings,
     selection: SelectionSettings,
-    study: AblationSettings,
+    ablation: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
-    """Train on recordings alone, and with each kind of copy."""
-    data = AblationData.select(features, utterances, splits, labels=_labels(utterances))
+    """Train on recordings alone, and with each kind of augmented copy."""
+    data = AblationData.select(features, utterances, splits, labels=labels)
     copies = [f"{copy.transform} {copy.value:g}" for copy in augmentation.copies]
-    configs = augmentation_configs(data, plan, copies, study.candidate(study.reference))
-    table, _ = _compared(configs, data, "Copies", selection, study)
-    return table, drawing.augmentation_figure(table, note=synthetic_note(utterances))
+    configs = augmentation_configs(data, plan, copies, ablation.candidate(ablation.reference))
+    table, _ = _compared(configs, data, "Copies", selection, ablation)
+    return table, figures.augmentation_figure(table, note=synthetic_note(utterances))
 
 
-def study_telephone(
+def compare_telephone(
     features: pd.DataFrame,
     plan: pd.DataFrame,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    labels: list[str],
     selection: SelectionSettings,
-    study: AblationSettings,
+    ablation: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train models with and without telephone copies."""
-    data = AblationData.select(features, utterances, splits, labels=_labels(utterances))
-    configs = telephone_configs(data, plan, study)
-    table, _ = _compared(configs, data, "Telephone copies", selection, study)
-    return table, drawing.telephone_figure(table, note=synthetic_note(utterances))
+    data = AblationData.select(features, utterances, splits, labels=labels)
+    configs = telephone_configs(data, plan, ablation)
+    table, _ = _compared(configs, data, "Telephone copies", selection, ablation)
+    return table, figures.telephone_figure(table, note=synthetic_note(utterances))
 
 
-def study_seeds(
+def compare_seeds(
     features: pd.DataFrame,
     sequences: np.ndarray,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    labels: list[str],
     assignment: SplitSettings,
     selection: SelectionSettings,
-    study: AblationSettings,
+    ablation: AblationSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame, go.Figure]:
-    """Divide the training speakers into other folds, and start models from other seeds."""
-    read = any(family_named(name).inputs == "sequences" for name in study.seeded_models)
+    """Train with other assignments of speakers to folds, and with other seeds of the models."""
+    read = any(family_named(name).inputs == "sequences" for name in ablation.seeded_models)
     data = AblationData.select(
         features,
         utterances,
         splits,
-        labels=_labels(utterances),
+        labels=labels,
         sequences=sequences if read else None,
     )
-    configs = seed_configs(data, assignment, study)
-    table, predictions = _compared(configs, data, "Seeds", selection, study)
+    configs = seed_configs(data, assignment, ablation)
+    table, predictions = _compared(configs, data, "Seeds", selection, ablation)
     spread = _spread(table, predictions, data, selection, by="seed_of")
-    return table, spread, drawing.seeds_figure(table, note=synthetic_note(utterances))
+    return table, spread, figures.seeds_figure(table, note=synthetic_note(utterances))
 
 
-def study_networks(
+def compare_networks(
     features: pd.DataFrame,
     sequences: np.ndarray,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    labels: list[str],
     selection: SelectionSettings,
-    study: AblationSettings,
+    ablation: AblationSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
-    """Train networks plainly and with each option, from several seeds."""
-    data = AblationData.select(
-        features, utterances, splits, labels=_labels(utterances), sequences=sequences
-    )
+    """Train networks without options and with each option, from several seeds."""
+    data = AblationData.select(features, utterances, splits, labels=labels, sequences=sequences)
     table, predictions = _compared(
-        network_configs(study), data, "Options of networks", selection, study
+        network_configs(ablation), data, "Options of networks", selection, ablation
     )
     spread = _spread(table, predictions, data, selection, by="training", reference=PLAIN)
-    return spread, drawing.networks_figure(spread, note=synthetic_note(utterances))
+    return spread, figures.networks_figure(spread, note=synthetic_note(utterances))
 
 
-def write_study(
-    utterances: pd.DataFrame, study: AblationSettings, **made: pd.DataFrame | go.Figure
+def write_documents(
+    utterances: pd.DataFrame, ablation: AblationSettings, **results: pd.DataFrame | go.Figure
 ) -> tuple[str, str]:
-    """Write the study as Markdown and as a page.
+    """Write the results as Markdown and as an HTML page.
 
     Args:
         utterances: All utterances.
-        study: How many single features are shown.
-        made: Tables by the names of their sections, and figures by ``NAME_figure``.
+        ablation: Number of single features to show.
+        results: Tables by the names of their sections, and figures by ``NAME_figure``.
     """
-    tables = {name: item for name, item in made.items() if isinstance(item, pd.DataFrame)}
-    shown = tables["features"]["block"].drop_duplicates().head(study.top)
+    tables = {name: item for name, item in results.items() if isinstance(item, pd.DataFrame)}
+    shown = tables["features"]["block"].drop_duplicates().head(ablation.top)
     tables["features"] = tables["features"][tables["features"]["block"].isin(shown)]
-    figures = {
-        name.removesuffix("_figure"): item for name, item in made.items() if name not in tables
+    drawn = {
+        name.removesuffix("_figure"): item for name, item in results.items() if name not in tables
     }
     note = synthetic_note(utterances)
     return (
-        drawing.ablation_markdown(tables, note=note),
-        drawing.ablation_page(tables, figures, note=note),
+        figures.ablation_markdown(tables, note=note),
+        figures.ablation_page(tables, drawn, note=note),
     )

@@ -1,0 +1,44 @@
+"""Kedro context of the project: the pipeline registry reads the parameters of the current session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kedro.config import AbstractConfigLoader, OmegaConfigLoader
+from kedro.framework.context import KedroContext
+from kedro.framework.project import pipelines
+
+__all__ = ["ProjectContext", "current_parameters"]
+
+REGISTRY = "speech_emotion.pipeline_registry"
+
+_current: list[AbstractConfigLoader] = []
+
+
+class ProjectContext(KedroContext):
+    """Kedro's context, which registers the pipelines again for each session.
+
+    Kedro registers pipelines once a process and without any configuration. Here the nodes of model
+    selection depend on ``selection.families``, which an environment or ``--params`` may change, so
+    each session starts with a registry that has not created its pipelines yet. A context is used
+    instead of a hook because kedro-viz runs without hooks.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        _current[:] = [self.config_loader]
+        pipelines.configure(REGISTRY)
+
+
+def current_parameters() -> dict[str, Any]:
+    """Return the parameters of the current session, or those of the default environment.
+
+    Commands that start no session, ``kedro registry describe`` for one, get the default environment.
+    """
+    return (_current[0] if _current else _default_loader())["parameters"]
+
+
+def _default_loader() -> OmegaConfigLoader:
+    from speech_emotion.settings import CONFIG_LOADER_ARGS, PROJECT
+
+    return OmegaConfigLoader(conf_source=str(PROJECT / "conf"), **CONFIG_LOADER_ARGS)

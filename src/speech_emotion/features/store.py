@@ -1,0 +1,177 @@
+"""Cache of extracted features: keys, extraction of what is missing, and gathering.
+
+A recording or variant is found by a digest of its sound and of what is done to it, so that renamed or
+copied files are not extracted again. Shards are named after :data:`EXTRACTION_VERSION` and the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from speech_emotion.audio import NONE
+from speech_emotion.features.extraction import extract_batch
+from speech_emotion.features.feature_sets import FeatureSettings, feature_names, sequence_shape
+from speech_emotion.runtime import (
+    KEY,
+    RECENT,
+    ShardStore,
+    digest,
+    fan_out,
+    list_stored,
+    locate,
+    prefix_of,
+)
+
+__all__ = [
+    "EXTRACTION_VERSION",
+    "StoredFeatures",
+    "gather_features",
+    "index_features",
+    "store_features",
+]
+
+EXTRACTION_VERSION: Final = "1"
+"""Version of the code that turns sound into features, part of the key of everything in the cache.
+
+Increase it when a change of code or of a library changes stored values; ``tests/features`` has the
+values of each version and fails otherwise. The version of the package is not part of the key: most
+releases change no feature, and extraction is the most expensive step on real corpora.
+"""
+
+SHARD_SIZE = 64
+"""Utterances a shard, and what a worker extracts at once: the most that an interruption loses."""
+BLOCK = 1024
+"""Rows that are gathered at once."""
+
+
+class StoredFeatures(NamedTuple):
+    """Features from the cache, in the order of the index and in blocks that fit into memory.
+
+    Attributes:
+        statistics: Tables with ``utterance_id``, ``variant`` and one column a feature.
+        sequences: Arrays ``(n_rows, n_frames, n_channels)`` for the same rows.
+        shape: Shape of all sequences together.
+        rejected: ``path``, ``variant`` and ``reason`` of sounds without features.
+    """
+
+    statistics: Iterator[pd.DataFrame]
+    sequences: Iterator[np.ndarray]
+    shape: tuple[int, ...]
+    rejected: pd.DataFrame
+
+
+def index_features(utterances: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+    """List all recordings and variants with their keys.
+
+    Args:
+        utterances: Columns ``utterance_id``, ``path`` and ``content_hash``.
+        plan: Augmentation plan, with columns ``utterance_id``, ``protocol``, ``variant``,
+            ``transform``, ``value``, ``seed`` and ``telephone``.
+
+    Returns:
+        ``utterance_id``, ``variant`` (0 for the recording), ``transform``, ``value``, ``seed``,
+        ``telephone``, ``path`` and ``key``, sorted by utterance and variant.
+    """
+    original = {"variant": 0, "transform": NONE, "value": 0.0, "seed": 0, "telephone": False}
+    recordings = utterances[["utterance_id"]].assign(**original)
+    variants = plan.drop(columns="protocol").drop_duplicates(["utterance_id", "variant"])
+    rows = pd.concat([recordings, variants], ignore_index=True)
+    rows = rows.merge(utterances[["utterance_id", "path", "content_hash"]], on="utterance_id")
+    rows = rows.sort_values(["utterance_id", "variant"], ignore_index=True)
+    decisive = rows[["content_hash", "transform", "value", "seed", "telephone"]]
+    keys = [digest(*sound) for sound in decisive.itertuples(index=False, name=None)]
+    return rows.drop(columns="content_hash").assign(**{KEY: keys})
+
+
+def store_features(
+    index: pd.DataFrame, settings: FeatureSettings, store: ShardStore, *, n_jobs: int = -1
+) -> None:
+    """Extract the features that are not in the cache; each shard is stored as soon as it is done.
+
+    Args:
+        index: Result of :func:`index_features`.
+        settings: Feature set and its options.
+        store: The cache.
+        n_jobs: Processes if no cluster is used. The shards do not depend on it.
+    """
+    prefix = _prefix(settings)
+    # Divided before stored rows are dropped, so that a resumed run forms the shards of the first one.
+    shard = pd.factorize(index["utterance_id"])[0] // SHARD_SIZE
+    missing = ~index[KEY].isin(list_stored(store, prefix)[KEY])
+    batches = [batch.reset_index(drop=True) for _, batch in index[missing].groupby(shard[missing])]
+    calls = ((batch.drop(columns=KEY),) for batch in batches)
+    tables = fan_out(extract_batch, calls, shared=(settings,), n_jobs=n_jobs)
+    with tqdm(total=int(missing.sum()), desc="Extracting features") as bar:
+        for batch, table in zip(batches, tables, strict=True):
+            table.insert(0, KEY, batch[KEY])
+            store.put(f"{prefix}{digest(*batch[KEY])}", table)
+            bar.update(len(batch))
+
+
+def gather_features(
+    index: pd.DataFrame, settings: FeatureSettings, store: ShardStore
+) -> StoredFeatures:
+    """Gather the features of all recordings and variants of the index.
+
+    Raises:
+        ValueError: If features are missing from the cache.
+    """
+    # Runs at the same time may have stored the same rows.
+    stored = list_stored(store, _prefix(settings), ["reason"]).drop_duplicates(KEY)
+    remedy = "run the feature_engineering pipeline from extract_features on"
+    found = locate(index, stored, remedy=remedy)
+    usable = found[found["reason"] == ""]
+    shape = sequence_shape(settings)
+    names = feature_names(settings.feature_set, n_mfcc=settings.n_mfcc)
+
+    def statistics_of(shard: str) -> np.ndarray:
+        return store.load(shard, names)[names].to_numpy(dtype=np.float32)
+
+    def sequences_of(shard: str) -> np.ndarray:
+        empty = np.zeros(shape, dtype=np.float32)
+        column = store.load(shard, ["sequence"])["sequence"]
+        return np.stack([empty if one is None else one.reshape(shape) for one in column])
+
+    return StoredFeatures(
+        statistics=_tables(usable, _gather(usable, statistics_of, (len(names),)), names),
+        sequences=_gather(usable, sequences_of, shape),
+        shape=(len(usable), *shape),
+        rejected=found.loc[found["reason"] != "", ["path", "variant", "reason"]],
+    )
+
+
+def _gather(
+    found: pd.DataFrame, load: Callable[[str], np.ndarray], shape: tuple[int, ...]
+) -> Iterator[np.ndarray]:
+    """Yield the rows of the shards in the order of ``found``, in blocks."""
+    recent = lru_cache(RECENT)(load)
+    for start in range(0, len(found), BLOCK):
+        rows = found.iloc[start : start + BLOCK]
+        places = rows["place"].to_numpy()
+        block = np.empty((len(rows), *shape), dtype=np.float32)
+        for shard, positions in rows.groupby("shard").indices.items():
+            block[positions] = recent(shard)[places[positions]]
+        yield block
+
+
+def _tables(
+    found: pd.DataFrame, blocks: Iterator[np.ndarray], names: list[str]
+) -> Iterator[pd.DataFrame]:
+    keys = found[["utterance_id", "variant"]].reset_index(drop=True)
+    if keys.empty:
+        yield keys.join(pd.DataFrame(columns=names, dtype=np.float32))
+    start = 0
+    for block in blocks:
+        rows = keys.iloc[start : start + len(block)].reset_index(drop=True)
+        yield rows.join(pd.DataFrame(block, columns=names))
+        start += len(block)
+
+
+def _prefix(settings: FeatureSettings) -> str:
+    return prefix_of(EXTRACTION_VERSION, settings.model_dump_json())
