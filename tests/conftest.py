@@ -36,7 +36,7 @@ settings.load_profile("repeatable")
 
 
 # Files whose tests use the session's costly `project`: one worker runs them, and first.
-WITH_PROJECT = ("test_pipelines_end_to_end", "test_pipelines_notebooks", "test_pipelines_study")
+WITH_PROJECT = ("test_pipelines_end_to_end", "test_pipelines_notebooks", "test_pipelines_ablation")
 
 
 def pytest_collection_modifyitems(items):

@@ -33,7 +33,7 @@ from speech_emotion.call_scoring.voice_activity import AFTER, BEFORE, block_leng
 from speech_emotion.features import FeatureSettings, extract
 from speech_emotion.models import Combiner, EmotionPredictor, Member, family_named
 
-CONF = Path(__file__).parents[2] / "conf/base/parameters_corpora.yml"
+CONF = Path(__file__).parents[2] / "conf/base/ingestion/parameters.yml"
 CALLS = SynthesisSettings(calls=12, minutes=1.0, snr_db=(30.0, 20.0, 10.0, 5.0))
 LINE = 8000
 MINUTES = 2.0

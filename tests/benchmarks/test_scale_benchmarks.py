@@ -20,15 +20,18 @@ import yaml
 
 from speech_emotion.corpora import CorporaSettings, ingest
 from speech_emotion.corpora.crema_d import EMOTIONS, LEVELS, SENTENCES
-from speech_emotion.datasets.array import ArrayDataset
+from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
 from speech_emotion.datasets.blocks import BlocksDataset
-from speech_emotion.datasets.shards import ShardsDataset
-from speech_emotion.features import FeatureSettings
-from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards
-from speech_emotion.runtime import running_on
+from speech_emotion.features import (
+    FeatureSettings,
+    gather_features,
+    index_features,
+    store_features,
+)
+from speech_emotion.runtime import ShardStore, running_on
 
 CLIPS = int(os.environ.get("SPEECH_EMOTION_CLIPS", "1200"))
-CONF = Path(__file__).parents[2] / "conf/base/parameters_corpora.yml"
+CONF = Path(__file__).parents[2] / "conf/base/ingestion/parameters.yml"
 RATE = 16000
 SETTINGS = FeatureSettings(feature_set="means_36", n_mfcc=20)
 PLAN = ["utterance_id", "protocol", "variant", "transform", "value", "seed"]
@@ -58,27 +61,19 @@ def read(corpora):
     )
 
 
-def store_of(folder, *columns):
-    options = {"load_args": {"columns": list(columns)}} if columns else {}
-    kind = {"type": "pandas.ParquetDataset"} | options
-    return ShardsDataset(path=str(folder / "shards"), dataset=kind, filename_suffix=".parquet")
-
-
 def extract(folder, utterances, plan, n_jobs=1, settings=SETTINGS):
-    """Extract what is not stored in ``folder`` yet, as the pipeline does; return how much it was."""
-    known, store, count = store_of(folder, "key", "reason").load(), store_of(folder), 0
-    for portion in extract_shards(utterances, plan, settings, known, n_jobs=n_jobs):
-        store.save(portion)
-        count += sum(map(len, portion.values()))
-    return count
+    """Extract what is not in the cache below ``folder``; return the number of extracted rows."""
+    cache = ShardStore(f"{folder}/cache")
+    before = set(cache.names())
+    store_features(index_features(utterances, plan), settings, cache, n_jobs=n_jobs)
+    return sum(len(cache.load(name, ["key"])) for name in cache.names() if name not in before)
 
 
 def collect(folder, utterances, plan):
-    views = [store_of(folder, "key", "reason"), store_of(folder, "sequence"), store_of(folder)]
-    tables, sequences, _ = collect_features(
-        utterances, plan, SETTINGS, *(view.load() for view in views)
-    )
-    BlocksDataset(filepath=str(folder / "features.parquet")).save(tables)
+    index = index_features(utterances, plan)
+    stored = gather_features(index, SETTINGS, ShardStore(f"{folder}/cache"))
+    BlocksDataset(filepath=str(folder / "features.parquet")).save(stored.statistics)
+    sequences = ArrayBlocks(stored.shape, stored.sequences)
     ArrayDataset(filepath=str(folder / "sequences.npy")).save(sequences)
 
 

@@ -13,6 +13,7 @@ from speech_emotion.call_scoring import CallSettings, find_recordings
 from speech_emotion.cli import cli
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.pipelines.call_scoring import nodes
+from speech_emotion.runtime import ShardStore
 
 
 @pytest.fixture
@@ -73,22 +74,26 @@ def test_folder_of_calls_is_scored_and_resumed(
     assert "trained on the SYNTHETIC sample corpus" in caplog.text
     assert len(list(page.parent.glob("passages/**/*.wav"))) == len(passages)
 
-    shards = {path.name: pd.read_parquet(path) for path in (output / "calls/window").iterdir()}
+    shards = {
+        path.name: pd.read_parquet(path) for path in (output / "calls/cache/window").iterdir()
+    }
     assert sorted(table["key"].nunique() for table in shards.values()) == [
         1,
         1,
     ]  # a letter has none
-    before = {path: path.stat().st_mtime_ns for path in (output / "calls").glob("*/*.parquet")}
+    before = {
+        path: path.stat().st_mtime_ns for path in (output / "calls/cache").glob("*/*.parquet")
+    }
     assert len(before) == 4
     # A shard whose channels are lost, as after an interruption, and a recording that changed are done again.
     lost = next(name for name, table in shards.items() if "monday/angry.wav" in set(table["call"]))
-    (output / "calls/fact" / lost).unlink()
+    (output / "calls/cache/channel" / lost).unlink()
     os.utime(recordings / "calm.flac", ns=(1, 1))
     caplog.clear()
     with caplog.at_level(logging.INFO):
         run(tmp_path, "call_scoring", **options)
     assert "1 of 3 recordings were scored before" in caplog.text
-    after = {path: path.stat().st_mtime_ns for path in (output / "calls").glob("*/*.parquet")}
+    after = {path: path.stat().st_mtime_ns for path in (output / "calls/cache").glob("*/*.parquet")}
     assert len(after) == 5  # the windows of the lost shard are of no shard now
     kept = [path for path in before if path.name != lost]
     assert [after[path] for path in kept] == [before[path] for path in kept]
@@ -98,36 +103,28 @@ def test_folder_of_calls_is_scored_and_resumed(
     )
     # Other settings are other results.
     run(tmp_path, "call_scoring", **options | {"calls": {"n_jobs": 1, "prior": 1.0}})
-    assert len(list((output / "calls/fact").iterdir())) == 4
-
-
-def loaders(tables):
-    return {name: lambda table=table: table for name, table in tables.items()}
+    assert len(list((output / "calls/cache/channel").iterdir())) == 4
 
 
 @pytest.fixture
-def scoring(recordings, model):
-    """Index and settings of the recordings; what a list of pieces stores of them."""
+def scoring(recordings, model, tmp_path):
+    """Index of the recordings, functions that score and collect them, and their cache."""
     predictor, settings = EmotionPredictor.load(model), CallSettings(n_jobs=1)
     index = nodes.index_recordings(find_recordings(recordings), predictor, settings)
-    windows, channels = {}, {}
+    cache = ShardStore(f"{tmp_path}/cache")
 
     def score(index=index):
-        on_disk = loaders(windows), loaders(channels)
-        for new_windows, new_facts in nodes.score_calls(index, predictor, settings, *on_disk):
-            windows.update(new_windows)
-            channels.update(new_facts)
+        nodes.score_calls(index, predictor, cache, settings)
 
     def collect(index=index):
-        shards = loaders(windows), loaders(channels)
-        emotions, *tables = nodes.collect_calls(index, predictor, settings, *shards)
+        emotions, *tables = nodes.collect_calls(index, predictor, cache, settings)
         return pd.concat(emotions, ignore_index=True), *tables
 
-    return index, score, collect, channels
+    return index, score, collect, cache
 
 
 def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
-    index, score, collect, channels = scoring
+    index, score, collect, cache = scoring
     real = nodes._score
 
     def fails_at_the_last(path, *arguments):
@@ -138,7 +135,8 @@ def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
     monkeypatch.setattr(nodes, "_score", fails_at_the_last)
     with pytest.raises(MemoryError):
         score()
-    (kept,) = channels.values()
+    channels = cache.within("channel")
+    (kept,) = map(channels.load, channels.names())
     assert set(kept["call"]) == set(index["call"].iloc[:-1])
     with pytest.raises(ValueError, match=r"1 of \d results, that of .*angry\.wav among them"):
         collect()

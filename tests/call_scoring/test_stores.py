@@ -24,7 +24,7 @@ from speech_emotion.call_scoring import (
 from speech_emotion.cli import cli
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.pipelines.call_scoring import nodes
-from speech_emotion.runtime import FetchError
+from speech_emotion.runtime import FetchError, ShardStore
 from speech_emotion.runtime.storage import BLOCK_BYTES
 
 RATE = 8000
@@ -169,21 +169,11 @@ def test_what_a_store_failed_to_give_is_scored_the_next_time(fetches, predictor,
         samples = call if name == "short.wav" else np.tile(call, (2, 1))
         fetches.pipe(f"/bucket/{name}", encoded(samples, name))
     index = nodes.index_recordings(find_recordings("fetches://bucket"), predictor, settings)
-    windows, channels = {}, {}
+    cache = ShardStore(f"{tmp_path}/cache")
 
     def score():
-        on_disk = [
-            {name: lambda table=table: table for name, table in tables.items()}
-            for tables in (windows, channels)
-        ]
-        for part in nodes.score_calls(index, predictor, settings, *on_disk):
-            windows.update(part[0])
-            channels.update(part[1])
-        shards = [
-            {name: lambda table=table: table for name, table in tables.items()}
-            for tables in (windows, channels)
-        ]
-        return nodes.collect_calls(index, predictor, settings, *shards)
+        nodes.score_calls(index, predictor, cache, settings)
+        return nodes.collect_calls(index, predictor, cache, settings)
 
     Fetches.works_until = 1.5 * fetches.size("/bucket/short.wav")
     _, summary, _, rejected = score()
@@ -194,7 +184,8 @@ def test_what_a_store_failed_to_give_is_scored_the_next_time(fetches, predictor,
     _, summary, _, rejected = score()
     assert summary["call"].tolist() == ["long.wav", "short.wav"]
     assert rejected.empty
-    assert sorted(len(table) for table in channels.values()) == [1, 2]
+    channels = cache.within("channel")
+    assert sorted(len(channels.load(name)) for name in channels.names()) == [1, 2]
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_rejected(fetches, call):

@@ -5,7 +5,7 @@ import yaml
 
 from speech_emotion.corpora import CorporaSettings
 
-CONFIGURATION = Path(__file__).parents[2] / "conf" / "base" / "parameters_corpora.yml"
+CONFIGURATION = Path(__file__).parents[2] / "conf" / "base" / "ingestion" / "parameters.yml"
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from sklearn.linear_model import LogisticRegression
 from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
 from speech_emotion.datasets.blocks import BlocksDataset
+from speech_emotion.datasets.cache import CacheDataset
 from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.estimator import EstimatorDataset
-from speech_emotion.datasets.shards import ShardsDataset
 
 SAMPLE = {
     "ravdess_actors": 0,
@@ -128,24 +128,20 @@ class TestBlocks:
         assert not dataset.exists()
 
 
-class TestShards:
-    def test_empty_store_is_no_error(self, tmp_path):
-        path = str(tmp_path / "shards")
-        shards = ShardsDataset(
-            path=path, dataset="pandas.ParquetDataset", filename_suffix=".parquet"
-        )
-        assert shards.load() == {}
-        shards.save({"a": pd.DataFrame({"x": [1]})})
-        fresh = ShardsDataset(
-            path=path, dataset="pandas.ParquetDataset", filename_suffix=".parquet"
-        )
-        assert fresh.load()["a"]()["x"].tolist() == [1]
+class TestCache:
+    def test_cache_is_shared_by_all_that_load_it(self, tmp_path):
+        dataset = CacheDataset(path=str(tmp_path / "cache"))
+        first, second = dataset.load(), dataset.load()
+        assert first.names() == []
+        first.put("a-1", pd.DataFrame({"x": [1], "y": [2]}))
+        second.within("other").put("b-1", pd.DataFrame({"x": [3]}))
+        assert second.names() == ["a-1"]
+        assert second.names("b-") == []
+        assert second.load("a-1", ["y"]).to_dict("list") == {"y": [2]}
+        assert first.within("other").names("b-") == ["b-1"]
 
-    def test_what_an_interruption_leaves_is_no_shard(self, tmp_path):
-        path = str(tmp_path / "shards")
-        shards = ShardsDataset(
-            path=path, dataset="pandas.ParquetDataset", filename_suffix=".parquet"
-        )
+    def test_an_interrupted_write_leaves_no_shard(self, tmp_path):
+        cache = CacheDataset(path=str(tmp_path)).load()
 
         class Interrupted(Exception):
             pass
@@ -155,13 +151,16 @@ class TestShards:
                 path.write(b"PAR1 half of it")
                 raise Interrupted
 
-        with pytest.raises(DatasetError):
-            shards.save({"a": Table({"x": [1]})})
-        assert (tmp_path / "shards/a.partial.parquet").stat().st_size
-        assert shards.load() == {}
-        shards.save({"a": pd.DataFrame({"x": [2]})})
-        assert shards.load()["a"]()["x"].tolist() == [2]
-        assert not (tmp_path / "shards/a.partial.parquet").exists()
+        with pytest.raises(Interrupted):
+            cache.put("a", Table({"x": [1]}))
+        assert len(list(tmp_path.iterdir())) == 1
+        assert cache.names() == []
+        cache.put("a", pd.DataFrame({"x": [2]}))
+        assert cache.load("a")["x"].tolist() == [2]
+
+    def test_a_cache_is_no_output(self, tmp_path):
+        with pytest.raises(DatasetError, match="not an output"):
+            CacheDataset(path=str(tmp_path)).save(pd.DataFrame())
 
 
 class TestEstimator:

@@ -1,18 +1,36 @@
-"""Models are kept for years: what they read of a sound must stay what it was when they learnt."""
+"""Stored values of features: models and the feature cache rely on them.
 
+The values of each ``EXTRACTION_VERSION`` are in a file of its own. If a change of values is intended:
+increase ``EXTRACTION_VERSION`` in ``speech_emotion/features/store.py``, run
+``python tests/features/test_stored_values.py`` and add the printed line to ``DIGESTS``.
+"""
+
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from speech_emotion.features import FeatureSettings, extract, extract_features
+from speech_emotion.audio import TRANSFORMS, augment
+from speech_emotion.features import (
+    EXTRACTION_VERSION,
+    FeatureSettings,
+    extract,
+    extract_features,
+)
 
 RATE = 22050
-STORED = Path(__file__).with_name("stored_features.npz")
+STORED = Path(__file__).with_name(f"stored_features_{EXTRACTION_VERSION}.npz")
+# SHA-256 of the file of each version. Lines are added, never changed.
+DIGESTS = {"1": "abb5cf770f5a227244db21669d03443a00976297b13269b017e9de7fdd13047f"}
+CHANGED = (
+    "values in the feature cache would no longer be those of the code: increase EXTRACTION_VERSION in "
+    "speech_emotion/features/store.py and store the new values (see the docstring of this file)"
+)
 
 
 def sentence():
-    """Two gliding voices with a pause between them, over noise; 3.2 s, so several blocks of frames."""
+    """Return two gliding voices with pauses, over noise; 3.2 s, so several blocks of frames."""
     times = np.arange(round(1.5 * RATE)) / RATE
     parts = []
     for low, high, loudness in ((110, 170, 0.08), (240, 180, 0.2)):
@@ -25,15 +43,44 @@ def sentence():
     return (sound + 1e-3 * np.random.RandomState(0).normal(size=len(sound))).astype(np.float32)
 
 
-@pytest.mark.parametrize("feature_set", ["means_184", "moments_370", "contours_3490"])
-def test_features_are_what_they_were(feature_set):
-    values = extract_features(sentence(), RATE, feature_set)
-    with np.load(STORED) as stored:
-        expected = stored[feature_set]
-    np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-4)
+def values():
+    """Compute the values that are stored for a version, by name."""
+    sound = sentence()
+    found = {
+        name: extract_features(sound, RATE, name).to_numpy()
+        for name in ("means_184", "moments_370", "contours_3490")
+    }
+    _, sequence = extract(sound, RATE, settings=FeatureSettings())
+    found["sequence"] = sequence.mean(axis=0)
+    for name, transform in TRANSFORMS.items():
+        value = transform.smallest + 0.7 * (transform.largest - transform.smallest)
+        changed = augment(sound, RATE, transform=name, value=value, seed=1)
+        found[f"augmented by {name}"] = extract_features(changed, RATE, "means_184").to_numpy()
+    return found
 
 
-def test_sequences_are_what_they_were():
-    _, sequence = extract(sentence(), RATE, settings=FeatureSettings())
+def test_values_are_those_of_the_extraction_version():
+    assert STORED.exists(), f"no values are stored for this version: {CHANGED}"
     with np.load(STORED) as stored:
-        np.testing.assert_allclose(sequence.mean(axis=0), stored["sequence"], rtol=1e-4, atol=1e-4)
+        for name, found in values().items():
+            np.testing.assert_allclose(
+                found, stored[name], rtol=1e-4, atol=1e-4, err_msg=f"{name}: {CHANGED}"
+            )
+
+
+@pytest.mark.parametrize("version", DIGESTS)
+def test_values_of_a_version_are_never_replaced(version):
+    file = STORED.with_name(f"stored_features_{version}.npz")
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == DIGESTS[version], CHANGED
+
+
+def test_the_current_version_is_listed():
+    assert EXTRACTION_VERSION in DIGESTS, CHANGED
+
+
+if __name__ == "__main__":
+    if STORED.exists():
+        raise SystemExit(f"{STORED} exists: increase EXTRACTION_VERSION first")
+    np.savez_compressed(STORED, **values())
+    digest = hashlib.sha256(STORED.read_bytes()).hexdigest()
+    print(f'"{EXTRACTION_VERSION}": "{digest}"')  # noqa: T201

@@ -50,8 +50,34 @@ def test_features_are_complete_and_finite(project):
     assert values.notna().to_numpy().all()
 
 
+def test_tables_of_all_families_are_concatenated(project):
+    predictions = read(project, "07_model_output/predictions.parquet")
+    utterances = read(project, "02_intermediate/utterances.parquet")
+    labels = json.loads((project / "02_intermediate/labels.json").read_text())
+    assert labels == sorted(utterances["label"].unique())
+    described = ["utterance_id", "corpus", "speaker", "sex"]
+    expected = utterances[described].set_index("utterance_id")
+    found = predictions[described].drop_duplicates().set_index("utterance_id")
+    pd.testing.assert_frame_equal(found.sort_index(), expected.loc[found.index].sort_index())
+    assert set(predictions["model"]) == {*COMPARED, "soft_voting", "stacking"}
+    sums = predictions[[f"p_{label}" for label in labels]].sum(axis=1)
+    assert sums.to_numpy() == pytest.approx(1)
+    candidates = read(project, "07_model_output/candidates.parquet").set_index("model")
+    assert set(candidates.index) == set(COMPARED)
+    assert json.loads(candidates.loc["conv1d", "hyperparameters"])["epochs"] == 2
+    assert (candidates["started"] < candidates["ended"]).all()
+    assert str(candidates["started"].dt.tz) == "UTC"
+    trials = read(project, "07_model_output/trials.parquet")
+    assert trials.groupby("model").size()["logistic_regression"] == 2
+    curves = read(project, "07_model_output/learning_curves.parquet")
+    assert set(curves["model"]) == {"conv1d", "conv2d"}
+    exported = pd.read_csv(project / "08_reporting/leaderboard.csv")
+    board = read(project, "07_model_output/leaderboard.parquet")
+    pd.testing.assert_frame_equal(exported, board, check_dtype=False)
+
+
 def test_leaderboard_has_every_model_and_protocol(project):
-    board = read(project, "07_model_output/leaderboard.csv")
+    board = read(project, "07_model_output/leaderboard.parquet")
     assert set(board["model"]) >= set(COMPARED)
     assert set(board["protocol"]) == set(PROTOCOLS)
     for _, rows in board.groupby("model"):
@@ -84,7 +110,7 @@ def test_detection_calibration_and_pairs_are_reported(project):
     areas = detection["auc"].dropna()  # a speaker may have said nothing angry
     assert len(areas) > 0.8 * len(detection)
     assert areas.between(0, 1).all()
-    calibration = read(project, "07_model_output/calibration.csv")
+    calibration = read(project, "07_model_output/calibration.parquet")
     assert (calibration["temperature"] > 0).all()
     assert set(read(project, "08_reporting/paired.csv")["protocol"]) >= {
         "speaker_independent",
@@ -173,12 +199,12 @@ def test_no_pickle_is_stored_with_the_model(project):
 def test_second_run_has_the_same_figures_and_does_not_replace_the_champion(
     copied, run_kedro, caplog
 ):
-    before = read(copied, "07_model_output/leaderboard.csv")
-    shards = sorted((copied / "04_feature/shards").iterdir())
+    before = read(copied, "07_model_output/leaderboard.parquet")
+    shards = sorted((copied / "04_feature/cache").iterdir())
     times = [shard.stat().st_mtime_ns for shard in shards]
     with caplog.at_level(logging.INFO):
         run_kedro(copied, params={"selection": {"compared": ["speaker_independent"]}})
-    after = read(copied, "07_model_output/leaderboard.csv")
+    after = read(copied, "07_model_output/leaderboard.parquet")
     timings = ["fit_seconds", "predict_ms"]
     speaker_independent = before[before["protocol"] == "speaker_independent"].reset_index(drop=True)
     pd.testing.assert_frame_equal(
@@ -196,12 +222,12 @@ def test_second_run_has_the_same_figures_and_does_not_replace_the_champion(
 
 def test_only_the_missing_report_is_made_again(project, run_kedro, caplog):
     report = project / "08_reporting/report.html"
-    leaderboard = (project / "07_model_output/leaderboard.csv").stat().st_mtime_ns
+    leaderboard = (project / "07_model_output/leaderboard.parquet").stat().st_mtime_ns
     report.unlink()
     with caplog.at_level(logging.INFO):
         run_kedro(project, only_missing_outputs=True)
     assert report.exists()
-    assert (project / "07_model_output/leaderboard.csv").stat().st_mtime_ns == leaderboard
+    assert (project / "07_model_output/leaderboard.parquet").stat().st_mtime_ns == leaderboard
     ran = {line.split(": ")[1] for line in caplog.messages if line.startswith("Running node: ")}
     assert ran == {"gather_evidence", "write_report"}
 
@@ -239,7 +265,7 @@ def test_sounds_of_the_examples_can_be_previewed(project):
     ("params", "message"),
     [
         ({"corpora": {"label_set": "nine"}}, "no label set 'nine'"),
-        ({"mlp": {"candidate": {"family": "transformer"}}}, "no model family 'transformer'"),
+        ({"candidates": {"mlp": {"family": "transformer"}}}, "no model family 'transformer'"),
         ({"features": {"feature_set": "best"}}, "no feature set 'best'"),
         ({"corpora_dir": "/nowhere/at/all"}, "No corpus was found below /nowhere/at/all"),
     ],

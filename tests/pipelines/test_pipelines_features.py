@@ -1,11 +1,18 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from speech_emotion.features import FeatureSettings
+from speech_emotion.features import (
+    FeatureSettings,
+    gather_features,
+    index_features,
+    store,
+    store_features,
+)
 from speech_emotion.pipelines.augmentation.nodes import draw_examples
-from speech_emotion.pipelines.feature_engineering import nodes
-from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_shards
+from speech_emotion.runtime import ShardStore
 
 SETTINGS = FeatureSettings(feature_set="means_36", n_mfcc=20)
 
@@ -41,43 +48,45 @@ def plan_of(utterances, seed=1):
     return pd.concat([plan, plan.assign(protocol="random_split")], ignore_index=True)
 
 
-def extract(utterances, plan, store, settings=SETTINGS, n_jobs=1):
-    """Extract what is missing in the store, add it, and return what was extracted."""
-    made = {}
-    for portion in extract_shards(utterances, plan, settings, view(store, "key"), n_jobs=n_jobs):
-        made |= portion
-    store |= made
-    return pd.concat(made.values()) if made else pd.DataFrame()
+@pytest.fixture
+def make_cache(tmp_path):
+    """Make empty caches."""
+    numbers = itertools.count()
+    return lambda: ShardStore(f"{tmp_path}/cache {next(numbers)}")
 
 
-def collect(utterances, plan, store, settings=SETTINGS):
-    views = view(store, "key", "reason"), view(store, "sequence"), view(store)
-    tables, sequences, rejected = collect_features(utterances, plan, settings, *views)
-    array = np.concatenate([np.zeros((0, *sequences.shape[1:])), *sequences.blocks])
-    assert array.shape == sequences.shape
-    return pd.concat(tables, ignore_index=True), array, rejected
+@pytest.fixture
+def cache(make_cache):
+    return make_cache()
 
 
-def view(store, *columns):
-    """Load columns of what is stored, as the catalog does."""
-    return {
-        name: lambda table=table: table[list(columns) or list(table)]
-        for name, table in store.items()
-    }
+def extract(utterances, plan, cache, settings=SETTINGS, n_jobs=1):
+    """Extract what is missing in the cache, and return what was extracted."""
+    before = cache.names()
+    store_features(index_features(utterances, plan), settings, cache, n_jobs=n_jobs)
+    tables = [cache.load(name) for name in cache.names() if name not in before]
+    return pd.concat(tables) if tables else pd.DataFrame()
 
 
-def test_only_what_is_new_is_extracted(utterances):
-    few, more, store = utterances(3), utterances(5), {}
-    assert len(extract(few, plan_of(few), store)) == 2 * 4
-    assert extract(few, plan_of(few), store).empty
-    added = extract(more, plan_of(more), store)
+def collect(utterances, plan, cache, settings=SETTINGS):
+    stored = gather_features(index_features(utterances, plan), settings, cache)
+    array = np.concatenate([np.zeros((0, *stored.shape[1:])), *stored.sequences])
+    assert array.shape == stored.shape
+    return pd.concat(stored.statistics, ignore_index=True), array, stored.rejected
+
+
+def test_only_what_is_new_is_extracted(utterances, cache, make_cache):
+    few, more = utterances(3), utterances(5)
+    assert len(extract(few, plan_of(few), cache)) == 2 * 4
+    assert extract(few, plan_of(few), cache).empty
+    added = extract(more, plan_of(more), cache)
     assert set(added["utterance_id"]) == {"c:003", "c:004"}
     assert len(added) == 2 * 2
     # Together they are what one run would have given.
-    at_once = {}
+    at_once = make_cache()
     extract(more, plan_of(more), at_once)
     for piecewise, whole in zip(
-        collect(more, plan_of(more), store), collect(more, plan_of(more), at_once), strict=True
+        collect(more, plan_of(more), cache), collect(more, plan_of(more), at_once), strict=True
     ):
         if isinstance(whole, pd.DataFrame):
             pd.testing.assert_frame_equal(piecewise, whole)
@@ -85,30 +94,30 @@ def test_only_what_is_new_is_extracted(utterances):
             assert (piecewise == whole).all()
 
 
-def test_a_renamed_utterance_is_known_by_its_content(utterances):
-    few, store = utterances(3), {}
-    extract(few, plan_of(few), store)
+def test_a_renamed_utterance_is_known_by_its_content(utterances, cache):
+    few = utterances(3)
+    extract(few, plan_of(few), cache)
     renamed = few.assign(utterance_id="d:" + few["utterance_id"])
-    assert extract(renamed, plan_of(renamed), store).empty
-    features, _, _ = collect(renamed, plan_of(renamed), store)
+    assert extract(renamed, plan_of(renamed), cache).empty
+    features, _, _ = collect(renamed, plan_of(renamed), cache)
     assert features["utterance_id"].str.startswith("d:c:").all()
 
 
-def test_a_changed_parameter_extracts_what_depends_on_it(utterances):
-    few, store = utterances(3), {}
-    extract(few, plan_of(few), store)
-    other_seed = extract(few, plan_of(few, seed=2), store)
+def test_a_changed_parameter_extracts_what_depends_on_it(utterances, cache):
+    few = utterances(3)
+    extract(few, plan_of(few), cache)
+    other_seed = extract(few, plan_of(few, seed=2), cache)
     assert set(other_seed["variant"]) == {1}
     others = FeatureSettings(feature_set="means_184", n_mfcc=20)
-    assert len(extract(few, plan_of(few), store, others)) == 2 * 4
-    features, _, _ = collect(few, plan_of(few), store)
+    assert len(extract(few, plan_of(few), cache, others)) == 2 * 4
+    features, _, _ = collect(few, plan_of(few), cache)
     assert features.shape == (2 * 3, 2 + 36)
 
 
-def test_unusable_sounds_are_listed_and_missing_ones_refused(utterances):
-    few, store = utterances(2), {}
-    extract(few, plan_of(few), store)
-    features, sequences, rejected = collect(few, plan_of(few), store)
+def test_unusable_sounds_are_listed_and_missing_ones_refused(utterances, cache):
+    few = utterances(2)
+    extract(few, plan_of(few), cache)
+    features, sequences, rejected = collect(few, plan_of(few), cache)
     assert features[["utterance_id", "variant"]].to_numpy().tolist() == [
         ["c:000", 0],
         ["c:000", 1],
@@ -123,54 +132,93 @@ def test_unusable_sounds_are_listed_and_missing_ones_refused(utterances):
     with pytest.raises(
         ValueError, match=r"2 of 8 results, that of .*2.wav among them, are not stored"
     ):
-        collect(more, plan_of(more), store)
+        collect(more, plan_of(more), cache)
 
 
-def test_shards_do_not_depend_on_workers(utterances, monkeypatch):
-    monkeypatch.setattr(nodes, "SHARD_SIZE", 2)
-    many, alone, both = utterances(5), {}, {}
+def test_shards_do_not_depend_on_workers(utterances, monkeypatch, make_cache):
+    monkeypatch.setattr(store, "SHARD_SIZE", 2)
+    many, alone, both = utterances(5), make_cache(), make_cache()
     extract(many, plan_of(many), alone)
     extract(many, plan_of(many), both, n_jobs=2)
-    assert len(alone) == 3
-    assert list(alone) == list(both)
-    for name, table in alone.items():
-        pd.testing.assert_frame_equal(table, both[name])
+    assert len(alone.names()) == 3
+    assert alone.names() == both.names()
+    for name in alone.names():
+        pd.testing.assert_frame_equal(alone.load(name), both.load(name))
 
 
-def test_blocks_of_any_size_and_mixed_shards_give_the_same(utterances, monkeypatch):
-    few, many, store, whole = utterances(3), utterances(7), {}, {}
+def test_blocks_of_any_size_and_mixed_shards_give_the_same(
+    utterances, monkeypatch, cache, make_cache
+):
+    few, many, whole = utterances(3), utterances(7), make_cache()
     extract(many, plan_of(many), whole)
     expected = collect(many, plan_of(many), whole)
-    monkeypatch.setattr(nodes, "SHARD_SIZE", 2)
-    monkeypatch.setattr(nodes, "BLOCK", 3)
-    monkeypatch.setattr(nodes, "RECENT", 1)
-    extract(few, plan_of(few, seed=3), store)  # other variants of the same recordings
-    extract(many.iloc[::-1], plan_of(many), store)
-    found = collect(many, plan_of(many), store)
+    monkeypatch.setattr(store, "SHARD_SIZE", 2)
+    monkeypatch.setattr(store, "BLOCK", 3)
+    monkeypatch.setattr(store, "RECENT", 1)
+    extract(few, plan_of(few, seed=3), cache)  # other variants of the same recordings
+    extract(many.iloc[::-1], plan_of(many), cache)
+    found = collect(many, plan_of(many), cache)
     pd.testing.assert_frame_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
     pd.testing.assert_frame_equal(found[2], expected[2])
 
 
-def test_nothing_usable_gives_empty_tables(utterances):
-    nothing, store = utterances(0), {}
-    extract(nothing, plan_of(nothing), store)
-    features, sequences, rejected = collect(nothing, plan_of(nothing), store)
+def test_nothing_usable_gives_empty_tables(utterances, cache):
+    nothing = utterances(0)
+    extract(nothing, plan_of(nothing), cache)
+    features, sequences, rejected = collect(nothing, plan_of(nothing), cache)
     assert features.shape == (0, 2 + 36)
     assert len(sequences) == 0
     assert len(rejected) == 2
 
 
-def test_an_interrupted_run_is_taken_up_where_it_stopped(utterances, monkeypatch):
-    monkeypatch.setattr(nodes, "SHARD_SIZE", 1)
-    many, whole, kept = utterances(4), {}, {}
+def test_an_interrupted_run_is_resumed(utterances, monkeypatch, cache, make_cache):
+    monkeypatch.setattr(store, "SHARD_SIZE", 1)
+    many, whole = utterances(4), make_cache()
     extract(many, plan_of(many), whole)
-    for portion in extract_shards(many, plan_of(many), SETTINGS, {}, n_jobs=1):
-        kept |= portion
-        if len(kept) == 2:
-            break
-    extract(many, plan_of(many), kept)
-    assert set(kept) == set(whole)  # under the same names: what was begun is replaced
+    put = ShardStore.put
+
+    def interrupted(self, name, table):
+        if len(self.names()) == 2:
+            raise KeyboardInterrupt
+        put(self, name, table)
+
+    monkeypatch.setattr(ShardStore, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        extract(many, plan_of(many), cache)
+    assert len(cache.names()) == 2
+    monkeypatch.setattr(ShardStore, "put", put)
+    assert len(extract(many, plan_of(many), cache)) == 2 * 3
+    assert cache.names() == whole.names()  # the resumed run forms the same shards
+
+
+def test_two_runs_may_fill_one_cache_at_the_same_time(utterances, monkeypatch, cache):
+    monkeypatch.setattr(store, "SHARD_SIZE", 2)
+    many, put = utterances(4), ShardStore.put
+
+    def overtaken(self, name, table):
+        monkeypatch.setattr(ShardStore, "put", put)
+        # Another run with fewer utterances stores its own shards meanwhile.
+        extract(many.iloc[1:], plan_of(many.iloc[1:]), self)
+        put(self, name, table)
+
+    monkeypatch.setattr(ShardStore, "put", overtaken)
+    extract(many, plan_of(many), cache)
+    features, sequences, rejected = collect(many, plan_of(many), cache)
+    assert len(features) == len(sequences) == 2 * 4
+    assert len(rejected) == 2
+    assert not features.duplicated(["utterance_id", "variant"]).any()
+
+
+def test_the_key_has_the_version_of_the_extraction_and_not_of_the_package(
+    utterances, monkeypatch, cache
+):
+    few = utterances(2)
+    extract(few, plan_of(few), cache)
+    monkeypatch.setattr("speech_emotion.__version__", "99.0")
+    assert extract(few, plan_of(few), cache).empty
+    monkeypatch.setattr(store, "EXTRACTION_VERSION", "another")
+    assert len(extract(few, plan_of(few), cache)) == 2 * 3
 
 
 def test_without_copies_there_is_still_an_example(utterances):

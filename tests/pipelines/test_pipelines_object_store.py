@@ -51,7 +51,7 @@ def test_corpora_and_all_results_lie_in_an_object_store(store, run_kedro, tmp_pa
         "04_feature/sequences.npy",
         "06_models/shrinkage_lda/estimator/estimator.skops",
         "06_models/champion/predictor.json",
-        "07_model_output/leaderboard.csv",
+        "07_model_output/leaderboard.parquet",
         "08_reporting/report.html",
     } <= set(made)
     assert not [name for name in made if "partial" in name]

@@ -29,14 +29,12 @@ def test_stages_run_in_parallel(features, runner):
     # In a process of its own, as its users do: forking this one, full of threads, would hang.
     chosen = ["logistic_regression", "random_forest", "conv1d"]
     params = f"data_dir={features},features.feature_set=means_36"
-    params += (
-        f",selection.families={';'.join(chosen)},selection.compared=speaker_independent;random"
-    )
+    params += f",selection.families={';'.join(chosen)},selection.compared=speaker_independent;random_split"
     command = ["-m", "kedro", "run", "--env", "test", "--pipeline", "model_selection"]
     subprocess.run(
         [sys.executable, *command, "--runner", runner, "--params", params], cwd=PROJECT, check=True
     )
-    board = pd.read_csv(features / "07_model_output/leaderboard.csv")
+    board = pd.read_parquet(features / "07_model_output/leaderboard.parquet")
     assert set(board["model"]) == {*chosen, "soft_voting", "stacking"}
     client = mlflow.MlflowClient(f"sqlite:///{features}/mlflow.db")
     experiment = client.get_experiment_by_name("speech-emotion")

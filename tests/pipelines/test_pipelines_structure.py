@@ -7,10 +7,14 @@ import pytest
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
+from speech_emotion.context import _current
 from speech_emotion.models import FAMILIES
-from speech_emotion.pipeline_registry import register_pipelines
+from speech_emotion.pipeline_registry import PIPELINES, DeferredPipeline, register_pipelines
+from speech_emotion.pipelines.ingestion import create_pipeline as create_ingestion
+from speech_emotion.pipelines.model_selection import create_pipeline as create_selection
 
 PROJECT = Path(__file__).parents[2]
 ENVIRONMENTS = sorted(
@@ -28,16 +32,30 @@ def data_dir(tmp_path_factory):
     return tmp_path_factory.mktemp("data")
 
 
+@pytest.fixture(autouse=True)
+def without_session():
+    """Forget the configuration of earlier sessions."""
+    _current.clear()
+
+
 @pytest.fixture(scope="module", params=ENVIRONMENTS)
-def catalog(request, data_dir):
+def context(request, data_dir):
     parameters = {"data_dir": str(data_dir)}
     with KedroSession.create(PROJECT, env=request.param, runtime_params=parameters) as session:
-        yield session.load_context().catalog
+        context = session.load_context()
+        yield context, context.catalog
+
+
+@pytest.fixture
+def catalog(context):
+    _current[:] = [context[0].config_loader]
+    return context[1]
 
 
 def test_every_stage_has_its_name():
     assert set(register_pipelines()) == {
         "__default__",
+        "ablation",
         "augmentation",
         "call_report",
         "call_kpis",
@@ -45,7 +63,6 @@ def test_every_stage_has_its_name():
         "call_scoring",
         "download",
         "feature_engineering",
-        "feature_study",
         "ingestion",
         "model_selection",
         "recipes",
@@ -58,7 +75,7 @@ def test_every_stage_has_its_name():
 
 def test_catalog_of_every_environment_resolves(catalog, data_dir):
     named = set().union(*(pipeline.datasets() for pipeline in register_pipelines().values()))
-    in_memory = {"evidence"}
+    in_memory = {"reporting.evidence"}
     for name in sorted(named - in_memory):
         assert name in catalog or name.startswith("params:"), name  # factories included
         dataset = catalog.get(name)
@@ -79,16 +96,118 @@ def test_parameters_of_every_environment_are_typed(catalog):
                 assert isinstance(catalog.load(name), BaseModel), name
 
 
+def families_of(pipeline):
+    """Families that have nodes, by the names of their namespaces."""
+    names = {node.namespace for node in pipeline.nodes}
+    return {name.split(".")[1] for name in names if name.startswith("model_selection.")}
+
+
 def test_candidates_are_namespaces_with_equal_nodes():
-    selection = register_pipelines()["model_selection"]
-    for family in FAMILIES:
-        nodes = selection.only_nodes_with_namespaces([family]).nodes
-        assert {node.name for node in nodes} == {
-            f"{family}.tune",
-            f"{family}.evaluate",
-            f"{family}.score",
-        }
+    selection = create_selection(["svm", "conv1d"])
+    assert families_of(selection) == {"svm", "conv1d"}
+    for family in ("svm", "conv1d"):
+        nodes = selection.only_nodes_with_namespaces([f"model_selection.{family}"]).nodes
+        assert {node.name.rsplit(".", 1)[-1] for node in nodes} == {"tune", "evaluate", "score"}
         assert all("candidate" in node.tags for node in nodes)
+        assert f"params:candidates.{family}" in selection.inputs()
+    assert not {name for name in selection.datasets() if "mlp" in name}
+
+
+@pytest.mark.parametrize(
+    ("env", "params", "expected"),
+    [
+        ("test", {}, {*FAMILIES} - {"conv1d_table"}),
+        ("recipe_d", {}, {"conv2d"}),
+        ("test", {"selection": {"families": "svm;mlp"}}, {"svm", "mlp"}),
+        ("full", {"selection": {"families": ["two_step"]}}, {"two_step"}),
+    ],
+)
+def test_families_with_nodes_are_those_of_the_session(env, params, expected):
+    with KedroSession.create(PROJECT, env=env, runtime_params=params) as session:
+        session.load_context()
+        assert families_of(pipelines["model_selection"]) == expected
+        assert families_of(pipelines["__default__"]) == expected
+
+
+def test_a_family_that_does_not_exist_is_named():
+    params = {"selection": {"families": "svn"}}
+    with KedroSession.create(PROJECT, env="test", runtime_params=params) as session:
+        session.load_context()
+        with pytest.raises(ValueError, match=r"no model family 'svn'; write one of: .*svm"):
+            pipelines["model_selection"].nodes  # noqa: B018
+
+
+def top_level(pipeline):
+    """Stages and datasets that kedro-viz shows while all namespaces are collapsed."""
+    stages = {(node.namespace or node.name).split(".")[0] for node in pipeline.nodes}
+    names = {name.split("@")[0] for name in pipeline.datasets()}
+    datasets = {name for name in names if "." not in name and not name.startswith("params:")}
+    return stages, datasets
+
+
+@pytest.mark.parametrize("name", sorted(PIPELINES))
+def test_the_map_of_every_pipeline_is_readable(name):
+    stages, datasets = top_level(register_pipelines()[name])
+    assert len(stages) <= 6
+    assert len(datasets) <= 25
+
+
+def test_only_results_leave_model_selection():
+    _, datasets = top_level(create_selection(["svm", "conv1d"]))
+    assert datasets == {
+        "features",
+        "sequences",
+        "utterances",
+        "splits",
+        "labels",
+        "predictions",
+        "trials",
+        "learning_curves",
+        "candidates",
+        "leaderboard",
+        "calibration",
+        "choice",
+        "champion",
+    }
+
+
+def test_a_cache_is_an_input_of_its_nodes_and_no_output():
+    pipelines = register_pipelines()
+    for name, cache in {"__default__": "feature_cache", "call_scoring": "call_cache"}.items():
+        readers = [node for node in pipelines[name].nodes if cache in node.inputs]
+        assert len(readers) == 2
+        assert cache in pipelines[name].inputs()
+
+
+def test_tables_between_pipelines_are_parquet(catalog):
+    exported = {"rejected_audio", "rejected_features", "rejected_calls", "rejected_recordings"}
+    for pipeline in register_pipelines().values():
+        for name in pipeline.datasets() - exported:
+            path = str(getattr(catalog.get(name), "_filepath", ""))
+            if path.endswith(".csv"):
+                assert "/08_reporting/" in path or name == "download_report", name
+
+
+def test_results_to_open_have_a_title(catalog):
+    names = set().union(*(pipeline.all_outputs() for pipeline in register_pipelines().values()))
+    found = {name: getattr(catalog.get(name), "metadata", None) or {} for name in names}
+    titles = {
+        name: metadata["speech_emotion"]["open"]
+        for name, metadata in found.items()
+        if "speech_emotion" in metadata
+    }
+    assert all(titles.values())
+    assert set(titles) >= {
+        "ablation_page",
+        "call_kpis_page",
+        "calls_page",
+        "html_report",
+        "model_card",
+        "recipes_page",
+        "rejected_audio",
+        "reporting.leaderboard_table",
+        "sonification_sound",
+    }
 
 
 @pytest.mark.parametrize(
@@ -141,6 +260,30 @@ def test_a_pipeline_imports_no_other():
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
-def test_a_pipeline_that_is_not_made_yet_can_be_copied(duplicate):
+def test_a_pipeline_that_is_not_created_yet_can_be_copied(duplicate):
     names = {node.name for node in duplicate(register_pipelines()["ingestion"]).nodes}
     assert names == {"ingestion.read_corpora", "ingestion.split_utterances"}
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda pipeline: pipeline.nodes,
+        lambda pipeline: pipeline.inputs(),
+        lambda pipeline: pipeline.datasets(),
+        lambda pipeline: pipeline.grouped_nodes,
+        lambda pipeline: pipeline.describe(),
+        lambda pipeline: pipeline.to_nodes("ingestion.split_utterances").nodes,
+        lambda pipeline: pipeline.filter(tags=["ingestion"]).nodes,
+        lambda pipeline: (Pipeline([]) + pipeline).nodes,
+        lambda pipeline: (pipeline - Pipeline([])).nodes,
+    ],
+)
+def test_a_deferred_pipeline_is_like_a_created_one(read):
+    assert read(DeferredPipeline(("ingestion",))) == read(create_ingestion())
+
+
+def test_a_deferred_pipeline_defers_all_that_kedro_creates():
+    created = set(vars(Pipeline([]))) - set(dir(Pipeline))
+    assert created
+    assert created <= set(vars(DeferredPipeline))

@@ -86,6 +86,7 @@ def _candidate(family: str) -> Pipeline:
         ],
         namespace=family,
         inputs=DATA,
+        outputs={result: f"{family}_{result}" for result in (*TABLES, "estimator")},
         parameters={
             "params:selection": "params:selection",
             "params:candidate": f"params:candidates.{family}",
@@ -99,7 +100,7 @@ def _comparison(families: Sequence[str]) -> Pipeline:
     gathering = [
         Node(
             concatenate,
-            [f"{family}.{table}" for family in families],
+            [f"{family}_{table}" for family in families],
             gathered,
             name=f"gather_{gathered}",
         )
@@ -125,7 +126,7 @@ def _comparison(families: Sequence[str]) -> Pipeline:
                     "selection": "params:selection",
                     "detection": "params:detection",
                 }
-                | {family: f"{family}.estimator" for family in families},
+                | {family: f"{family}_estimator" for family in families},
                 "champion",
                 name="assemble_champion",
             ),

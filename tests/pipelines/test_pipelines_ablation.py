@@ -9,8 +9,8 @@ from speech_emotion.features import KERNELS, feature_names
 from speech_emotion.features.groups import GROUPS
 from speech_emotion.pipeline_registry import register_pipelines
 
-STUDIES = (
-    "ablation",
+TABLES = (
+    "groups",
     "importance",
     "features",
     "mfcc",
@@ -18,32 +18,33 @@ STUDIES = (
     "telephone",
     "networks",
     "seeds",
+    "spread",
 )
 
 
-def test_study_is_apart_from_the_main_job():
+def test_ablation_is_not_part_of_the_default_pipeline():
     pipelines = register_pipelines()
     assert not {node.name for node in pipelines["__default__"].nodes} & {
-        node.name for node in pipelines["feature_study"].nodes
+        node.name for node in pipelines["ablation"].nodes
     }
-    stored = {"features", "sequences", "utterances", "splits", "augmentation_plan"}
-    inputs = pipelines["feature_study"].inputs()
+    stored = {"features", "sequences", "utterances", "splits", "labels", "augmentation_plan"}
+    inputs = pipelines["ablation"].inputs()
     assert {name for name in inputs if not name.startswith("params:")} == stored
 
 
 @pytest.mark.slow
-def test_study_runs_on_what_a_run_has_stored(project, run_kedro):
-    run_kedro(project, pipeline_names=["feature_study"])
-    folder = project / "08_reporting"
+def test_ablation_runs_on_the_results_of_a_run(project, run_kedro):
+    run_kedro(project, pipeline_names=["ablation"])
+    folder = project / "08_reporting/ablation"
     splits = pd.read_parquet(project / "02_intermediate/splits.parquet")
     training = (splits["protocol"] == "speaker_independent") & (splits["split"] == "train")
-    tables = {name: pd.read_csv(folder / f"study_{name}.csv") for name in [*STUDIES, "spread"]}
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}
     for name, table in tables.items():
         assert set(table["protocol"]) == {"speaker_independent"}, name
         assert set(table["condition"]) == {"clean", "telephone"}, name
         assert (table["n_utterances"] == training.sum()).all(), name
         assert (table["n_speakers"] > 1).all(), name
-    assert set(tables["ablation"]["group"]) == {"all features", *GROUPS}
+    assert set(tables["groups"]["group"]) == {"all features", *GROUPS}
     assert set(tables["importance"]["block"]) == set(GROUPS) - {KERNELS}
     assert set(tables["features"]["block"]) == set(feature_names("functionals_610"))
     # Coefficients beyond the twenty of the functionals come from the sequences.
@@ -56,16 +57,8 @@ def test_study_runs_on_what_a_run_has_stored(project, run_kedro):
     assert (networks["n_seeds"] == 2).all()
     assert (networks["difference"].isna() == (networks["training"] == PLAIN)).all()
     assert set(tables["spread"]["seed_of"]) == {"folds", "model"}
-    assert "SYNTHETIC" in (folder / "study/study.md").read_text()
-    assert "SYNTHETIC SAMPLE CORPUS" in (folder / "study/study.html").read_text()
-    for name in (
-        "ablation",
-        "importance",
-        "mfcc",
-        "augmentation",
-        "telephone",
-        "networks",
-        "seeds",
-    ):
-        figure = json.loads((folder / f"study_{name}.json").read_text())
+    assert "SYNTHETIC" in (folder / "ablation.md").read_text()
+    assert "SYNTHETIC SAMPLE CORPUS" in (folder / "ablation.html").read_text()
+    for name in set(TABLES) - {"features", "spread"}:
+        figure = json.loads((folder / f"{name}.json").read_text())
         assert "SYNTHETIC" in figure["layout"]["title"]["subtitle"]["text"]
