@@ -188,8 +188,14 @@ def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str)
     )
     figure.update_yaxes(title="share of calls", tickformat=".0%", col=1)
     below = {"orientation": "h", "y": -0.22, "yanchor": "top"}
-    legends = {"legend": below | {"x": 0}, "legend2": below | {"x": 0.55}}
-    return finish_figure(figure, "How long calls take", note, height=520, **legends)
+    return finish_figure(
+        figure,
+        "Distribution of handle times",
+        note,
+        height=520,
+        legend=below | {"x": 0},
+        legend2=below | {"x": 0.55},
+    )
 
 
 def _hours_together(calls: pd.DataFrame, settings: KpiSettings) -> int:

@@ -233,7 +233,7 @@ def confusion_figure(
     summary = f"Recall: {listed(recalls)}."
     errors = shares - np.diag(np.diag(shares))
     if errors.any():
-        true, predicted = np.unravel_index(np.argmax(errors), errors.shape)
+        true, predicted = map(int, np.unravel_index(np.argmax(errors), errors.shape))
         summary += (
             f" Most frequent confusion: {labels[true]} predicted as {labels[predicted]}, "
             f"{errors[true, predicted]:.0%}."
