@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speech_emotion.ablation import ALL, ALONE, WITHOUT
+from speech_emotion.ablation import ALL_FEATURES, GROUP_ALONE, WITHOUT_GROUP
 from speech_emotion.reporting import ablation as reporting
 
 NOTE = " (SYNTHETIC sample corpus)"
@@ -38,18 +38,18 @@ def tables():
     return {
         "ablation": pd.DataFrame(
             [
-                *both(0.5, group=ALL, features=ALL),
-                *both(0.45, -0.05, group="level", features=WITHOUT),
-                *both(0.25, -0.25, group="level", features=ALONE),
-                *both(0.47, -0.03, group="pitch", features=WITHOUT),
-                *both(0.35, -0.15, group="pitch", features=ALONE),
+                *both(0.5, group=ALL_FEATURES, features=ALL_FEATURES),
+                *both(0.45, -0.05, group="level", features=WITHOUT_GROUP),
+                *both(0.25, -0.25, group="level", features=GROUP_ALONE),
+                *both(0.47, -0.03, group="pitch", features=WITHOUT_GROUP),
+                *both(0.35, -0.15, group="pitch", features=GROUP_ALONE),
             ]
         ),
         "importance": pd.DataFrame(drops),
         "features": pd.DataFrame(drops),
         "mfcc": pd.DataFrame(
             [
-                *both(0.5, features=ALL, mfcc="no PCA"),
+                *both(0.5, features=ALL_FEATURES, mfcc="no PCA"),
                 *both(0.4, -0.1, features="MFCCs alone", mfcc="no PCA"),
             ]
         ),
@@ -96,7 +96,7 @@ def test_ablation_shows_the_strongest_group_first(figures):
     left, right = figures["ablation"].data[0], figures["ablation"].data[2]
     assert list(left.y) == ["pitch", "level"]
     assert list(left.x) == [-0.03, -0.05]
-    assert list(right.y) == [ALL, "pitch", "level"]
+    assert list(right.y) == [ALL_FEATURES, "pitch", "level"]
     assert list(right.x) == [0.5, 0.35, 0.25]
     np.testing.assert_allclose(left.error_x.array, [0.01, 0.01])
 

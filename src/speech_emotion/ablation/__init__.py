@@ -1,12 +1,15 @@
-"""Ablation: what features, augmentation, seeds and options of networks contribute."""
+"""Ablation: the contribution of features, augmentation, telephone sound, seeds and network options."""
 
 from speech_emotion.ablation.configurations import (
-    ADDED,
-    ALL,
-    ALONE,
-    PLAIN,
-    RECORDINGS,
-    WITHOUT,
+    ALL_FEATURES,
+    BANDWIDTH_PAIR,
+    DEFAULT_OPTIONS,
+    GROUP_ADDED,
+    GROUP_ALONE,
+    RECORDINGS_ONLY,
+    SINGLE_MODEL,
+    WITHOUT_GROUP,
+    WITHOUT_TELEPHONE,
     augmentation_configs,
     group_configs,
     kernel_configs,
@@ -22,20 +25,28 @@ from speech_emotion.ablation.importance import (
 from speech_emotion.ablation.runner import (
     AblationConfig,
     AblationData,
-    AblationSettings,
     compare,
+    predict,
     statistic_names,
+)
+from speech_emotion.ablation.settings import (
+    AblationModel,
+    AblationSettings,
 )
 
 __all__ = [
-    "ADDED",
-    "ALL",
-    "ALONE",
-    "PLAIN",
-    "RECORDINGS",
-    "WITHOUT",
+    "ALL_FEATURES",
+    "BANDWIDTH_PAIR",
+    "DEFAULT_OPTIONS",
+    "GROUP_ADDED",
+    "GROUP_ALONE",
+    "RECORDINGS_ONLY",
+    "SINGLE_MODEL",
+    "WITHOUT_GROUP",
+    "WITHOUT_TELEPHONE",
     "AblationConfig",
     "AblationData",
+    "AblationModel",
     "AblationSettings",
     "augmentation_configs",
     "compare",
@@ -44,6 +55,7 @@ __all__ = [
     "mfcc_configs",
     "network_configs",
     "permutation_importance",
+    "predict",
     "seed_configs",
     "spread_table",
     "statistic_names",

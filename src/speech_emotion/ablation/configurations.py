@@ -1,10 +1,10 @@
-"""What is compared: trainings that differ in features, PCA, copies, telephone sound or seeds."""
+"""Ablation configurations: which features, PCA, copies, telephone sound, options and seeds are compared."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,23 +17,23 @@ from speech_emotion.ablation.runner import (
     PROTOCOL,
     AblationConfig,
     AblationData,
-    AblationModel,
-    AblationSettings,
     difference,
 )
+from speech_emotion.ablation.settings import AblationModel, AblationSettings
 from speech_emotion.corpora import SplitError, SplitSettings, assign_splits
 from speech_emotion.evaluation import TELEPHONE, CandidateSettings, classification_metrics
 from speech_emotion.features import KERNELS
 
 __all__ = [
-    "ADDED",
-    "ALL",
-    "ALONE",
-    "ONE",
-    "PLAIN",
-    "RECORDINGS",
-    "TWO",
-    "WITHOUT",
+    "ALL_FEATURES",
+    "BANDWIDTH_PAIR",
+    "DEFAULT_OPTIONS",
+    "GROUP_ADDED",
+    "GROUP_ALONE",
+    "RECORDINGS_ONLY",
+    "SINGLE_MODEL",
+    "WITHOUT_GROUP",
+    "WITHOUT_TELEPHONE",
     "augmentation_configs",
     "group_configs",
     "kernel_configs",
@@ -44,14 +44,25 @@ __all__ = [
     "telephone_configs",
 ]
 
-ALL: Final = "all features"
-WITHOUT: Final = "without"
-ALONE: Final = "alone"
-ADDED: Final = "added"
-RECORDINGS: Final = "recordings only"
-ONE: Final = "with, one model"
-TWO: Final = "with, a model each"
-PLAIN: Final = "plain"
+ALL_FEATURES: Final = "all features"
+WITHOUT_GROUP: Final = "without"
+GROUP_ALONE: Final = "alone"
+GROUP_ADDED: Final = "added"
+"""Values of column ``features``: how a group of features is used."""
+
+MFCCS_ALONE: Final = "MFCCs alone"
+NO_PCA: Final = "no PCA"
+
+RECORDINGS_ONLY: Final = "recordings only"
+"""Value of column ``training`` without augmented copies."""
+
+WITHOUT_TELEPHONE: Final = "without"
+SINGLE_MODEL: Final = "with, one model"
+BANDWIDTH_PAIR: Final = "with, bandwidth models"
+"""Values of column ``telephone_copies``."""
+
+DEFAULT_OPTIONS: Final = "default options"
+"""Value of column ``training`` of a network without any of the compared options."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,41 +70,50 @@ logger = logging.getLogger(__name__)
 def group_configs(
     groups: Mapping[str, Sequence[str]], candidate: CandidateSettings
 ) -> list[AblationConfig]:
-    """Train on all features, on all but one group, and on one group alone.
+    """Train on all features, without each group, and on each group alone.
 
     Args:
-        groups: Columns of each group; together all features.
-        candidate: What is trained.
+        groups: Columns of each group, together all features.
+        candidate: Model to train.
+
+    Example:
+        >>> candidate = CandidateSettings(family="shrinkage_lda")
+        >>> configs = group_configs({"level": ["rms"], "pitch": ["f0"]}, candidate)
+        >>> [config.name for config in configs]
+        ['all features', 'without level', 'alone level', 'without pitch', 'alone pitch']
     """
     everything = tuple(itertools.chain.from_iterable(groups.values()))
-    configs = [AblationConfig(ALL, candidate, {"group": ALL, "features": ALL}, columns=everything)]
+    description = {"group": ALL_FEATURES, "features": ALL_FEATURES}
+    configs = [AblationConfig(ALL_FEATURES, candidate, description, features=everything)]
     for group, columns in groups.items():
         others = tuple(name for name in everything if name not in set(columns))
-        for used, names in ((WITHOUT, others), (ALONE, tuple(columns))):
+        for usage, names in ((WITHOUT_GROUP, others), (GROUP_ALONE, tuple(columns))):
             if names:
-                facts = {"group": group, "features": used}
-                configs.append(AblationConfig(f"{used} {group}", candidate, facts, ALL, names))
+                configs.append(_group_config(group, usage, names, candidate))
     return configs
 
 
 def kernel_configs(
     statistics: Sequence[str], kernels: Sequence[str], candidate: CandidateSettings
 ) -> list[AblationConfig]:
-    """Train on the responses of convolution kernels alone, and on them beside all other features.
+    """Train on the responses of convolution kernels, alone and together with all other features.
 
     Args:
         statistics: Columns of the other features.
-        kernels: Columns of the responses; where there are none, there is nothing to train.
-        candidate: What is trained.
+        kernels: Columns of the responses; if there are none, the result is empty.
+        candidate: Model to train.
     """
-    columns = {ALONE: tuple(kernels), ADDED: (*statistics, *kernels)}
-    return [
-        AblationConfig(
-            f"{used} {KERNELS}", candidate, {"group": KERNELS, "features": used}, ALL, names
-        )
-        for used, names in columns.items()
-        if kernels
-    ]
+    if not kernels:
+        return []
+    columns = {GROUP_ALONE: tuple(kernels), GROUP_ADDED: (*statistics, *kernels)}
+    return [_group_config(KERNELS, usage, names, candidate) for usage, names in columns.items()]
+
+
+def _group_config(
+    group: str, usage: str, names: tuple[str, ...], candidate: CandidateSettings
+) -> AblationConfig:
+    description = {"group": group, "features": usage}
+    return AblationConfig(f"{usage} {group}", candidate, description, ALL_FEATURES, names)
 
 
 def mfcc_configs(
@@ -102,48 +122,66 @@ def mfcc_configs(
     """Train with the MFCCs reduced by PCA, and with fewer or more coefficients.
 
     Args:
-        numbers: Which MFCC each column describes, ``None`` for other features.
+        numbers: Number of the MFCC that each column describes, ``None`` for other features.
         stored: Columns of the feature set; the others are further coefficients.
         settings: Model, PCA components and numbers of coefficients.
 
     Returns:
-        Arms with all features and with MFCCs alone. What the columns do not allow is left out, and
-        said in the log.
+        Configurations with all features, and with MFCCs alone. More components or coefficients than there
+        are columns are left out with a warning in the log.
     """
-    own = [name for name in stored if numbers[name] is not None]
-    coefficients = {number for number in numbers.values() if number is not None}
-    configs: list[AblationConfig] = []
-    for features in (ALL, "MFCCs alone"):
-        names = tuple(stored) if features == ALL else tuple(own)
-        reference = f"no PCA, {features}"
-        for components in dict.fromkeys([None, *settings.pca_components]):
-            if components is not None and components > len(own):
-                logger.warning("%d MFCC columns have no %s components", len(own), components)
-                continue
-            facts = {"features": features, "mfcc": _described(components)}
-            candidate = settings.with_pca(components)
-            config = AblationConfig(
-                f"{facts['mfcc']}, {features}", candidate, facts, reference, names
-            )
-            configs.append(config)
-        for count in dict.fromkeys(settings.coefficients):
-            if count > len(coefficients):
-                logger.warning("The features hold %d MFCCs, not %d", len(coefficients), count)
-                continue
-            kept = tuple(
-                name
-                for name, number in numbers.items()
-                if (number is not None and number < count) or (number is None and features == ALL)
-            )
-            facts = {"features": features, "mfcc": f"{count} coefficients"}
-            name = f"{facts['mfcc']}, {features}"
-            configs.append(AblationConfig(name, settings.with_pca(None), facts, reference, kept))
-    return configs
+    mfccs = tuple(name for name in stored if numbers[name] is not None)
+    columns = {ALL_FEATURES: tuple(stored), MFCCS_ALONE: mfccs}
+    return [
+        AblationConfig(
+            f"{mfcc}, {features}",
+            candidate,
+            {"features": features, "mfcc": mfcc},
+            f"{NO_PCA}, {features}",
+            names,
+        )
+        for features in columns
+        for mfcc, candidate, names in (
+            *_pca_variants(columns[features], len(mfccs), settings),
+            *_coefficient_variants(numbers, settings, others=features == ALL_FEATURES),
+        )
+    ]
 
 
-def _described(components: int | float | None) -> str:
+Variant = tuple[str, CandidateSettings, tuple[str, ...]]
+
+
+def _pca_variants(
+    names: tuple[str, ...], n_mfccs: int, settings: AblationSettings
+) -> Iterator[Variant]:
+    """Description, model and columns for each number of PCA components."""
+    for components in dict.fromkeys([None, *settings.pca_components]):
+        if components is not None and components > n_mfccs:
+            logger.warning("PCA: %d MFCC columns have no %s components", n_mfccs, components)
+        else:
+            yield _describe_pca(components), settings.with_pca(components), names
+
+
+def _coefficient_variants(
+    numbers: Mapping[str, int | None], settings: AblationSettings, *, others: bool
+) -> Iterator[Variant]:
+    """Description, model and columns for each number of MFCCs, with or without other features."""
+    n_available = len({number for number in numbers.values() if number is not None})
+    for count in dict.fromkeys(settings.coefficients):
+        if count > n_available:
+            logger.warning("Features have %d MFCCs, not %d", n_available, count)
+            continue
+        names = tuple(
+            name
+            for name, number in numbers.items()
+            if (others if number is None else number < count)
+        )
+        yield f"{count} coefficients", settings.with_pca(None), names
+
+
+def _describe_pca(components: int | float | None) -> str:
     if components is None:
-        return "no PCA"
+        return NO_PCA
     return (
         f"PCA, {components} components" if components >= 1 else f"PCA, {components:g} of variance"
     )
@@ -152,84 +190,108 @@ def _described(components: int | float | None) -> str:
 def augmentation_configs(
     data: AblationData, plan: pd.DataFrame, copies: Sequence[str], candidate: CandidateSettings
 ) -> list[AblationConfig]:
-    """Train on recordings, and on recordings with each kind of copy.
+    """Train on recordings alone, and on recordings with each kind of copy.
 
     Args:
         data: Features of recordings, copies and telephone sound.
         plan: ``utterance_id``, ``protocol``, ``variant`` and ``transform`` of each copy.
-        copies: What variants 1, 2, … are; the variants after them are random.
-        candidate: What is trained.
+        copies: Descriptions of variants 1, 2, …; the variants after them are random.
+        candidate: Model to train.
     """
-    variant = data.index["variant"].to_numpy()
-    over_telephone, original = variant < 0, _originals(data)
-    transform = _transforms(data, plan)
-    is_copy, is_random = (original > 0) & (original <= len(copies)), original > len(copies)
-    has_telephone = bool(over_telephone.any())
-    nothing = np.zeros(len(variant), dtype=bool)
-    kinds = [(RECORDINGS, nothing, False)]
-    for count in range(1, len(copies) + 1):
-        named = "1 copy" if count == 1 else f"{count} copies"
-        name = f"+ {named} ({'… ' if count > 1 else ''}{copies[count - 1]})"
-        kinds.append((name, is_copy & (original <= count), False))
-    kinds.append(("+ random variants", is_random, False))
-    for name in sorted(transform[is_random].dropna().unique()):
-        kinds.append((f"+ random {name}", is_random & (transform == name).to_numpy(), False))
-    kinds += [
-        ("+ telephone copies", nothing, True),
-        ("+ copies and random variants", is_copy | is_random, False),
-        ("+ copies and telephone", is_copy, True),
-        ("+ all", is_copy | is_random, True),
-    ]
-    configs, seen = [], set()
-    for name, added, wanted in kinds:
-        telephone = wanted and has_telephone
-        if (added.tobytes(), telephone) in seen:  # of a kind that there is not
+    variant, original = data.index["variant"].to_numpy(), _originals(data)
+    over_telephone = variant < 0
+    configs: list[AblationConfig] = []
+    seen = set()
+    for name, added, with_telephone in _kinds_of_copies(original, _transforms(data, plan), copies):
+        telephone = with_telephone and bool(over_telephone.any())
+        if (added.tobytes(), telephone) in seen:  # the data has no copies of this kind
             continue
         seen.add((added.tobytes(), telephone))
-        chosen = candidate.model_copy(update={"copies": None, "telephone": telephone})
         rows = added | (original == 0)
-        total = (rows & (variant != 0) & (telephone | ~over_telephone)).sum()
-        facts = {"training": name, "n_added": int(total)}
-        configs.append(AblationConfig(name, chosen, facts, RECORDINGS, rows=rows))
+        n_added = (rows & (variant != 0) & (telephone | ~over_telephone)).sum()
+        configs.append(
+            AblationConfig(
+                name,
+                candidate.model_copy(update={"copies": None, "telephone": telephone}),
+                {"training": name, "n_added": int(n_added)},
+                RECORDINGS_ONLY,
+                rows=rows,
+            )
+        )
     return configs
 
 
+def _kinds_of_copies(
+    original: np.ndarray, transform: pd.Series, copies: Sequence[str]
+) -> Iterator[tuple[str, np.ndarray, bool]]:
+    """Name, mask of the added rows, and whether telephone variants are added, too.
+
+    Args:
+        original: Variant of each row before the telephone.
+        transform: Transform of each row.
+        copies: Descriptions of variants 1, 2, ….
+    """
+    none = np.zeros(len(original), dtype=bool)
+    is_copy = (original > 0) & (original <= len(copies))
+    is_random = original > len(copies)
+    yield RECORDINGS_ONLY, none, False
+    for count in range(1, len(copies) + 1):
+        counted = "1 copy" if count == 1 else f"{count} copies"
+        name = f"+ {counted} ({'… ' if count > 1 else ''}{copies[count - 1]})"
+        yield name, is_copy & (original <= count), False
+    yield "+ random variants", is_random, False
+    for name in sorted(transform[is_random].dropna().unique()):
+        yield f"+ random {name}", is_random & (transform == name).to_numpy(), False
+    yield "+ telephone copies", none, True
+    yield "+ copies and random variants", is_copy | is_random, False
+    yield "+ copies and telephone", is_copy, True
+    yield "+ all", is_copy | is_random, True
+
+
 def _originals(data: AblationData) -> np.ndarray:
-    """Variant that each row is of, over a telephone or not."""
+    """Variant of each row before the telephone."""
     variant = data.index["variant"].to_numpy()
     return np.where(variant < 0, TELEPHONE - variant, variant)
 
 
 def _transforms(data: AblationData, plan: pd.DataFrame) -> pd.Series:
     """Transform of each row's variant, missing for recordings."""
-    own = plan.loc[plan["protocol"] == PROTOCOL, [*KEYS, "transform"]]
+    planned = plan.loc[plan["protocol"] == PROTOCOL, [*KEYS, "transform"]]
     index = data.index.assign(variant=_originals(data))
-    return index.merge(own, on=KEYS, how="left", validate="m:1")["transform"]
+    return index.merge(planned, on=KEYS, how="left", validate="m:1")["transform"]
 
 
 def telephone_configs(
     data: AblationData, plan: pd.DataFrame, settings: AblationSettings
 ) -> list[AblationConfig]:
-    """Train each model without any telephone sound, with it, and with a model of its own for it.
+    """Train each model without telephone sound, with it, and as a pair of bandwidth models.
 
     Args:
         data: Features of recordings, copies and telephone sound.
         plan: ``utterance_id``, ``protocol``, ``variant`` and ``transform`` of each copy.
         settings: Models.
     """
-    # A random variant may be of telephone sound, too.
-    spared = (_transforms(data, plan) != "telephone").to_numpy()
+    # Random variants may have telephone sound, too.
+    is_wideband = (_transforms(data, plan) != "telephone").to_numpy()
     configs = []
     for family in dict.fromkeys(settings.telephone_models):
-        ways = (("without", False, False), (ONE, True, False), (TWO, True, True))
-        for said, telephone, bandwidth_models in ways:
-            name, reference = f"{family} {said}", f"{family} without"
+        for usage, telephone, bandwidth_models in (
+            (WITHOUT_TELEPHONE, False, False),
+            (SINGLE_MODEL, True, False),
+            (BANDWIDTH_PAIR, True, True),
+        ):
             candidate = settings.candidate(
                 family, telephone=telephone, bandwidth_models=bandwidth_models
             )
-            facts = {"model": family, "telephone_copies": said}
-            rows = None if telephone else spared
-            configs.append(AblationConfig(name, candidate, facts, reference, rows=rows))
+            configs.append(
+                AblationConfig(
+                    f"{family} {usage}",
+                    candidate,
+                    {"model": family, "telephone_copies": usage},
+                    f"{family} {WITHOUT_TELEPHONE}",
+                    rows=None if telephone else is_wideband,
+                )
+            )
     return configs
 
 
@@ -239,48 +301,48 @@ def seed_configs(
     """Train with the speakers in other folds, and with other seeds of the model.
 
     Args:
-        data: Features of the training speakers; only these are divided again.
-        splits: How they are divided.
+        data: Features of the training speakers, which are divided again.
+        splits: Number of folds. Seeds whose folds cannot be assigned are left out with a warning.
         settings: Models and numbers of seeds.
     """
     configs = []
     reference = settings.candidate(settings.reference)
     for seed in range(settings.fold_seeds):
-        drawn = splits.model_copy(update={"test_size": 0.0, "seed": seed})
+        of_seed = splits.model_copy(update={"test_size": 0.0, "seed": seed})
         try:
-            folds = assign_splits(data.utterances, drawn)
+            folds = assign_splits(data.utterances, of_seed)
         except SplitError as error:
             logger.warning("Folds of seed %d are left out: %s", seed, error)
             continue
-        facts: dict[str, Any] = {"seed_of": "folds", "seed": seed}
-        configs.append(AblationConfig(f"folds {seed}", reference, facts, splits=folds))
+        description: dict[str, Any] = {"seed_of": "folds", "seed": seed}
+        configs.append(AblationConfig(f"folds {seed}", reference, description, splits=folds))
     for family in dict.fromkeys(settings.seeded_models):
-        seeded = settings.candidate(family)
+        candidate = settings.candidate(family)
         for seed in range(settings.model_seeds):
-            facts = {"seed_of": "model", "seed": seed}
-            configs.append(AblationConfig(f"{family} {seed}", seeded, facts, seed=seed))
+            description = {"seed_of": "model", "seed": seed}
+            configs.append(AblationConfig(f"{family} {seed}", candidate, description, seed=seed))
     return configs
 
 
 def network_configs(settings: AblationSettings) -> list[AblationConfig]:
-    """Train networks plainly and with each option, from several seeds.
+    """Train networks with default options, and with each option, from several seeds.
 
     Args:
         settings: Networks, options and number of seeds.
     """
-    tried = set(itertools.chain.from_iterable(settings.network_options))
+    varied = set(itertools.chain.from_iterable(settings.network_options))
     configs = []
     for family in dict.fromkeys(settings.networks):
-        own = settings.models.get(family, AblationModel()).fixed
-        plain = {name: value for name, value in own.items() if name not in tried}
+        fixed = settings.models.get(family, AblationModel()).fixed
+        defaults = {name: value for name, value in fixed.items() if name not in varied}
         for option in ({}, *settings.network_options):
-            said = ", ".join(f"{name} {value}" for name, value in option.items()) or PLAIN
-            candidate = settings.candidate(family, fixed=plain | option)
+            training = ", ".join(f"{name} {value}" for name, value in option.items())
+            training = training or DEFAULT_OPTIONS
+            candidate = settings.candidate(family, fixed=defaults | option)
             for seed in range(settings.network_seeds):
-                facts = {"training": said, "seed": seed}
-                configs.append(
-                    AblationConfig(f"{family}, {said}, seed {seed}", candidate, facts, seed=seed)
-                )
+                name = f"{family}, {training}, seed {seed}"
+                description = {"training": training, "seed": seed}
+                configs.append(AblationConfig(name, candidate, description, seed=seed))
     return configs
 
 
@@ -294,41 +356,44 @@ def spread_table(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Spread of the UAR over seeds.
+    """Compute the spread of the UAR over seeds.
 
     Args:
-        table: Arms that differ in seeds alone where ``by`` and ``model`` are equal, as compared.
-        predictions: Their predictions.
+        table: Table of :func:`speech_emotion.ablation.compare`, in which configurations with equal ``by``
+            and ``model`` differ only in their seeds.
+        predictions: Predictions of all configurations.
         labels: All labels.
-        by: Column that tells what the seeds are of.
+        by: Column that groups the configurations.
         reference: Value of ``by`` that the others of the same model are compared with.
         resamples: Resamples of speakers.
         seed: Seed of the resampling.
 
     Returns:
         ``by``, ``model``, ``protocol``, ``condition``, ``n_seeds``, ``uar_min``, ``uar_max``, ``uar_sd``,
-        ``n_utterances``, ``n_speakers``, and ``uar``, the mean, with its interval over speakers; with a
-        reference, also the ``difference`` to it, as :func:`speech_emotion.ablation.runner.compare`.
+        ``uar`` (the mean) with its interval over speakers, ``n_utterances``, ``n_speakers`` and, with a
+        reference, the ``difference`` to it, as in :func:`speech_emotion.ablation.compare`.
     """
     keys = [by, "model", "protocol", "condition"]
-    merits = {"resamples": resamples, "seed": seed}
-    # Every seed tests the same utterances: the UAR of all predictions is the mean of UARs.
+    bootstrap = {"resamples": resamples, "seed": seed}
+    # All seeds test the same utterances, so the UAR of the pooled predictions is the mean of the UARs.
     pooled = {
-        names: predictions[predictions["model"].isin(own["config"])].query("condition == @names[3]")
-        for names, own in table.groupby(keys, sort=False)
+        names: predictions[predictions["model"].isin(group["config"])].query(
+            "condition == @names[3]"
+        )
+        for names, group in table.groupby(keys, sort=False)
     }
     rows = []
-    for names, own in table.groupby(keys, sort=False):
-        found = classification_metrics(pooled[names], labels, **merits)
-        row = dict(zip(keys, names, strict=True)) | {"n_seeds": len(own)}
-        row |= {f"uar_{name}": own["uar"].agg(name) for name in ("min", "max")}
-        row |= {"uar_sd": own["uar"].std()}
-        row |= {name: found[name] for name in METRIC_COLUMNS}
-        row |= {"n_utterances": int(own["n_utterances"].iloc[0])}
+    for names, group in table.groupby(keys, sort=False):
+        metrics = classification_metrics(pooled[names], labels, **bootstrap)
+        row = dict(zip(keys, names, strict=True)) | {"n_seeds": len(group)}
+        row |= {f"uar_{name}": group["uar"].agg(name) for name in ("min", "max")}
+        row |= {"uar_sd": group["uar"].std()}
+        row |= {name: metrics[name] for name in METRIC_COLUMNS}
+        row |= {"n_utterances": int(group["n_utterances"].iloc[0])}
         if reference is not None:
             row |= dict.fromkeys(DIFFERENCE, np.nan)
         if reference not in (None, names[0]):
-            other = pooled[(reference, *names[1:])]
-            row |= difference(pooled[names], other, labels, **merits)
+            of_reference = pooled[(reference, *names[1:])]
+            row |= difference(pooled[names], of_reference, labels, **bootstrap)
         rows.append(row)
     return pd.DataFrame(rows)

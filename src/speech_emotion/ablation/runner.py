@@ -13,10 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, field_validator, model_validator
 from tqdm import tqdm
 
-from speech_emotion.config import Settings
 from speech_emotion.corpora import TRAIN
 from speech_emotion.evaluation import (
     CandidateSettings,
@@ -35,8 +33,6 @@ from speech_emotion.runtime import fan_out
 __all__ = [
     "AblationConfig",
     "AblationData",
-    "AblationModel",
-    "AblationSettings",
     "compare",
     "difference",
     "in_parallel",
@@ -46,128 +42,28 @@ __all__ = [
 
 PROTOCOL: Final = "speaker_independent"
 KEYS: Final = ["utterance_id", "variant"]
-PCA: Final = "preprocess__mfcc__pca"
-SEEDS: Final = ["random_state", "model__random_state"]
 METRIC_COLUMNS: Final = ["n_utterances", "n_speakers", "uar", "uar_low", "uar_high"]
 DIFFERENCE: Final = ["difference", "difference_low", "difference_high", "better"]
 
 
-class AblationModel(Settings):
-    """How a model family is set in the study; nothing is searched.
-
-    Attributes:
-        fixed: Hyperparameters by their scikit-learn names; the family's own for all others.
-        copies: Augmented copies of each utterance it is trained on; ``None`` for all there are.
-    """
-
-    fixed: dict[str, Any] = Field(default_factory=dict)
-    copies: int | None = Field(None, ge=0)
-
-
-class AblationSettings(Settings):
-    """What is studied, and with which models.
-
-    Attributes:
-        reference: Family that groups of features, copies and folds are judged by.
-        pca_model: Family that PCA and the number of MFCCs are judged by.
-        telephone_models: Families that are trained with and without telephone copies.
-        seeded_models: Families that are trained with several seeds; they may read frames.
-        models: How each of them is set.
-        pca_components: Components that the MFCCs are reduced to, or the share of their variance that
-            is kept; ``None`` (or ``none``) for no PCA.
-        coefficients: Numbers of MFCCs that are compared.
-        repeats: Permutations behind each importance.
-        top: Single features that are shown; all are in the table.
-        networks: Families of networks that are trained plainly and with each option.
-        network_options: Hyperparameters of each option.
-        network_seeds: Seeds of each of these trainings.
-        fold_seeds: Assignments of speakers to folds.
-        model_seeds: Seeds of each seeded model.
-        n_jobs: Trainings at the same time, each on one thread; -1 for all cores.
-    """
-
-    reference: str = "shrinkage_lda"
-    pca_model: str = "logistic_regression"
-    telephone_models: list[str] = Field(default=["shrinkage_lda", "svm", "mlp"], min_length=1)
-    seeded_models: list[str] = Field(default=["mlp"], min_length=1)
-    models: dict[str, AblationModel] = Field(default_factory=dict)
-    networks: list[str] = Field(default=["conv1d"], min_length=1)
-    network_options: list[dict[str, Any]] = Field(default=[{"mixup": 0.2}])
-    network_seeds: int = Field(2, ge=1)
-    pca_components: list[int | float | None] = Field(default=[None, 20, 40, 0.9, 0.99])
-    coefficients: list[int] = Field(default=[13, 20, 40])
-    repeats: int = Field(10, ge=1)
-    top: int = Field(25, ge=1)
-    fold_seeds: int = Field(10, ge=1)
-    model_seeds: int = Field(10, ge=1)
-    n_jobs: int = -1
-
-    @field_validator(
-        "telephone_models",
-        "seeded_models",
-        "networks",
-        "pca_components",
-        "coefficients",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        """``kedro run --params`` cannot write lists."""
-        parts = [part.strip() for part in value.split(";")] if isinstance(value, str) else value
-        return [None if part == "none" else part for part in parts]
-
-    @model_validator(mode="after")
-    def _models_fit(self) -> AblationSettings:
-        for name in (self.reference, self.pca_model, *self.telephone_models):
-            if family_named(name).inputs != "statistics":
-                raise ValueError(f"{name} reads frames, the study is about tables: choose another")
-        for name in (self.reference, self.pca_model, *self.telephone_models, *self.seeded_models):
-            self.candidate(name)
-        for name, option in itertools.product(self.networks, self.network_options):
-            self.candidate(name, fixed=option)
-        wanted = [("pca_model", self.pca_model, [PCA])]
-        wanted += [("seeded_models", name, SEEDS) for name in self.seeded_models]
-        for name, family, settings in wanted:
-            if not set(settings) & set(family_named(family).build(seed=0).get_params()):
-                raise ValueError(f"{name}: {family} has no {settings[0]}; choose another family")
-        for components in self.pca_components:
-            if components is not None and not (components >= 1 or 0 < components < 1):
-                raise ValueError(f"pca_components: {components} is neither a number nor a share")
-        return self
-
-    def candidate(self, family: str, **changes: Any) -> CandidateSettings:
-        """Return the family as it is set here, with ``changes`` of a candidate's attributes."""
-        own = self.models.get(family, AblationModel())
-        facts = {"fixed": own.fixed, "copies": own.copies, "telephone": True} | changes
-        return CandidateSettings(family=family, **facts)
-
-    def with_pca(self, components: int | float | None) -> CandidateSettings:
-        """Return the PCA model with its MFCCs reduced to ``components``."""
-        own = self.models.get(self.pca_model, AblationModel()).fixed
-        fixed = {name: value for name, value in own.items() if not name.startswith(PCA)}
-        if components is None:
-            return self.candidate(self.pca_model, fixed=fixed | {PCA: "passthrough"})
-        return self.candidate(self.pca_model, fixed=fixed | {f"{PCA}__n_components": components})
-
-
 def statistic_names(features: Iterable[str]) -> list[str]:
-    """Columns of a features table that are neither keys nor responses of convolution kernels."""
+    """Columns of a features table without keys and responses of convolution kernels."""
     return [name for name in features if name not in KEYS and not name.startswith(KERNEL_PREFIX)]
 
 
 @dataclass(frozen=True)
 class AblationData:
-    """Features of the training speakers and what belongs to them.
+    """Features and utterances of the training speakers.
 
     Attributes:
         index: ``utterance_id`` and ``variant`` of each row.
-        values: Features, float32 of shape ``(n, n_features)``.
+        values: Features, float32 of shape ``(n, n_features)``: first ``names``, then ``kernels``.
         names: Names of the features.
-        kernels: Names of those that are responses of convolution kernels; few models read them.
+        kernels: Names of the responses of convolution kernels, which only ``rocket_lda`` reads.
         utterances: Utterances of the training speakers.
         splits: Folds under ``speaker_independent``.
         labels: All labels.
-        sequences: Frames, shape ``(n, n_frames, n_channels)``; ``None`` where no model reads them.
+        sequences: Frames, shape ``(n, n_frames, n_channels)``; ``None`` if no model reads them.
     """
 
     index: pd.DataFrame
@@ -189,65 +85,76 @@ class AblationData:
         labels: Sequence[str],
         sequences: np.ndarray | None = None,
     ) -> AblationData:
-        """Take the training speakers of ``speaker_independent``, and frames if asked."""
+        """Select the training speakers of ``speaker_independent``.
+
+        Args:
+            features: Features table with the columns ``utterance_id`` and ``variant``.
+            utterances: All utterances.
+            splits: Table of :func:`speech_emotion.corpora.assign_splits`.
+            labels: All labels.
+            sequences: Frames with the rows of ``features``; ``None`` if no model reads them.
+        """
         folds = splits[(splits["protocol"] == PROTOCOL) & (splits["split"] == TRAIN)]
-        taken = features["utterance_id"].isin(folds["utterance_id"])
-        rows = features[taken]
-        own = utterances[utterances["utterance_id"].isin(folds["utterance_id"])]
-        responses = [name for name in features if name.startswith(KERNEL_PREFIX)]
+        in_training = features["utterance_id"].isin(folds["utterance_id"])
+        rows = features[in_training]
+        kernels = [name for name in features if name.startswith(KERNEL_PREFIX)]
         statistics = statistic_names(features)
+        of_training = utterances["utterance_id"].isin(folds["utterance_id"])
         return cls(
             rows[KEYS].reset_index(drop=True),
-            np.ascontiguousarray(rows[statistics + responses], dtype=np.float32),
+            np.ascontiguousarray(rows[statistics + kernels], dtype=np.float32),
             tuple(statistics),
-            tuple(responses),
-            own.reset_index(drop=True),
+            tuple(kernels),
+            utterances[of_training].reset_index(drop=True),
             folds.reset_index(drop=True),
             tuple(labels),
-            None if sequences is None else np.asarray(sequences[np.flatnonzero(taken)]),
+            None if sequences is None else np.asarray(sequences[np.flatnonzero(in_training)]),
         )
 
 
 @dataclass(frozen=True)
 class AblationConfig:
-    """One way to train that is compared with others.
+    """One ablation configuration: a model, and the features and examples it is trained on.
 
     Attributes:
-        name: Name, unlike that of any other config of the comparison.
-        candidate: Family, hyperparameters, and which copies it is trained on.
-        facts: What the table says of it.
-        reference: Name of the config it is compared with; ``None`` for none.
-        columns: Features it reads; ``None`` for all.
-        rows: Rows of the data that it may see, shape ``(n,)``; ``None`` for all.
-        splits: Other folds than those of the data.
+        name: Unique name within the comparison.
+        candidate: Family, hyperparameters and copies to train on.
+        description: Further columns of its rows in the table of :func:`compare`.
+        reference: Name of the configuration that it is compared with; ``None`` for none.
+        features: Features to read; ``None`` for all.
+        rows: Mask of the rows of the data to use, shape ``(n,)``; ``None`` for all.
+        splits: Folds to use instead of those of the data.
         seed: Seed of the estimator.
     """
 
     name: str
     candidate: CandidateSettings
-    facts: dict[str, Any] = field(default_factory=dict)
+    description: dict[str, Any] = field(default_factory=dict)
     reference: str | None = None
-    columns: tuple[str, ...] | None = None
+    features: tuple[str, ...] | None = None
     rows: np.ndarray | None = None
     splits: pd.DataFrame | None = None
     seed: int = 0
 
     def inputs(self, data: AblationData) -> pd.DataFrame | np.ndarray:
-        """Take the features or the frames that this config reads."""
+        """Select the features or the frames that the configuration reads."""
         rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
         if family_named(self.candidate.family).inputs == "sequences":
             if data.sequences is None:
-                raise ValueError(f"{self.name} reads frames, and the data has none")
+                raise ValueError(
+                    f"{self.name} reads frames, and the data has none: pass `sequences` to "
+                    "AblationData.select"
+                )
             return data.sequences[rows]
-        chosen = data.names if self.columns is None else self.columns
-        # What tells the band chooses the model, whatever features that reads.
-        names = list(dict.fromkeys([*chosen, *({BANDWIDTH_FEATURE} & set(data.names))]))
-        stored = pd.Index(data.names + data.kernels)
-        positions = stored.get_indexer(pd.Index(names))
+        chosen = data.names if self.features is None else self.features
+        # Bandwidth models need the bandwidth to choose a model, even if they do not train on it.
+        bandwidth = {BANDWIDTH_FEATURE} & set(data.names)
+        names = list(dict.fromkeys([*chosen, *bandwidth]))
+        positions = pd.Index(data.names + data.kernels).get_indexer(pd.Index(names))
         return pd.DataFrame(data.values[rows][:, positions], columns=names)
 
     def examples(self, data: AblationData) -> Examples:
-        """Take what this config sees of the data."""
+        """Select the examples that the configuration uses."""
         rows = slice(None) if self.rows is None else np.flatnonzero(self.rows)
         return make_examples(
             data.index.iloc[rows].reset_index(drop=True),
@@ -262,17 +169,17 @@ class AblationConfig:
 
     @property
     def estimator_settings(self) -> SelectionSettings:
-        """Seed and the one thread of its estimators."""
+        """Seed and number of threads (one) of its estimators."""
         return SelectionSettings(seed=self.seed, n_jobs=1, storage="")
 
 
 def predict(config: AblationConfig, data: AblationData) -> pd.DataFrame:
-    """Predict every fold from the others.
+    """Predict each fold with a model of the other folds.
 
     Returns:
-        ``model`` (name of the config), ``condition``, ``utterance_id``, ``speaker``, ``label``,
-        ``prediction``, ``n_training``: examples that the fold's estimator was trained on, and
-        ``n_features``: features, or channels of a frame, that it reads.
+        ``model`` (name of the configuration), ``condition``, ``utterance_id``, ``speaker``, ``label``,
+        ``prediction``, ``n_training`` (training examples of the fold) and ``n_features`` (features, or
+        channels of a frame, that the model reads).
     """
     examples = config.examples(data)
     labels = np.asarray(examples.labels)
@@ -280,13 +187,18 @@ def predict(config: AblationConfig, data: AblationData) -> pd.DataFrame:
     for fold in examples.folds:
         training, tests = examples.fold(fold)
         estimator = fit_estimator(config.candidate, {}, training, config.estimator_settings)
-        for condition, part in tests.items():
-            chosen = probabilities(estimator, part, examples.labels).argmax(axis=1)
-            table = part.table[["utterance_id", "speaker", "label"]]
-            facts = {"model": config.name, "condition": condition, "prediction": labels[chosen]}
-            read = part.inputs.shape[-1] if config.columns is None else len(config.columns)
-            counts = {"n_training": len(training.codes), "n_features": read}
-            tables.append(table.assign(**facts, **counts))
+        for condition, tested in tests.items():
+            codes = probabilities(estimator, tested, examples.labels).argmax(axis=1)
+            n_inputs = tested.inputs.shape[-1]
+            tables.append(
+                tested.table[["utterance_id", "speaker", "label"]].assign(
+                    model=config.name,
+                    condition=condition,
+                    prediction=labels[codes],
+                    n_training=len(training.codes),
+                    n_features=n_inputs if config.features is None else len(config.features),
+                )
+            )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -298,7 +210,7 @@ def in_parallel(
     n_jobs: int,
     title: str,
 ) -> list[Any]:
-    """Call ``function`` as :func:`speech_emotion.runtime.processes.fan_out` does, under a progress bar."""
+    """Call ``function`` like :func:`speech_emotion.runtime.fan_out`, with a progress bar."""
     calls = list(calls)
     results = fan_out(function, calls, shared=shared, n_jobs=n_jobs)
     return list(tqdm(results, total=len(calls), desc=title))
@@ -313,67 +225,86 @@ def compare(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train and test every config, and compare each with its reference on the same speakers.
+    """Train and test all configurations, and compare each with its reference on the same speakers.
 
     Args:
-        configs: What is compared.
-        data: What all of them are trained on and tested with.
-        title: Said at the progress bar.
-        n_jobs: Arms that are trained at the same time; the result is the same for any number.
+        configs: Configurations to compare.
+        data: Data that all of them are trained and tested on.
+        title: Title of the progress bar.
+        n_jobs: Configurations trained at the same time; the results are the same for any number.
         resamples: Resamples of speakers behind each interval.
         seed: Seed of the resampling.
 
     Returns:
-        The table: one row an config and condition with ``config``, its facts, ``model``, ``protocol``,
-        ``condition``, ``n_features``, ``n_training`` (mean over folds), ``n_utterances``,
-        ``n_speakers``, ``uar`` with its interval, ``reference``, and the ``difference`` of UAR to it
-        with its interval and the share of resamples in which it is ``better``; and all predictions.
+        A table with one row a configuration and condition, and all predictions. The table has the
+        columns ``config``, those of its description, ``model``, ``protocol``, ``condition``,
+        ``n_features``, ``n_training`` (mean over folds), ``n_utterances``, ``n_speakers``, ``uar`` with
+        its interval, ``reference``, and the ``difference`` of UAR to the reference with its interval and
+        the share of resamples in which the configuration is ``better``.
     """
     calls = ((config,) for config in configs)
-    parts = in_parallel(predict, calls, shared=(data,), n_jobs=n_jobs, title=title)
-    predictions = {config.name: part for config, part in zip(configs, parts, strict=True)}
-    rows = []
-    for config, condition in itertools.product(configs, parts[0]["condition"].unique()):
-        part = _of(predictions[config.name], condition)
-        merits = classification_metrics(part, data.labels, resamples=resamples, seed=seed)
-        row = {"config": config.name} | config.facts
-        row |= {
-            "model": config.candidate.family,
-            "protocol": PROTOCOL,
-            "condition": condition,
-            "n_features": int(part["n_features"].iloc[0]),
-            "n_training": round(part.groupby("n_training")["n_training"].first().mean()),
-        }
-        row |= {name: merits[name] for name in METRIC_COLUMNS} | dict.fromkeys(
-            ["reference", *DIFFERENCE], np.nan
-        )
-        if config.reference is not None and config.reference != config.name:
-            other = _of(predictions[config.reference], condition)
-            row |= difference(part, other, data.labels, resamples=resamples, seed=seed)
-            row |= {"reference": config.reference}
-        rows.append(row)
-    return pd.DataFrame(rows), pd.concat(parts, ignore_index=True)
+    results = in_parallel(predict, calls, shared=(data,), n_jobs=n_jobs, title=title)
+    predictions = {config.name: table for config, table in zip(configs, results, strict=True)}
+    bootstrap = {"resamples": resamples, "seed": seed}
+    rows = [
+        _row(config, condition, predictions, data.labels, bootstrap)
+        for config, condition in itertools.product(configs, results[0]["condition"].unique())
+    ]
+    return pd.DataFrame(rows), pd.concat(results, ignore_index=True)
+
+
+def _row(
+    config: AblationConfig,
+    condition: str,
+    predictions: dict[str, pd.DataFrame],
+    labels: Sequence[str],
+    bootstrap: dict[str, int],
+) -> dict[str, Any]:
+    """Metrics of a configuration under one condition, and their differences to the reference."""
+    subset = _of_condition(predictions[config.name], condition)
+    metrics = classification_metrics(subset, labels, **bootstrap)
+    row = {"config": config.name} | config.description
+    row |= {
+        "model": config.candidate.family,
+        "protocol": PROTOCOL,
+        "condition": condition,
+        "n_features": int(subset["n_features"].iloc[0]),
+        "n_training": round(subset.groupby("n_training")["n_training"].first().mean()),
+    }
+    row |= {name: metrics[name] for name in METRIC_COLUMNS}
+    row |= dict.fromkeys(["reference", *DIFFERENCE], np.nan)
+    if config.reference is not None and config.reference != config.name:
+        of_reference = _of_condition(predictions[config.reference], condition)
+        row |= difference(subset, of_reference, labels, **bootstrap)
+        row |= {"reference": config.reference}
+    return row
 
 
 def difference(
-    own: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str], *, resamples: int, seed: int
+    predictions: pd.DataFrame,
+    reference: pd.DataFrame,
+    labels: Sequence[str],
+    *,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Any]:
-    """Compare two ways to train on the same speakers.
+    """Compare two configurations on the same speakers.
 
     Args:
-        own: Predictions of one way.
-        other: Those of the other way, of the same utterances.
+        predictions: Predictions of a configuration.
+        reference: Predictions of another configuration for the same utterances.
         labels: All labels.
         resamples: Resamples of speakers.
         seed: Seed of the resampling.
 
     Returns:
-        ``difference`` of UAR, its interval, and the share of resamples in which ``own`` is ``better``.
+        ``difference`` of UAR (first minus reference), its interval, and the share of resamples in which
+        the first is ``better``.
     """
-    both = pd.concat([own.assign(model="own"), other.assign(model="other")])
-    paired = paired_table(both, labels, reference="other", resamples=resamples, seed=seed)
+    both = pd.concat([predictions.assign(model="config"), reference.assign(model="reference")])
+    paired = paired_table(both, labels, reference="reference", resamples=resamples, seed=seed)
     return paired.iloc[0][DIFFERENCE].to_dict()
 
 
-def _of(predictions: pd.DataFrame, condition: str) -> pd.DataFrame:
+def _of_condition(predictions: pd.DataFrame, condition: str) -> pd.DataFrame:
     return predictions[predictions["condition"] == condition]

@@ -48,6 +48,7 @@ from speech_emotion.evaluation.protocol_data import (
 )
 from speech_emotion.evaluation.settings import (
     CandidateSettings,
+    FamilyName,
     RecipesSettings,
     SelectionSettings,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "DetectionSettings",
     "Evaluation",
     "Examples",
+    "FamilyName",
     "RecipesSettings",
     "SelectionSettings",
     "Subset",

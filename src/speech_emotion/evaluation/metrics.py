@@ -53,12 +53,10 @@ def confusion(labels: Sequence[Any], truth: Iterable[Any], prediction: Iterable[
 
 def _codes(labels: Sequence[Any], values: Iterable[Any]) -> np.ndarray:
     """Positions of ``values`` in ``labels``."""
-    values = pd.Index(values)
-    codes = pd.Index(labels).get_indexer(values)
+    index = pd.Index(values)
+    codes = pd.Index(labels).get_indexer(index)
     if (codes < 0).any():
-        raise ValueError(
-            f"Label {values[codes < 0][0]!r} is none of: {', '.join(map(str, labels))}"
-        )
+        raise ValueError(f"Label {index[codes < 0][0]!r} is none of: {', '.join(map(str, labels))}")
     return codes
 
 

@@ -10,7 +10,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from speech_emotion.ablation import ADDED, ALL, ALONE, RECORDINGS, WITHOUT
+from speech_emotion.ablation import (
+    ALL_FEATURES,
+    GROUP_ADDED,
+    GROUP_ALONE,
+    RECORDINGS_ONLY,
+    WITHOUT_GROUP,
+)
 from speech_emotion.evaluation import CLEAN
 from speech_emotion.reporting.models import model_title
 from speech_emotion.reporting.plotting import (
@@ -188,12 +194,18 @@ def ablation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     titles = ["Difference without (or with) the group", "UAR of the group alone"]
     figure = make_subplots(cols=2, subplot_titles=titles, horizontal_spacing=0.18)
     rows = table.assign(name=table["group"])
-    clean = rows[(rows["condition"] == CLEAN) & (rows["features"] == ALONE)]
+    clean = rows[(rows["condition"] == CLEAN) & (rows["features"] == GROUP_ALONE)]
     names = list(clean.sort_values("uar", ascending=False)["name"])
-    _dots(figure, rows[rows["features"].isin([WITHOUT, ADDED])], "difference", names)
-    _dots(figure, rows[rows["features"].isin([ALONE, ALL])], "uar", [ALL, *names], col=2)
+    _dots(figure, rows[rows["features"].isin([WITHOUT_GROUP, GROUP_ADDED])], "difference", names)
+    _dots(
+        figure,
+        rows[rows["features"].isin([GROUP_ALONE, ALL_FEATURES])],
+        "uar",
+        [ALL_FEATURES, *names],
+        col=2,
+    )
     title = "Groups of features: without, and alone"
-    without = rows[rows["features"].isin([WITHOUT, ADDED])]
+    without = rows[rows["features"].isin([WITHOUT_GROUP, GROUP_ADDED])]
     return _finished(figure, title, _subtitle(table, note), without, "difference", len(names) + 1)
 
 
@@ -249,7 +261,7 @@ def augmentation_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
         table: Results of the configurations of :func:`speech_emotion.ablation.augmentation_configs`.
         note: Text at the end of the subtitle.
     """
-    titles = ["UAR", f"difference to {RECORDINGS}, {CLEAN} sound"]
+    titles = ["UAR", f"difference to {RECORDINGS_ONLY}, {CLEAN} sound"]
     figure = make_subplots(
         cols=2, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.05
     )

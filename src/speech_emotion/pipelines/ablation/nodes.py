@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from speech_emotion.ablation import (
-    PLAIN,
+    DEFAULT_OPTIONS,
     AblationConfig,
     AblationData,
     AblationSettings,
@@ -221,7 +221,7 @@ def compare_networks(
     table, predictions = _compared(
         network_configs(ablation), data, "Options of networks", selection, ablation
     )
-    spread = _spread(table, predictions, data, selection, by="training", reference=PLAIN)
+    spread = _spread(table, predictions, data, selection, by="training", reference=DEFAULT_OPTIONS)
     return spread, figures.networks_figure(spread, note=synthetic_note(utterances))
 
 
