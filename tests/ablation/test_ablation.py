@@ -442,7 +442,7 @@ def test_kernels_are_compared_with_the_other_features(features, utterances, spli
     assert data.kernels == ("kernel_voice_1_000_peak", "kernel_voice_1_000_share")
     assert not set(data.kernels) & set(data.names)
     candidate = CandidateSettings(family="rocket_lda")
-    reference = AblationConfig(ALL_FEATURES, candidate, columns=data.names)
+    reference = AblationConfig(ALL_FEATURES, candidate, features=data.names)
     configs = [reference, *kernel_configs(data.names, data.kernels, candidate)]
     table, _ = compare(configs, data, title="test", resamples=100)
     added = table[(table["model"] == "added convolution kernels") | (table["features"] == "added")]
