@@ -38,6 +38,7 @@ viz: $(VENV)/run.stamp  ## Show the pipelines in kedro-viz
 	$(BIN)/kedro viz run
 
 ui: $(VENV)/run.stamp  ## Show runs and models in MLflow
+	@echo "Runs of the sample corpus: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	$(BIN)/kedro mlflow ui
 
 notebooks: $(VENV)/notebooks.stamp  ## Open the notebooks in Jupyter
