@@ -286,7 +286,7 @@ def test_space_that_never_fits_says_why(index, statistics, utterances, splits, s
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"family": "transformer"}, "no model family 'transformer'; write one of: logistic"),
+        ({"family": "transformer"}, "no model family 'transformer', expected one of: logistic"),
         ({"family": "mlp", "space": {"model__depth": C_RANGE["model__C"]}}, "model__alpha"),
         ({"family": "mlp", "fixed": {"epochs": 3}}, "no hyperparameter 'epochs'"),
         ({"family": "mlp", "trials": 0}, "trials"),

@@ -23,73 +23,79 @@ WIDE, NARROW = -20.0, -90.0
 
 
 @pytest.fixture
-def sounds():
-    """Two labels that one feature tells, with the opposite sign in narrow-band sound."""
+def recordings():
+    """Two labels that one feature separates, with opposite signs in narrowband and wideband audio."""
     rng = np.random.default_rng(0)
     codes = np.arange(200) % 2
     narrow = np.arange(200) >= 100
-    telling = np.where(codes == 1, 1.0, -1.0) * np.where(narrow, -1, 1)
-    table = pd.DataFrame({"telling": telling, "noise": rng.normal(size=200)})
+    level = np.where(codes == 1, 1.0, -1.0) * np.where(narrow, -1, 1)
+    table = pd.DataFrame({"level": level, "noise": rng.normal(size=200)})
     table[BANDWIDTH_FEATURE] = np.where(narrow, NARROW, WIDE)
     return table, codes, narrow
 
 
-def test_each_band_has_a_model(sounds):
-    table, codes, narrow = sounds
+def test_each_bandwidth_has_a_model(recordings):
+    table, codes, narrow = recordings
     model = BandwidthModels(LogisticRegression()).fit(table, codes)
     assert (model.predict(table) == codes).all()
     assert model.wideband_.coef_[0, 0] > 0 > model.narrowband_.coef_[0, 0]
-    assert list(model.wideband_.feature_names_in_) == ["telling", "noise"]
+    assert list(model.wideband_.feature_names_in_) == ["level", "noise"]
     np.testing.assert_allclose(
         model.predict_proba(table)[narrow],
         LogisticRegression()
-        .fit(table.loc[narrow, ["telling", "noise"]], codes[narrow])
-        .predict_proba(table.loc[narrow, ["telling", "noise"]]),
+        .fit(table.loc[narrow, ["level", "noise"]], codes[narrow])
+        .predict_proba(table.loc[narrow, ["level", "noise"]]),
     )
 
 
 @pytest.mark.parametrize("kept", [WIDE, NARROW])
-def test_one_band_in_training_is_for_both(sounds, kept):
-    table, codes, _ = sounds
-    own = table[BANDWIDTH_FEATURE] == kept
-    model = BandwidthModels(LogisticRegression()).fit(table[own], codes[own])
+def test_one_model_serves_both_if_training_has_one_bandwidth(recordings, kept):
+    table, codes, _ = recordings
+    rows = table[BANDWIDTH_FEATURE] == kept
+    model = BandwidthModels(LogisticRegression()).fit(table[rows], codes[rows])
     assert model.wideband_ is model.narrowband_
-    assert model.predict(table[~own]).mean() == pytest.approx(0.5, abs=0.05)
+    assert model.predict(table[~rows]).mean() == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_band_without_all_labels_gets_no_model(sounds):
-    table, codes, narrow = sounds
+def test_one_model_serves_both_if_a_bandwidth_lacks_a_label(recordings):
+    table, codes, narrow = recordings
     kept = ~narrow | (codes == 0)
     model = BandwidthModels(LogisticRegression()).fit(table[kept], codes[kept])
     assert model.wideband_ is model.narrowband_
     assert list(model.classes_) == [0, 1]
 
 
-def test_further_facts_go_with_their_rows(sounds):
-    table, codes, narrow = sounds
+def test_metadata_is_routed_with_its_rows(recordings):
+    table, codes, narrow = recordings
     sex = np.where(np.arange(200) % 4 < 2, "female", "male")
     inner = SexThenEmotion(LogisticRegression())
     model = BandwidthModels(inner).fit(table, codes, sex=sex)
-    own = SexThenEmotion(LogisticRegression()).fit(
-        table.loc[narrow, ["telling", "noise"]], codes[narrow], sex=sex[narrow]
+    narrowband = SexThenEmotion(LogisticRegression()).fit(
+        table.loc[narrow, ["level", "noise"]], codes[narrow], sex=sex[narrow]
     )
     np.testing.assert_allclose(
         model.predict_proba(table)[narrow],
-        own.predict_proba(table.loc[narrow, ["telling", "noise"]]),
+        narrowband.predict_proba(table.loc[narrow, ["level", "noise"]]),
     )
 
 
-def test_the_band_is_told_after_the_speaker_was_measured(sounds):
-    table, _, _ = sounds
+def test_metadata_that_nobody_requests_is_refused(recordings):
+    table, codes, _ = recordings
+    with pytest.raises(TypeError, match="sex"):
+        BandwidthModels(LogisticRegression()).fit(table, codes, sex=codes)
+
+
+def test_the_bandwidth_column_is_not_normalized(recordings):
+    table, _, _ = recordings
     normalizer = SpeakerNormalizer().fit(table, speakers=np.full(len(table), "s"))
     result = with_normalized_values(table, normalizer.transform(table))
     assert result[BANDWIDTH_FEATURE].equals(table[BANDWIDTH_FEATURE])
-    assert not result["telling"].equals(table["telling"])
+    assert not result["level"].equals(table["level"])
     assert list(result.columns) == list(table.columns)
 
 
 @pytest.mark.parametrize("bandwidth_models", [True, False])
-def test_candidates_have_experts_as_asked(
+def test_candidates_have_bandwidth_models_if_configured(
     index, statistics, utterances, splits, bandwidth_models, tmp_path
 ):
     narrow = index["variant"] == 1

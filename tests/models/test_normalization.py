@@ -17,47 +17,47 @@ def fitted(**options):
     return SpeakerNormalizer(**options).fit(ROWS, speakers=SPEAKERS)
 
 
-def test_known_speakers_lose_offset_and_spread():
-    measured = fitted(prior=0, prior_scale=0).transform(ROWS, speakers=SPEAKERS)
+def test_training_speakers_have_zero_mean_and_unit_variance():
+    normalized = fitted(prior=0, prior_scale=0).transform(ROWS, speakers=SPEAKERS)
     for name in np.unique(SPEAKERS):
-        own = measured[name == SPEAKERS]
-        np.testing.assert_allclose(own.mean(axis=0), 0, atol=1e-5)
-        np.testing.assert_allclose(own.std(axis=0), 1, atol=1e-5)
+        rows = normalized[name == SPEAKERS]
+        np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(rows.std(axis=0), 1, atol=1e-5)
 
 
-def test_unknown_speakers_get_the_average_speaker():
+def test_unseen_speakers_get_population_statistics():
     normalizer = fitted()
-    centre = np.mean([ROWS[name == SPEAKERS].mean(axis=0) for name in np.unique(SPEAKERS)], axis=0)
-    np.testing.assert_allclose(normalizer.mean_, centre)
-    expected = (ROWS[:3] - centre) / normalizer.scale_
+    center = np.mean([ROWS[name == SPEAKERS].mean(axis=0) for name in np.unique(SPEAKERS)], axis=0)
+    np.testing.assert_allclose(normalizer.mean_, center)
+    expected = (ROWS[:3] - center) / normalizer.scale_
     for speakers in (None, np.array(["dora"] * 3)):
         np.testing.assert_allclose(
             normalizer.transform(ROWS[:3], speakers=speakers), expected, rtol=1e-5
         )
-    # The spread is that inside speakers: offsets between them do not widen it.
+    # Offsets between speakers do not widen the scale.
     np.testing.assert_allclose(normalizer.scale_, [1, 4], rtol=0.25)
 
 
-@given(portions=st.lists(st.integers(1, 19), max_size=4))
-def test_running_statistics_are_those_of_all_at_once(portions):
-    heard = GENERATOR.normal(3, 2, size=(20, 2))
-    once = fitted().partial_fit(heard, speakers=np.full(20, "dora"))
-    running = fitted()
-    edges = sorted({0, 20, *portions})
+@given(batches=st.lists(st.integers(1, 19), max_size=4))
+def test_partial_fit_in_batches_equals_a_single_batch(batches):
+    utterances = GENERATOR.normal(3, 2, size=(20, 2))
+    once = fitted().partial_fit(utterances, speakers=np.full(20, "dora"))
+    incremental = fitted()
+    edges = sorted({0, 20, *batches})
     for start, stop in itertools.pairwise(edges):
-        running.partial_fit(heard[start:stop], speakers=np.full(stop - start, "dora"))
-    for one, other in zip(once.statistics("dora"), running.statistics("dora"), strict=True):
+        incremental.partial_fit(utterances[start:stop], speakers=np.full(stop - start, "dora"))
+    for one, other in zip(once.statistics("dora"), incremental.statistics("dora"), strict=True):
         np.testing.assert_allclose(one, other)
 
 
-def test_only_known_utterances_measure_a_speaker():
+def test_speaker_statistics_use_known_utterances_only():
     known = np.arange(60) % 20 < 2
     normalizer = SpeakerNormalizer(prior=0, own_scale=False)
     normalizer.fit(ROWS, speakers=SPEAKERS, known=known)
     mean, scale = normalizer.statistics("ben")
     np.testing.assert_allclose(mean, ROWS[20:22].mean(axis=0))
     np.testing.assert_allclose(scale, normalizer.scale_)
-    with pytest.raises(ValueError, match="nothing to measure from"):
+    with pytest.raises(ValueError, match="known excludes every row"):
         normalizer.fit(ROWS, speakers=SPEAKERS, known=np.zeros(60, dtype=bool))
 
 
@@ -67,8 +67,17 @@ def test_padding_of_sequences_stays_zero():
     sequences[:, 3:] = 0
     speakers = np.array(["anna", "anna", "ben", "ben"])
     normalizer = SpeakerNormalizer(prior=0, own_scale=False).fit(sequences, speakers=speakers)
-    measured = normalizer.transform(sequences, speakers=speakers)
-    np.testing.assert_allclose(measured, 0, atol=1e-6)
-    unknown = normalizer.transform(sequences)
-    assert (unknown[:, 3:] == 0).all()
-    assert (unknown[:2, :3] < 0).all()
+    normalized = normalizer.transform(sequences, speakers=speakers)
+    np.testing.assert_allclose(normalized, 0, atol=1e-6)
+    unseen = normalizer.transform(sequences)
+    assert (unseen[:, 3:] == 0).all()
+    assert (unseen[:2, :3] < 0).all()
+
+
+def test_batches_without_utterances_change_nothing():
+    normalizer = fitted()
+    before = normalizer.statistics("anna")
+    normalizer.partial_fit(ROWS[:0], speakers=SPEAKERS[:0])
+    for one, other in zip(before, normalizer.statistics("anna"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert normalizer.transform(ROWS[:0], speakers=SPEAKERS[:0]).shape == (0, 2)

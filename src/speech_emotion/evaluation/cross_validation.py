@@ -10,19 +10,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metadata_routing import get_routing_for_object
 
 from speech_emotion.corpora import TEST
 from speech_emotion.evaluation.protocol_data import CLEAN, CROSS_VALIDATION, Examples, Subset
 from speech_emotion.evaluation.settings import CandidateSettings, SelectionSettings
-from speech_emotion.models import (
-    BANDWIDTH_FEATURE,
-    BandwidthModels,
-    Conv1DClassifier,
-    SexThenEmotion,
-    family_named,
-)
+from speech_emotion.models import BANDWIDTH_FEATURE, BandwidthModels, family_named
 from speech_emotion.runtime import fan_out
 
 __all__ = [
@@ -43,33 +39,38 @@ def fit_estimator(
     training: Subset,
     settings: SelectionSettings,
     *,
-    watched: Subset | None = None,
+    validation: Subset | None = None,
 ) -> BaseEstimator:
     """Build and train the candidate's estimator.
+
+    ``fit`` gets the metadata that the estimator requests by scikit-learn's metadata routing:
+    ``sex``, ``groups`` (the speakers) and ``validation``.
 
     Args:
         candidate: Family and fixed hyperparameters.
         parameters: Searched hyperparameters.
-        training: Examples to learn from.
+        training: Training subset.
         settings: Seed.
-        watched: Examples whose loss a network writes down an epoch, without learning from them.
+        validation: Subset whose loss a network records after each epoch, without training on it.
     """
-    estimator = family_named(candidate.family).build(seed=settings.seed)
-    estimator.set_params(**(candidate.fixed | parameters))
-    options: dict[str, Any] = {}
-    if isinstance(estimator, Conv1DClassifier):
-        options["groups"] = training.table["speaker"].to_numpy()
-        if watched is not None:
-            options["validation"] = (watched.inputs, watched.codes)
-    else:
-        if isinstance(estimator, SexThenEmotion):
-            options["sex"] = training.table["sex"].to_numpy()
-        if candidate.bandwidth_models and BANDWIDTH_FEATURE in training.inputs:
-            estimator = BandwidthModels(estimator)
-    with warnings.catch_warnings():
-        # The number of passes is a hyperparameter here: ending on it is no failure.
+    family = family_named(candidate.family)
+    estimator = family.build(seed=settings.seed).set_params(**(candidate.fixed | parameters))
+    metadata: dict[str, Any] = {
+        "sex": training.table["sex"].to_numpy(),
+        "groups": training.table["speaker"].to_numpy(),
+    }
+    if validation is not None:
+        metadata["validation"] = (validation.inputs, validation.codes)
+    is_split = candidate.bandwidth_models and family.per_bandwidth
+    if is_split and BANDWIDTH_FEATURE in training.inputs:
+        estimator = BandwidthModels(estimator)
+    requested = get_routing_for_object(estimator).consumes("fit", metadata)
+    with warnings.catch_warnings(), config_context(enable_metadata_routing=True):
+        # The number of iterations is a hyperparameter: reaching it is not a failure.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return estimator.fit(training.inputs, training.codes, **options)
+        return estimator.fit(
+            training.inputs, training.codes, **{name: metadata[name] for name in requested}
+        )
 
 
 def probabilities(estimator: BaseEstimator, subset: Subset, labels: Sequence[str]) -> np.ndarray:
@@ -166,9 +167,9 @@ def _train_and_test(
     names = {"model": candidate.family, "protocol": protocol}
     final = fold == FINAL
     training, tests = data.final() if final else data.fold(fold)
-    watched = None if final else tests[CLEAN]
+    validation = None if final else tests[CLEAN]
     started = time.perf_counter()
-    estimator = fit_estimator(candidate, parameters, training, settings, watched=watched)
+    estimator = fit_estimator(candidate, parameters, training, settings, validation=validation)
     timings = names | {"fit_seconds": time.perf_counter() - started}
     predictions = []
     for condition, tested in tests.items():

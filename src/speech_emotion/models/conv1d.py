@@ -1,8 +1,8 @@
-"""A Keras convolutional network over frames, behind the scikit-learn estimator interface."""
+"""A Keras convolutional network over frame sequences as a scikit-learn estimator."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,45 +21,47 @@ from speech_emotion.models.keras_training import (
 
 __all__ = ["Conv1DClassifier"]
 
-STOPPING: Final = 0.15
-"""Share of the speakers whom training is stopped by."""
+STOP_SHARE: Final = 0.15
+"""Share of the training speakers that early stopping sets aside."""
 
 
 class Conv1DClassifier(ClassifierMixin, BaseEstimator):
-    """Stacked 1-D convolutions over time with average and maximum pooling.
+    """A Keras network of 1-D convolutions over time, with mean and max pooling.
 
-    Channels are standardised with the training frames' statistics; frames that are all zero are
-    padding, and stay zero. Two-dimensional input is a table of features, each standardised for itself
-    and convolved in the order of the columns. TensorFlow is imported when a network is built, not before.
+    Channels are standardized with the statistics of the training frames; all-zero frames are padding and
+    stay zero. A two-dimensional input is a table: each feature is standardized and convolutions run over
+    the columns. TensorFlow is imported by ``fit``.
+
+    ``fit`` requests ``groups`` and ``validation`` by scikit-learn's metadata routing.
 
     Args:
         filters: Filters of the first block; each further block has half as many more.
-        blocks: Number of blocks (convolution, batch normalisation, ReLU, pooling by 2).
-        kernel_size: Frames a convolution sees.
-        dropout: Share of units dropped after each block and before the output.
-        learning_rate: Peak step size of Adam, lowered to zero along a cosine.
+        blocks: Number of blocks (convolution, batch normalization, ReLU, max pooling by 2, dropout).
+        kernel_size: Width of a convolution, in frames.
+        dropout: Dropout rate after each block and before the output layer.
+        learning_rate: Initial learning rate of Adam, with cosine decay to zero.
         epochs: Passes over the training utterances.
-        batch_size: Utterances a step.
-        flatten: Whether the last layer reads what the blocks leave at its own place in time, in the
-            stead of its mean and maximum over frames, and of attention.
-        attention: Whether a mean that is weighted by learnt attention joins the mean and the maximum
-            over frames.
+        batch_size: Utterances per gradient step.
+        flatten: Whether the output layer reads all positions in time instead of pooled ones.
+        attention: Whether an attention-weighted mean is appended to the mean and maximum over frames.
         label_smoothing: Share of the target that is spread evenly over all labels.
-        mixup: Both parameters of the beta distribution that two utterances are mixed by (H. Zhang et
-            al., *mixup: Beyond empirical risk minimization*, 2018); 0 for no mixing.
-        time_mask: Largest share of the frames that is hidden from the network in a step (D. S. Park et
-            al., *SpecAugment*, 2019), drawn anew for every utterance; 0 for no mask.
-        channel_mask: The same of neighbouring channels, such as mel bands.
-        patience: Passes without a smaller loss on speakers who are not learnt from before training
-            ends; the best weights are taken. ``None`` learns from all speakers to the last pass.
-        random_state: Seed of weights, order, dropout, mixing, masks and of who is not learnt from.
+        mixup: Both parameters of the beta distribution of mixup (H. Zhang et al., *mixup: Beyond
+            empirical risk minimization*, 2018); 0 disables it.
+        time_mask: Largest share of the frames that is masked in a step (D. S. Park et al.,
+            *SpecAugment*, 2019), drawn for every utterance; 0 disables it.
+        channel_mask: Largest share of neighboring channels, such as mel bands, that is masked.
+        patience: Epochs without a smaller loss on set-aside training speakers before training stops and
+            the best weights are restored; ``None`` trains on all speakers for all epochs.
+        random_state: Seed of weights, order, dropout, mixup, masks and the set-aside speakers.
 
     Attributes:
         classes_: Labels, shape ``(n_classes,)``.
-        network_: The fitted ``keras.Model``; its output is probabilities.
-        history_: List of one dict an epoch: ``loss``, ``accuracy``; with validation data ``val_loss``,
+        network_: The fitted ``keras.Model``; its outputs are probabilities.
+        history_: One dict per epoch: ``loss`` and ``accuracy``; with validation data ``val_loss`` and
             ``val_accuracy``; with patience ``stop_loss``.
     """
+
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True, "validation": True}
 
     def __init__(
         self,
@@ -103,16 +105,18 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         validation: tuple[np.ndarray, np.ndarray] | None = None,
         groups: np.ndarray | None = None,
     ) -> Self:
-        """Train on ``X`` of shape ``(n, n_frames, n_channels)``, or ``(n, n_frames)``.
+        """Train the network.
 
         Args:
-            X: Frame sequences; two-dimensional input is taken as one channel.
+            X: Frame sequences, shape ``(n, n_frames, n_channels)``, or a table, shape
+                ``(n, n_features)``.
             y: Labels, shape ``(n,)``.
-            validation: Sequences and labels to watch, never to learn from or stop by.
-            groups: Speaker of each sequence, shape ``(n,)``; needed with ``patience`` only.
+            validation: Sequences and labels whose loss is recorded after each epoch; they affect
+                neither training nor early stopping.
+            groups: Speaker of each sequence, shape ``(n,)``; required by ``patience``.
 
         Raises:
-            ValueError: If there is one class only, or ``patience`` without ``groups`` of two speakers.
+            ValueError: If there is only one class, or ``patience`` without ``groups`` of two speakers.
         """
         keras = import_keras()
         X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True, ensure_min_features=1)
@@ -120,31 +124,31 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         encoder = LabelEncoder().fit(y)
         self.classes_ = encoder.classes_
         if len(self.classes_) < 2:
-            raise ValueError(f"Only one class, {self.classes_[0]!r}: at least two are needed")
+            raise ValueError(f"y has only one class, {self.classes_[0]!r}; at least two are needed")
         if self.patience is not None and (groups is None or len(np.unique(groups)) < 2):
             raise ValueError(
-                "patience needs groups of two speakers or more, to stop by some who are not learnt "
-                "from: pass groups, or set patience to None"
+                "patience needs groups of at least two speakers, because early stopping sets some aside: "
+                "pass groups, or set patience to None"
             )
         X = _as_sequences(X)
         seed = check_random_state(self.random_state).randint(2**31)
         keras.utils.set_random_seed(seed)
-        learnt = kept = np.arange(len(X))
+        train = stop = np.arange(len(X))
         if self.patience is not None:
-            split = GroupShuffleSplit(1, test_size=STOPPING, random_state=seed)
-            learnt, kept = next(split.split(X, y, groups))
-        scaling = self._scaling(X[learnt])
+            split = GroupShuffleSplit(1, test_size=STOP_SHARE, random_state=seed)
+            train, stop = next(split.split(X, y, groups))
+        scaling = self._scaling(X[train])
 
         def prepare(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             targets = keras.utils.to_categorical(encoder.transform(y), len(self.classes_))
             return outputs(scaling, _as_sequences(X)), targets
 
-        training = prepare(X[learnt], y[learnt])
+        training = prepare(X[train], y[train])
         callbacks = []
         if self.patience is not None:
-            callbacks = stop_callbacks(*prepare(X[kept], y[kept]), patience=self.patience)
+            callbacks = stop_callbacks(*prepare(X[stop], y[stop]), patience=self.patience)
         body = self._body(X.shape[1:])
-        steps = self.epochs * -(-len(learnt) // self.batch_size)
+        steps = self.epochs * -(-len(train) // self.batch_size)
         body.compile(
             optimizer=keras.optimizers.Adam(
                 keras.optimizers.schedules.CosineDecay(self.learning_rate, steps)
@@ -164,7 +168,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
             validation_data=None if validation is None else prepare(*validation),
             epochs=self.epochs,
             callbacks=callbacks,
-            shuffle=False,  # they come in a new order
+            shuffle=False,  # training_batches shuffles
             verbose=0,
         )
         self.network_ = keras.Model(scaling.input, body(scaling.output))
@@ -179,12 +183,12 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         keras = import_keras()
         mean, variance = self._statistics(X)
         inputs = keras.Input(X.shape[1:])
-        # A frame counts if any channel is set; multiplying keeps padding at zero after scaling.
-        heard = keras.ops.any(keras.ops.not_equal(inputs, 0.0), axis=-1, keepdims=True)
+        # Multiplying by the mask keeps padding at zero after scaling.
+        is_frame = keras.ops.any(keras.ops.not_equal(inputs, 0.0), axis=-1, keepdims=True)
         scaled = keras.layers.Normalization(
             axis=-1 if mean.ndim == 1 else (1, 2), mean=mean, variance=np.maximum(variance, 1e-8)
         )(inputs)
-        return keras.Model(inputs, scaled * keras.ops.cast(heard, "float32"))
+        return keras.Model(inputs, scaled * keras.ops.cast(is_frame, "float32"))
 
     def _body(self, shape: tuple[int, int]) -> Any:
         keras = import_keras()
@@ -194,7 +198,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         return keras.Model(inputs, probabilities)
 
     def _statistics(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of each channel; of each feature where there is one channel."""
+        """Return mean and variance of each channel; of each feature of a table."""
         if X.shape[2] == 1:
             return X.mean(axis=0, dtype=np.float64), X.var(axis=0, dtype=np.float64)
         frames = X[np.any(X != 0, axis=2)]
@@ -210,7 +214,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
             x = layers.ReLU()(x)
             x = layers.MaxPooling1D(2, padding="same")(x)
             x = layers.Dropout(self.dropout)(x)
-        if is_table:  # which feature it is matters
+        if is_table:  # columns are features, not points in time
             return layers.Flatten()(x)
         return self._pooled(x)
 
@@ -229,7 +233,7 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         """Return probabilities, shape ``(n, n_classes)``, columns as in ``classes_``."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, allow_nd=True, reset=False)
-        # Rounding to float32 leaves sums a little off 1.
+        # float32 probabilities do not sum to 1 exactly.
         probabilities = outputs(self.network_, _as_sequences(X)).astype(np.float64)
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 

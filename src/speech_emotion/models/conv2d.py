@@ -1,4 +1,4 @@
-"""A Keras network that looks at frame sequences as pictures of time and coefficient."""
+"""A Keras network of 2-D convolutions over time and frequency."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ __all__ = ["Conv2DClassifier"]
 
 
 class Conv2DClassifier(Conv1DClassifier):
-    """Stacked 2-D convolutions over frames and their coefficients, such as mel bands in dB.
+    """A Keras network of 2-D convolutions over frames and their channels, such as mel bands in dB.
 
-    Everything but the layers is as in :class:`Conv1DClassifier`: ``kernel_size`` is the side of a
-    square, and each block halves frames and coefficients.
+    Parameters and attributes are those of :class:`Conv1DClassifier`. Kernels are squares of side
+    ``kernel_size``, the number of filters doubles with each block, and pooling halves frames and
+    channels.
     """
 
     def _layers(self, x: Any) -> Any:
@@ -28,6 +29,6 @@ class Conv2DClassifier(Conv1DClassifier):
             x = layers.MaxPooling2D(2, padding="same")(x)
             x = layers.Dropout(self.dropout)(x)
         frames, coefficients, filters = x.shape[1:]
-        # Where in the spectrum something is matters, when it is does not.
+        # Pooling over time only: the position in the spectrum matters.
         x = layers.Reshape((frames, coefficients * filters))(x)
         return self._pooled(x)

@@ -1,8 +1,8 @@
-"""Estimators that scikit-learn has in parts: a fast LDA, an SVM with soft outputs, and two steps."""
+"""Estimators that scikit-learn lacks: a fast LDA, an SVM with probabilities, a two-step classifier."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -12,56 +12,74 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.svm import SVC
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
-__all__ = ["MarginSVC", "SexThenEmotion", "ShrinkageLDA"]
+__all__ = ["MarginSVC", "SexThenEmotion", "ShrinkageLDA", "as_table"]
 
 SMALLEST = 1e-6
 
 
 class ShrinkageLDA(ClassifierMixin, BaseEstimator):
-    """Linear discriminant analysis with a shrunk covariance, for thousands of features.
+    """Linear discriminant analysis with a shrunk covariance, fast with thousands of features.
 
-    The covariance inside labels is drawn towards a multiple of the identity, so features should be
-    scaled (O. Ledoit and M. Wolf, *Honey, I shrunk the sample covariance matrix*, 2004). Labels count
-    as equally frequent. scikit-learn solves the same equations by singular values, which takes twenty
-    times as long with 2,000 features.
+    The within-class covariance is shrunk towards a multiple of the identity (O. Ledoit and M. Wolf,
+    *Honey, I shrunk the sample covariance matrix*, 2004), so features should be scaled. All classes
+    have equal priors. The equations are those of scikit-learn's ``LinearDiscriminantAnalysis``, whose
+    solver takes twenty times as long with 2,000 features.
 
     Args:
-        shrinkage: Share of the identity, above 0, at most 1.
+        shrinkage: Weight of the identity, in (0, 1].
 
     Attributes:
-        classes_: Labels.
+        classes_: Labels, shape ``(n_classes,)``.
         coef_: Weights, shape ``(n_classes, n_features)``.
-        intercept_: Offsets, shape ``(n_classes,)``.
+        intercept_: Intercepts, shape ``(n_classes,)``.
+
+    Examples:
+        >>> model = ShrinkageLDA(shrinkage=0.1)
+        >>> model.fit(
+        ...     [[0.0, 1.0], [1.0, 0.0], [4.0, 5.0], [5.0, 4.0]], ["sad", "sad", "angry", "angry"]
+        ... )
+        ShrinkageLDA(shrinkage=0.1)
+        >>> model.predict([[1.0, 1.0], [4.0, 4.0]]).tolist()
+        ['sad', 'angry']
     """
 
     def __init__(self, shrinkage: float = 0.2):
         self.shrinkage = shrinkage
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Estimate the covariance inside labels, and solve for the weights.
+        """Estimate the within-class covariance and solve for the weights.
+
+        Args:
+            X: Features, shape ``(n, n_features)``.
+            y: Labels, shape ``(n,)``.
 
         Raises:
-            ValueError: If ``shrinkage`` is outside its range, or there is one label only.
+            ValueError: If ``shrinkage`` is outside its range or there is only one class.
         """
         if not 0 < self.shrinkage <= 1:
-            raise ValueError(f"shrinkage must be above 0 and at most 1, not {self.shrinkage}")
+            raise ValueError(f"shrinkage must be above 0 and at most 1, got {self.shrinkage}")
         values: np.ndarray
         values, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(y)
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class only, {self.classes_[0]}: nothing to tell apart")
+            raise ValueError(f"y has only one class, {self.classes_[0]!r}; at least two are needed")
         means = np.stack([values[codes == code].mean(axis=0) for code in range(len(self.classes_))])
-        centre = means.mean(axis=0)
+        center = means.mean(axis=0)
         deviations = values - means[codes]
         average = np.square(deviations).sum() / deviations.size
         weight = (1 - self.shrinkage) / len(values)
-        # Features that never vary leave nothing to divide by.
+        # Keeps the matrix regular if no feature varies.
         ridge = max(self.shrinkage * average, SMALLEST)
-        self.coef_ = _solve(deviations, (means - centre).T, weight=weight, ridge=ridge).T
-        self.intercept_ = -0.5 * np.einsum("cf,cf->c", self.coef_, means + centre)
+        self.coef_ = _solve(deviations, (means - center).T, weight=weight, ridge=ridge).T
+        self.intercept_ = -0.5 * np.einsum("cf,cf->c", self.coef_, means + center)
         return self
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
@@ -71,7 +89,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         return softmax(values @ self.coef_.T + self.intercept_, axis=1)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return the most probable label of each row."""
+        """Return the most probable label of each utterance, shape ``(n,)``."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
@@ -79,7 +97,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
 def _solve(rows: np.ndarray, right: np.ndarray, *, weight: float, ridge: float) -> np.ndarray:
     """Solve ``(weight · rowsᵀ rows + ridge · I) x = right`` for ``x`` of shape ``(n_features, k)``."""
     wide = rows.shape[1] > len(rows)
-    # With fewer rows than features their products suffice (M. Woodbury, 1950).
+    # With fewer rows than features, the smaller Gram matrix suffices (M. Woodbury, 1950).
     products = rows @ rows.T if wide else rows.T @ rows
     products *= weight
     products.flat[:: len(products) + 1] += ridge
@@ -90,17 +108,26 @@ def _solve(rows: np.ndarray, right: np.ndarray, *, weight: float, ridge: float) 
 
 
 class MarginSVC(SVC):
-    """A support vector machine whose probabilities are the softmax of its one-against-rest margins.
+    """A support vector machine whose probabilities are the softmax of its one-vs-rest margins.
 
-    Platt's scaling inside SVC would cross-validate over utterances of the same speakers and cost five
-    fits; the margins need only a temperature, which is learnt on other speakers afterwards.
+    The Platt scaling of ``SVC(probability=True)`` costs five more fits and cross-validates over
+    utterances of the same speakers. Margins only need a temperature, which
+    :func:`fit_temperature` estimates on other speakers.
+
+    Args:
+        C: Inverse of the regularization strength.
+        gamma: Coefficient of the RBF kernel.
+        class_weight: ``"balanced"``, weights by label, or ``None``.
+        max_iter: Limit of the solver's iterations; -1 for none.
+        random_state: Accepted for consistency; the result does not depend on it.
     """
 
     def __init__(
         self,
         C: float = 1.0,
         gamma: float | str = "scale",
-        class_weight: str | None = None,
+        class_weight: str | dict | None = None,
+        max_iter: int = -1,
         random_state: int | None = None,
     ):
         super().__init__(
@@ -110,6 +137,7 @@ class MarginSVC(SVC):
             decision_function_shape="ovr",
             break_ties=True,
             cache_size=1000,
+            max_iter=max_iter,
             random_state=random_state,
         )
 
@@ -121,51 +149,86 @@ class MarginSVC(SVC):
         return softmax(margins, axis=1)
 
 
-class SexThenEmotion(ClassifierMixin, BaseEstimator):
-    """Tell the sex of a voice first, then its emotion by a model of that sex.
-
-    The second step is weighted by the probabilities of the first, so a doubtful voice hears both.
+def as_table(
+    estimator: BaseEstimator, X: pd.DataFrame | ArrayLike, *, reset: bool = True
+) -> pd.DataFrame | np.ndarray:
+    """Validate the input of a meta-estimator; a table stays one, for steps that select columns.
 
     Args:
-        estimator: Classifier that both steps are made from.
+        estimator: Estimator whose ``n_features_in_`` and ``feature_names_in_`` are set or checked.
+        X: Features, shape ``(n, n_features)``.
+        reset: Whether they are set, in ``fit``, or checked.
+    """
+    if not isinstance(X, pd.DataFrame):
+        return validate_data(estimator, X, reset=reset)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    return X
+
+
+class SexThenEmotion(ClassifierMixin, BaseEstimator):
+    """Predict the sex of the speaker first, then the emotion with a model of that sex.
+
+    The emotion models are weighted by the probabilities of the sex classifier. ``fit`` requests ``sex``
+    by scikit-learn's metadata routing.
+
+    Args:
+        estimator: Classifier that is cloned for both steps.
 
     Attributes:
-        classes_: Labels.
-        sex_: Fitted classifier of the voice, or ``None`` if training had one sex.
-        emotions_: A fitted classifier of emotion for each sex, in the order of ``sexes_``.
-        sexes_: Sexes.
+        classes_: Labels, shape ``(n_classes,)``.
+        sexes_: Sexes in training.
+        sex_: Fitted classifier of the sex, or ``None`` if training had only one.
+        emotions_: A fitted classifier of emotion for each of ``sexes_``.
+
+    Examples:
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> X = [[100.0, 0.0], [120.0, 1.0], [200.0, 1.0], [220.0, 0.0]]
+        >>> model = SexThenEmotion(LogisticRegression())
+        >>> model = model.fit(
+        ...     X, ["sad", "angry", "sad", "angry"], sex=["male"] * 2 + ["female"] * 2
+        ... )
+        >>> model.predict([[110.0, 1.0], [210.0, 1.0]]).tolist()
+        ['angry', 'sad']
     """
+
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"sex": True}
 
     def __init__(self, estimator: BaseEstimator):
         self.estimator = estimator
 
-    def fit(self, X: pd.DataFrame, y: np.ndarray, *, sex: np.ndarray) -> Self:
+    def fit(self, X: pd.DataFrame, y: ArrayLike, *, sex: ArrayLike | None = None) -> Self:
         """Fit both steps.
 
         Args:
-            X: Features, one row an utterance.
-            y: Labels.
-            sex: Sex of each utterance's speaker.
+            X: Features, one row per utterance.
+            y: Labels, shape ``(n,)``.
+            sex: Sex of the speaker of each utterance, shape ``(n,)``; without it all are treated alike.
         """
-        sex, y = np.asarray(sex), np.asarray(y)
-        self.classes_ = np.unique(y)
-        self.sexes_ = np.unique(sex)
-        self.sex_ = clone(self.estimator).fit(X, sex) if len(self.sexes_) > 1 else None
+        X = as_table(self, X)
+        labels = column_or_1d(y, warn=True)
+        check_classification_targets(labels)
+        sexes = np.full(len(labels), "") if sex is None else np.asarray(sex)
+        check_consistent_length(X, labels, sexes)
+        self.classes_ = np.unique(labels)
+        self.sexes_ = np.unique(sexes)
+        self.sex_ = clone(self.estimator).fit(X, sexes) if len(self.sexes_) > 1 else None
         self.emotions_ = [
-            clone(self.estimator).fit(X[sex == one], y[sex == one]) for one in self.sexes_
+            clone(self.estimator).fit(X[sexes == one], labels[sexes == one]) for one in self.sexes_
         ]
         return self
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Return probabilities, shape ``(n, n_classes)``."""
         check_is_fitted(self)
-        shares = np.ones((len(X), 1)) if self.sex_ is None else self.sex_.predict_proba(X)
-        total = np.zeros((len(X), len(self.classes_)))
+        X = as_table(self, X, reset=False)
+        weights = np.ones((len(X), 1)) if self.sex_ is None else self.sex_.predict_proba(X)
+        probabilities = np.zeros((len(X), len(self.classes_)))
         for position, model in enumerate(self.emotions_):
-            known = np.searchsorted(self.classes_, model.classes_)
-            total[:, known] += shares[:, [position]] * model.predict_proba(X)
-        return total
+            columns = np.searchsorted(self.classes_, model.classes_)
+            probabilities[:, columns] += weights[:, [position]] * model.predict_proba(X)
+        return probabilities
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """Return the most probable label of each utterance."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        """Return the most probable label of each utterance, shape ``(n,)``."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]

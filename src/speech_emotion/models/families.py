@@ -1,9 +1,10 @@
 """Model families: each builds an untrained scikit-learn estimator for one kind of input.
 
-A family that reads ``statistics`` takes a table with one named column a feature and brings its own
-scaling and PCA, so that every fold fits its own. One that reads ``kernels`` takes the responses of
-convolution kernels, which are columns of the same table. A family that reads ``sequences`` takes an
-array ``(n_utterances, n_frames, n_channels)``.
+To add a family, add an entry to :data:`FAMILIES`. Its estimator gets a table with one named column per
+feature (``statistics``), the columns of random convolution kernels (``kernels``), or an array of shape
+``(n, n_frames, n_channels)`` (``sequences``). Scaling and PCA are steps of the estimator, so that they
+are fitted on training data only. If ``fit`` requests ``sex``, ``groups`` (the speakers) or
+``validation`` by scikit-learn's metadata routing, it gets them.
 """
 
 from __future__ import annotations
@@ -35,34 +36,37 @@ InputKind = Literal["statistics", "kernels", "sequences"]
 
 
 class UnknownFamily(ValueError):
-    """A model family was named that does not exist."""
+    """Raised for a model family that does not exist."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of model: its name, what it reads and how it is built.
+    """A kind of model: its name, its inputs and its estimator.
 
     Attributes:
         name: Name in parameters, tables and runs.
-        title: Name for people.
+        title: Name in reports.
         inputs: ``statistics`` or ``kernels`` (tables) or ``sequences`` (an array of frames).
-        build: Makes an untrained estimator from ``seed``, which trains on one thread.
+        build: Function that makes an untrained estimator from ``seed``; it should train on one thread.
+        per_bandwidth: Whether narrowband and wideband audio may get separate models
+            (:class:`BandwidthModels`).
     """
 
     name: str
     title: str
     inputs: InputKind
     build: Callable[..., BaseEstimator]
+    per_bandwidth: bool = True
 
     def select(self, features: pd.DataFrame, sequences: np.ndarray) -> pd.DataFrame | np.ndarray:
-        """Take what the family reads.
+        """Return the inputs of the family.
 
         Args:
-            features: Named features, one row an utterance.
-            sequences: Frames, shape ``(n, n_frames, n_channels)``.
+            features: Named features, one row per utterance.
+            sequences: Frame sequences, shape ``(n, n_frames, n_channels)``.
 
         Raises:
-            ValueError: If there is nothing to read.
+            ValueError: If the feature set has none of them.
         """
         if self.inputs == "sequences":
             return sequences
@@ -70,17 +74,16 @@ class Family:
         chosen = is_kernel if self.inputs == "kernels" else ~is_kernel
         if not chosen.any():
             raise ValueError(
-                f"{self.name} reads {self.inputs}, and the feature set has none: set "
-                f"features.feature_set=contours_3490, or leave {self.name} out of selection.families"
+                f"{self.name} needs {self.inputs}, which the feature set does not have: set "
+                f"features.feature_set=contours_3490, or remove {self.name} from selection.families"
             )
         return features.loc[:, chosen | (features.columns == BANDWIDTH_FEATURE)]
 
 
 def preprocessing() -> ColumnTransformer:
-    """Scale every feature and rotate the MFCC block by PCA, all fitted on training rows only.
+    """Scale every feature and apply PCA to the MFCC features, which are strongly correlated.
 
-    MFCC coefficients are strongly correlated over statistics and order; the other features pass
-    scaled. Set ``preprocess__mfcc__pca`` to ``passthrough`` to leave the PCA out.
+    Set ``preprocess__mfcc__pca`` to ``passthrough`` to disable the PCA.
     """
     mfcc = Pipeline([("scale", StandardScaler()), ("pca", PCA(n_components=0.99))])
     return ColumnTransformer(
@@ -115,7 +118,7 @@ def _xgboost(*, seed: int) -> Pipeline:
 
 
 def _shrinkage_lda(*, seed: int) -> Pipeline:
-    # Covariances inside a label hold what tells speakers and copies apart: that is divided out.
+    # Within-class covariance captures speaker and augmentation variance; LDA whitens it.
     return _on_statistics(ShrinkageLDA())
 
 
@@ -136,7 +139,7 @@ def _conv1d(*, seed: int) -> Conv1DClassifier:
 
 
 def _conv2d(*, seed: int) -> Conv2DClassifier:
-    # With larger batches most of the time goes to asking the system for memory.
+    # With larger batches, memory allocation takes most of the time.
     return Conv2DClassifier(filters=16, kernel_size=3, batch_size=16, random_state=seed)
 
 
@@ -151,9 +154,9 @@ FAMILIES: Final[dict[str, Family]] = {
         Family("rocket_lda", "ROCKET LDA", "kernels", _rocket_lda),
         Family("svm", "SVM", "statistics", _svm),
         Family("two_step", "Sex, then emotion", "statistics", _two_step),
-        Family("conv1d", "Conv1D", "sequences", _conv1d),
-        Family("conv1d_table", "Conv1D on statistics", "statistics", _conv1d),
-        Family("conv2d", "Conv2D", "sequences", _conv2d),
+        Family("conv1d", "Conv1D", "sequences", _conv1d, per_bandwidth=False),
+        Family("conv1d_table", "Conv1D on statistics", "statistics", _conv1d, per_bandwidth=False),
+        Family("conv2d", "Conv2D", "sequences", _conv2d, per_bandwidth=False),
     )
 }
 
@@ -162,11 +165,10 @@ def family_named(name: str) -> Family:
     """Return the family called ``name``.
 
     Raises:
-        UnknownFamily: With the names that exist.
+        UnknownFamily: If there is none; the message lists the known names.
     """
-    try:
-        return FAMILIES[name]
-    except KeyError:
+    if name not in FAMILIES:
         raise UnknownFamily(
-            f"There is no model family {name!r}; write one of: {', '.join(FAMILIES)}"
-        ) from None
+            f"There is no model family {name!r}, expected one of: {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[name]

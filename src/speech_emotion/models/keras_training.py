@@ -1,4 +1,4 @@
-"""What Keras is trained with: batches that are mixed and masked, and an end at the right time."""
+"""Keras helpers: deterministic set-up, batches with mixup and masks, early stopping."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import numpy as np
 __all__ = ["import_keras", "outputs", "stop_callbacks", "training_batches"]
 
 BLOCK: Final = 512
+"""Utterances per call of a network."""
 
 
 def import_keras() -> Any:
-    """Import Keras late and quietly, set to give the same result in every run."""
-    # TensorFlow reports its build at every import and its graphs at every fit unless told not to;
-    # what goes wrong is raised in any case.
+    """Import Keras, configured to be deterministic and quiet."""
+    # TensorFlow logs its build at import and its graphs at every fit; errors are raised in any case.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow
 
-    # Sums over threads would otherwise differ in their last digits from run to run, and from machine
-    # to machine; what uses several cores is several processes.
+    # Sums over threads differ in their last digits between runs and machines. Several cores are used
+    # by several processes instead.
     tensorflow.config.experimental.enable_op_determinism()
-    with suppress(RuntimeError):  # a program that has used TensorFlow before keeps its threads
+    with suppress(RuntimeError):  # TensorFlow is already initialized
         tensorflow.config.threading.set_intra_op_parallelism_threads(1)
         tensorflow.config.threading.set_inter_op_parallelism_threads(1)
-    # Every fit traces a network of its own, which is taken for a mistake.
+    # Silences the retracing warning: every fit traces a new network.
     tensorflow.get_logger().setLevel("ERROR")
     return keras
 
 
 def outputs(network: Any, X: np.ndarray) -> np.ndarray:
-    """Call ``network`` on ``X`` in blocks, as in use: without dropout."""
-    # Called directly: `predict` compiles a graph first, and that costs more.
+    """Return the outputs of ``network`` for ``X``, computed in blocks and without dropout."""
+    # Calling the network is faster than `predict`, which compiles a graph first.
     starts = range(0, len(X), BLOCK)
     return np.concatenate([network(X[at : at + BLOCK], training=False) for at in starts])
 
@@ -50,20 +50,20 @@ def training_batches(
     channel_mask: float = 0.0,
     seed: int = 0,
 ) -> Any:
-    """Give batches in a new order every epoch, with mixup and masks drawn anew.
+    """Make a dataset that is shuffled and augmented anew in every epoch.
 
-    Mixup blends an utterance and its target with another of the batch (H. Zhang et al., *mixup:
-    Beyond empirical risk minimization*, 2018). A mask sets neighbouring frames or channels of an
-    utterance to zero, as many as a uniform draw says (D. S. Park et al., *SpecAugment*, 2019).
+    Mixup blends an utterance and its target with another one of the batch (H. Zhang et al., *mixup:
+    Beyond empirical risk minimization*, 2018). A mask sets neighboring frames or channels of an
+    utterance to zero; its width is uniform up to the given share (D. S. Park et al., *SpecAugment*, 2019).
 
     Args:
-        X: Standardised sequences, shape ``(n, n_frames, n_channels)``.
-        targets: Ones and zeros, shape ``(n, n_labels)``.
-        batch_size: Utterances a batch.
-        mixup: Both parameters of the beta distribution of the blend; 0 for none.
-        time_mask: Largest share of the frames in a mask; 0 for none.
-        channel_mask: Largest share of the channels in a mask; 0 for none.
-        seed: Seed of order, blends and masks.
+        X: Standardized sequences, shape ``(n, n_frames, n_channels)``.
+        targets: One-hot labels, shape ``(n, n_labels)``.
+        batch_size: Utterances per batch.
+        mixup: Both parameters of the beta distribution of mixup; 0 disables it.
+        time_mask: Largest share of masked frames; 0 disables it.
+        channel_mask: Largest share of masked channels; 0 disables it.
+        seed: Seed of order, mixup and masks.
 
     Returns:
         ``tf.data.Dataset`` of sequences and targets.
@@ -71,7 +71,7 @@ def training_batches(
     keras = import_keras()
     from tensorflow.data import Dataset
 
-    # Keras mixes pictures: sequences are given one colour for as long.
+    # MixUp expects images, so sequences get a color axis for the time being.
     data = Dataset.from_tensor_slices({"images": X[..., np.newaxis], "labels": targets})
     data = data.shuffle(len(X), seed=seed).batch(batch_size)
     if mixup:
@@ -79,8 +79,8 @@ def training_batches(
     draws = keras.random.SeedGenerator(seed)
     n_frames, n_channels = X.shape[1:]
 
-    def seen(batch: Any, length: int, share: float) -> Any:
-        """Ones, and zeros where the mask is, shape ``(n, length)``."""
+    def visible(batch: Any, length: int, share: float) -> Any:
+        """Return 0 where masked, else 1, shape ``(n, length)``."""
         shape = (keras.ops.shape(batch)[0], 1)
         width = keras.random.uniform(shape, maxval=share * length, seed=draws)
         start = keras.random.uniform(shape, seed=draws) * (length - width)
@@ -90,32 +90,32 @@ def training_batches(
     def masked(batch: Mapping[str, Any]) -> tuple[Any, Any]:
         sequences = batch["images"][..., 0]
         if time_mask:
-            sequences *= seen(sequences, n_frames, time_mask)[:, :, None]
+            sequences *= visible(sequences, n_frames, time_mask)[:, :, None]
         if channel_mask:
-            sequences *= seen(sequences, n_channels, channel_mask)[:, None]
+            sequences *= visible(sequences, n_channels, channel_mask)[:, None]
         return sequences, batch["labels"]
 
     return data.map(masked).prefetch(1)
 
 
 def stop_callbacks(X: np.ndarray, targets: np.ndarray, *, patience: int) -> list[Any]:
-    """End training when the loss on ``X`` falls no more, and go back to the best weights.
+    """Make callbacks for early stopping on the loss of ``X``, which restore the best weights.
 
-    What Keras itself is given to validate with stays free for data that is only watched.
+    Keras' own validation data is left to the data whose loss is only recorded.
 
     Args:
-        X: Standardised sequences of speakers who are not learnt from.
-        targets: Ones and zeros, shape ``(n, n_labels)``.
-        patience: Epochs without a smaller loss.
+        X: Standardized sequences of speakers outside the training data.
+        targets: One-hot labels, shape ``(n, n_labels)``.
+        patience: Epochs without a smaller loss before training stops.
     """
     keras = import_keras()
 
-    def measure(epoch: int, logs: dict[str, float]) -> None:
-        losses = keras.losses.categorical_crossentropy(targets, outputs(watch.model, X))
+    def record(epoch: int, logs: dict[str, float]) -> None:
+        losses = keras.losses.categorical_crossentropy(targets, outputs(recorder.model, X))
         logs["stop_loss"] = float(keras.ops.mean(losses))
 
-    watch = keras.callbacks.LambdaCallback(on_epoch_end=measure)
+    recorder = keras.callbacks.LambdaCallback(on_epoch_end=record)
     stop = keras.callbacks.EarlyStopping(
         "stop_loss", patience=patience, mode="min", restore_best_weights=True
     )
-    return [watch, stop]
+    return [recorder, stop]
