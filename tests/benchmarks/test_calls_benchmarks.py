@@ -23,13 +23,13 @@ from threadpoolctl import threadpool_limits
 import speech_emotion.call_scoring.stream
 from speech_emotion.audio import AudioError, load_audio
 from speech_emotion.call_scoring import (
-    ActivityDetector,
     CallSettings,
     SynthesisSettings,
+    VoiceActivityDetector,
     score_blocks,
     synthesize_calls,
 )
-from speech_emotion.call_scoring.voice_activity import AFTER, BEFORE, block_length
+from speech_emotion.call_scoring.voice_activity import AFTER, BEFORE, BlockBuffer
 from speech_emotion.features import FeatureSettings, extract
 from speech_emotion.models import Combiner, EmotionPredictor, Member, family_named
 
@@ -136,7 +136,7 @@ def test_scoring(benchmark, utterances, predictor, take_turns, ratios, monkeypat
     benchmark.pedantic(score, rounds=1)
     taken, floor = take_turns(score, extraction, rounds=3)
     seconds = len(samples) / LINE
-    talk = scored.facts["talk_share"].iloc[0]
+    talk = scored.channels["talk_share"].iloc[0]
     benchmark.extra_info |= {"talk_share": round(talk, 2), "windows": len(windows)}
     case = f"scoring {name} ({talk:.0%} speech)"
     ratios.add(case, "extraction of its windows", taken / floor, at_most=3)
@@ -151,9 +151,10 @@ def calls(utterances):
 
 
 def energy(samples, rate):
-    detector, size = ActivityDetector(rate), block_length(rate)
-    parts = [detector.push(samples[at : at + size]) for at in range(0, len(samples), size)]
-    return np.concatenate([part.kept for part in [*parts, detector.close()]])
+    detector, buffer = VoiceActivityDetector(rate), BlockBuffer(rate)
+    blocks = [*buffer.push(samples), buffer.flush()]
+    frames = [*map(detector.push, blocks), detector.close()]
+    return np.concatenate([block.kept for block in frames])
 
 
 def webrtc(mode):

@@ -8,12 +8,12 @@ from speech_emotion.call_scoring import (
     CallSettings,
     ScoredCall,
     SynthesisSettings,
-    TestCall,
+    SyntheticCall,
     call_metrics,
     evaluate_calls,
     synthesize_calls,
 )
-from speech_emotion.call_scoring.evaluation import METRICS, measure_call
+from speech_emotion.call_scoring.evaluation import METRICS, evaluate_call
 from speech_emotion.reporting.calls import call_evaluation_figure
 
 SETTINGS = SynthesisSettings(calls=6, minutes=1.0, angry_calls=0.5, snr_db=(20.0, 10.0))
@@ -21,20 +21,20 @@ SETTINGS = SynthesisSettings(calls=6, minutes=1.0, angry_calls=0.5, snr_db=(20.0
 
 @pytest.fixture(scope="module")
 def utterances(tmp_path_factory):
-    """Tones in the place of utterances: a pitch for each speaker and label."""
+    """Tones instead of utterances."""
     folder = tmp_path_factory.mktemp("utterances")
     rows = []
     for speaker in ("a", "b", "c"):
         for label in ("angry", "neutral", "sad"):
-            for take in range(2):
-                path = folder / f"{speaker}{label}{take}.wav"
-                times = np.arange(round((1.0 + 0.3 * take) * 16000)) / 16000
+            for number in range(2):
+                path = folder / f"{speaker}{label}{number}.wav"
+                times = np.arange(round((1.0 + 0.3 * number) * 16000)) / 16000
                 soundfile.write(path, 0.1 * np.sin(2 * np.pi * 500 * times), 16000)
                 rows.append((str(path), speaker, label))
     return pd.DataFrame(rows, columns=["path", "speaker", "label"])
 
 
-def test_calls_are_what_their_truth_says(utterances):
+def test_calls_match_their_utterances_and_passages(utterances):
     calls = list(synthesize_calls(utterances, SETTINGS))
     assert len(calls) == 12
     assert {call.condition for call in calls} == {"clean", "telephone"}
@@ -60,7 +60,7 @@ def test_calls_are_what_their_truth_says(utterances):
     assert [call.snr_db for call in calls[::2]] == [20, 20, 20, 10, 10, 10]
 
 
-def test_noise_has_the_level_that_is_said(utterances):
+def test_noise_has_the_stated_level(utterances):
     settings = SETTINGS.model_copy(update={"conditions": ("clean",), "calls": 4})
     for call in synthesize_calls(utterances, settings):
         spoken = np.zeros(len(call.samples), dtype=bool)
@@ -73,7 +73,7 @@ def test_noise_has_the_level_that_is_said(utterances):
         assert 10 * np.log10(speech / noise) == pytest.approx(call.snr_db, abs=0.7)
 
 
-def test_calls_are_the_same_again_and_differ_by_seed(utterances):
+def test_calls_are_reproducible_and_differ_by_seed(utterances):
     def first(seed):
         return next(synthesize_calls(utterances, SETTINGS.model_copy(update={"seed": seed})))
 
@@ -84,7 +84,7 @@ def test_calls_are_the_same_again_and_differ_by_seed(utterances):
     assert (clean.sample_rate, telephone.sample_rate) == (16000, 8000)
 
 
-def test_calls_need_two_held_out_speakers(utterances):
+def test_calls_need_two_speakers_of_the_test_set(utterances):
     with pytest.raises(ValueError, match=r"raise splits\.test_size"):
         next(synthesize_calls(utterances[utterances["speaker"] == "a"], SETTINGS))
     with pytest.raises(ValueError, match="smaller number first"):
@@ -93,7 +93,7 @@ def test_calls_need_two_held_out_speakers(utterances):
 
 def call_of(passages, seconds=3600):
     samples = np.zeros((seconds, 2), dtype="f4")
-    return TestCall("x", "clean", 20.0, samples, 1, ("a", "b"), (), tuple(passages))
+    return SyntheticCall("x", "clean", 20.0, samples, 1, ("a", "b"), (), tuple(passages))
 
 
 def scored_of(spans, score=0.9):
@@ -130,17 +130,17 @@ def scored_of(spans, score=0.9):
     ],
 )
 def test_passages_are_matched_in_time(passages, flagged, counts, delays):
-    measured = measure_call(
+    result = evaluate_call(
         call_of(passages), scored_of(flagged), CallSettings(), ("angry", "neutral"), 0.5
     )
-    names = ("passages", "found", "raised", "right")
-    assert tuple(measured[name] for name in names) == counts
-    assert measured["delays"] == delays
-    assert measured["hours"] == 1
-    assert measured["flag"] == ("angry" if flagged else "calm")
+    names = ("n_passages", "n_detected", "n_flagged", "n_correct")
+    assert tuple(result[name] for name in names) == counts
+    assert result["delays"] == delays
+    assert result["hours"] == 1
+    assert result["flag"] == ("angry" if flagged else "calm")
 
 
-def test_figures_are_those_of_the_counts():
+def test_metrics_follow_from_the_counts():
     cases = [
         ([(100, 200)], [(120, 180)]),
         ([(100, 200)], []),
@@ -148,8 +148,8 @@ def test_figures_are_those_of_the_counts():
         ([], []),
     ]
     rows = [
-        measure_call(call_of(truth), scored_of(seen), CallSettings(), ("angry", "neutral"), 0.5)
-        for truth, seen in cases
+        evaluate_call(call_of(truth), scored_of(flagged), CallSettings(), ("angry", "neutral"), 0.5)
+        for truth, flagged in cases
     ]
     table = call_metrics(pd.DataFrame(rows), resamples=200)
     assert table["snr_db"].tolist() == ["all", 20.0]
@@ -172,7 +172,7 @@ def test_figures_are_those_of_the_counts():
     assert "n = 4 calls" in figure.layout.title.subtitle.text
 
 
-def test_calls_are_scored_as_recordings_are(predictor, utterances):
+def test_synthetic_calls_are_scored_like_recordings(predictor, utterances):
     settings = SETTINGS.model_copy(update={"calls": 2, "conditions": ("telephone",)})
-    measured = evaluate_calls(synthesize_calls(utterances, settings), predictor, CallSettings())
-    assert measured["flag"].tolist() == ["review"] * 2  # tones are no speech
+    result = evaluate_calls(synthesize_calls(utterances, settings), predictor, CallSettings())
+    assert result["flag"].tolist() == ["review"] * 2  # tones are not speech

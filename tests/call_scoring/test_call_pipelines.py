@@ -80,7 +80,7 @@ def test_folder_of_calls_is_scored_and_resumed(
     assert sorted(table["key"].nunique() for table in shards.values()) == [
         1,
         1,
-    ]  # a letter has none
+    ]  # a text file has none
     before = {
         path: path.stat().st_mtime_ns for path in (output / "calls/cache").glob("*/*.parquet")
     }
@@ -101,8 +101,8 @@ def test_folder_of_calls_is_scored_and_resumed(
     pd.testing.assert_frame_equal(
         summary, pd.read_parquet(output / "calls/summary.parquet").set_index("call")
     )
-    # Other settings are other results.
-    run(tmp_path, "call_scoring", **options | {"calls": {"n_jobs": 1, "prior": 1.0}})
+    # Other settings have their own shards.
+    run(tmp_path, "call_scoring", **options | {"calls": {"n_jobs": 1, "min_call_s": 4.0}})
     assert len(list((output / "calls/cache/channel").iterdir())) == 4
 
 
@@ -166,7 +166,7 @@ def test_calls_are_put_together_from_shards_of_any_size_and_order(scoring, monke
         ({"recordings_dir": "/nowhere"}, "recordings_dir=PATH"),
         ({"recordings_dir": "RECORDINGS", "model_uri": "models:/none@champion"}, "model_uri=URI"),
         ({"recordings_dir": "RECORDINGS", "model_uri": "RECORDINGS"}, "holds no predictor"),
-        ({"calls": {"windows": {"step_s": 9.0}}}, "would never be judged"),
+        ({"calls": {"windows": {"step_s": 9.0}}}, "would never be scored"),
     ],
 )
 def test_wrong_parameters_stop_the_run_with_a_remedy(tmp_path, run, recordings, params, message):

@@ -1,4 +1,5 @@
 import os
+import re
 import struct
 
 import numpy as np
@@ -6,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from speech_emotion.audio import AudioError
 from speech_emotion.call_scoring import (
     CallSettings,
     find_recordings,
@@ -52,7 +54,7 @@ def summary_of(scored, predictor, settings=None):
         ("mulaw.wav", {"subtype": "ULAW"}),
     ],
 )
-def test_every_format_gives_the_same_finding(tmp_path, predictor, call, name, options):
+def test_every_format_is_scored_alike(tmp_path, predictor, call, name, options):
     scored = score_recording(write(tmp_path / name, call, **options), predictor, CallSettings())
     assert scored.channels["reason"].tolist() == [""]
     assert list(scored.windows) == window_columns(predictor.labels)
@@ -68,19 +70,19 @@ def test_every_format_gives_the_same_finding(tmp_path, predictor, call, name, op
     assert shares.sum() == pytest.approx(1)
 
 
-def test_shares_are_those_of_the_parties(tmp_path, predictor, call):
+def test_talk_and_silence_shares_fit_together(tmp_path, predictor, call):
     scored = score_recording(write(tmp_path / "a.wav", call), predictor, CallSettings())
     channels = scored.channels.iloc[0]
     assert channels["minutes"] == pytest.approx(len(call) / RATE / 60)
     both = score_recording(tmp_path / "a.wav", predictor, CallSettings(score_agent=True)).channels
     assert both["channel_role"].tolist() == ["customer", "agent"]
-    # Nobody speaks for as long, whoever is scored.
+    # Silence does not depend on which channels are scored.
     np.testing.assert_allclose(both["silence_share"], channels["silence_share"])
     assert 1 - channels["silence_share"] <= both["talk_share"].sum() + 1e-9
     assert 1 - channels["silence_share"] >= both["talk_share"].max()
 
 
-def test_customer_may_be_on_the_other_channel(tmp_path, predictor, call):
+def test_customer_channel_is_configurable(tmp_path, predictor, call):
     path = write(tmp_path / "a.wav", call[:, ::-1])
     scored = score_recording(path, predictor, CallSettings(customer_channel=1))
     straight = score_recording(write(tmp_path / "b.wav", call), predictor, CallSettings())
@@ -90,7 +92,7 @@ def test_customer_may_be_on_the_other_channel(tmp_path, predictor, call):
     assert summary_of(calm, predictor)[0]["flag"].tolist() == ["calm"], calm.windows
 
 
-def test_mono_is_one_party(tmp_path, predictor, call):
+def test_mono_has_the_mixed_channel_role(tmp_path, predictor, call):
     path = write(tmp_path / "mono.wav", call[:, 0])
     scored = score_recording(path, predictor, CallSettings(customer_channel=1))
     assert scored.channels["channel_role"].tolist() == ["mixed"]
@@ -187,14 +189,14 @@ def _not_numbers(path, call):
         (_no_samples, "too short|no samples"),
         (_silent, "silent"),
         (_one_side, "check calls.customer_channel"),
-        (_short, "3.0 s are too short"),
-        (_truncated, "breaks off: .* by its header"),
-        (_truncated_flac, "breaks off|cannot be decoded|unreadable"),
-        (_corrupt, "breaks off|cannot be decoded|unreadable"),
+        (_short, "too short to score: 3.0 s"),
+        (_truncated, "truncated: .* by its header"),
+        (_truncated_flac, "truncated|cannot be decoded|unreadable"),
+        (_corrupt, "truncated|cannot be decoded|unreadable"),
         (_unequal, "unequal lengths"),
-        (_wrong_rate, "which cannot both be"),
-        (_slow, "4000 Hz"),
-        (_not_numbers, "no numbers"),
+        (_wrong_rate, "inconsistent header"),
+        (_slow, "sample rate 4000 Hz"),
+        (_not_numbers, "NaN or infinite"),
     ],
 )
 def test_bad_recordings_are_rejected_with_a_reason(tmp_path, predictor, call, make, reason):
@@ -203,10 +205,8 @@ def test_bad_recordings_are_rejected_with_a_reason(tmp_path, predictor, call, ma
     scored = score_recording(path, predictor, CallSettings())
     assert len(scored.windows) == 0
     assert list(scored.windows) == window_columns(predictor.labels)
-    (said,) = scored.channels["reason"]
-    import re
-
-    assert re.search(reason, said), said
+    (found,) = scored.channels["reason"]
+    assert re.search(reason, found), found
     assert scored.channels["path"].tolist() == [str(path)]
 
 
@@ -218,15 +218,13 @@ def test_missing_channel_and_file_are_rejected(tmp_path, predictor, call):
     assert "no such file" in gone.channels["reason"].iloc[0]
 
 
-def test_file_that_changes_while_it_is_read_is_rejected(tmp_path, predictor, call):
-    from speech_emotion.audio import AudioError
-
+def test_file_that_changes_while_being_read_is_rejected(tmp_path, predictor, call):
     path = write(tmp_path / "call.wav", np.tile(call, (4, 1)))
     with open_recording(path) as recording:
         blocks = recording.blocks()
         next(blocks)
         os.utime(path, ns=(1, 1))
-        with pytest.raises(AudioError, match="changed while it was read"):
+        with pytest.raises(AudioError, match="changed while being read"):
             list(blocks)
 
 
@@ -253,9 +251,9 @@ def test_recordings_are_found_by_suffix(tmp_path):
 @pytest.mark.parametrize(
     ("emotions", "noise", "options", "flag", "reason"),
     [
-        (["neutral"] * 6, 1e-3, {}, "calm", "nothing angry"),
+        (["neutral"] * 6, 1e-3, {}, "calm", "not angry"),
         (["angry"] * 6, 1e-3, {"quality": {"min_snr_db": 60.0}}, "review", "too noisy"),
-        (["neutral"], 1e-3, {"quality": {"min_speech_s": 10.0}}, "review", "no speech to judge"),
+        (["neutral"], 1e-3, {"quality": {"min_speech_s": 10.0}}, "review", "too little speech"),
         (["angry"] * 6, 1e-3, {"flags": {"consecutive": 99}}, "review", "unsure"),
     ],
 )
@@ -271,7 +269,7 @@ def test_flag_and_reason_of_a_call(predictor, dialogue, emotions, noise, options
     assert np.isnan(summary["first_angry_s"].iloc[0])
 
 
-def test_no_scored_call_still_gives_tables(tmp_path, predictor, call):
+def test_summary_of_no_calls_has_the_same_columns(tmp_path, predictor, call):
     path = write(tmp_path / "call.wav", call)
     row = score_recording(path, predictor, CallSettings())
     some, passages = summary_of(row, predictor)

@@ -31,7 +31,7 @@ RATE = 8000
 
 
 class Fetches(MemoryFileSystem):
-    """Files in memory that are fetched in pieces, as over a network, which may break down."""
+    """Files in memory that are fetched in blocks, as from an object store that can fail."""
 
     protocol = "fetches"
     store: ClassVar = {}
@@ -52,7 +52,7 @@ class Fetches(MemoryFileSystem):
 class Fetched(AbstractBufferedFile):
     def _fetch_range(self, start, end):
         if end > Fetches.works_until:
-            raise ConnectionResetError("the line is dead")
+            raise ConnectionResetError("connection lost")
         Fetches.sizes.append(end - start)
         return self.fs.store[self.path].getvalue()[start:end]
 
@@ -82,7 +82,7 @@ def encoded(samples, name, rate=RATE):
 NAMES = ("a.wav", "b.flac", "monday/c d.mp3", "monday/é#1.ogg")
 
 
-def test_recordings_are_those_of_a_folder(fetches, tmp_path, predictor, call):
+def test_remote_recordings_are_scored_like_local_ones(fetches, tmp_path, predictor, call):
     for name in (*NAMES, "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         content = encoded(call, name) if name in NAMES else b"words"
@@ -105,7 +105,7 @@ def test_recordings_are_those_of_a_folder(fetches, tmp_path, predictor, call):
     assert (again["version"] != there["version"]).tolist() == [True, False, False, False]
 
 
-def test_memory_is_that_of_a_block(fetches):
+def test_memory_does_not_grow_with_the_recording(fetches):
     samples = np.zeros((30 * 60 * RATE, 2), dtype=np.int16)
     fetches.pipe("/bucket/long.wav", encoded(samples, "long.wav"))
     fetches.sizes.clear()
@@ -128,7 +128,7 @@ def test_memory_is_that_of_a_block(fetches):
         (b"", "0 bytes"),
         (b"version https://git-lfs.github.com/spec/v1", "Git-LFS pointer"),
         (b"Dear Sirs", "unreadable"),
-        ("half", "breaks off: .* by its header"),
+        ("half", "truncated: .* by its header"),
     ],
 )
 def test_bad_recordings_are_rejected_with_a_reason(fetches, predictor, call, content, reason):
@@ -145,24 +145,26 @@ def test_bad_recordings_are_rejected_with_a_reason(fetches, predictor, call, con
 
 @pytest.mark.parametrize("name", NAMES[:3])
 @pytest.mark.parametrize("works_until", [0.0, 0.6])
-def test_a_store_that_fails_is_not_taken_for_the_end_of_a_file(
+def test_a_failing_store_is_not_mistaken_for_the_end_of_a_file(
     fetches, predictor, call, monkeypatch, name, works_until
 ):
     content = encoded(call, name)
     fetches.pipe(f"/bucket/{name}", content)
     monkeypatch.setattr("speech_emotion.runtime.storage.BLOCK_BYTES", 1000)
     monkeypatch.setattr(Fetches, "works_until", works_until * len(content))
-    with pytest.raises(FetchError, match="the line is dead"):  # noqa: SIM117
+    with pytest.raises(FetchError, match="connection lost"):  # noqa: SIM117
         with open_recording(f"fetches://bucket/{name}") as recording:
             list(recording.blocks())
-    with pytest.raises(AudioError, match="the line is dead"):
+    with pytest.raises(AudioError, match="connection lost"):
         read_envelope(f"fetches://bucket/{name}")
     scored = score_recording(f"fetches://bucket/{name}", predictor, CallSettings())
     assert scored.unread
     assert "run it again" in scored.channels["reason"].iloc[0]
 
 
-def test_what_a_store_failed_to_give_is_scored_the_next_time(fetches, predictor, call, tmp_path):
+def test_recordings_that_could_not_be_fetched_are_scored_in_the_next_run(
+    fetches, predictor, call, tmp_path
+):
     predictor.save(tmp_path / "model")
     predictor, settings = EmotionPredictor.load(tmp_path / "model"), CallSettings(n_jobs=1)
     for name in ("long.wav", "short.wav"):
@@ -179,7 +181,7 @@ def test_what_a_store_failed_to_give_is_scored_the_next_time(fetches, predictor,
     _, summary, _, rejected = score()
     assert summary["call"].tolist() == ["short.wav"]
     assert rejected["call"].tolist() == ["long.wav"]
-    assert "the line is dead" in rejected["reason"].iloc[0]
+    assert "connection lost" in rejected["reason"].iloc[0]
     Fetches.works_until = float("inf")
     _, summary, _, rejected = score()
     assert summary["call"].tolist() == ["long.wav", "short.wav"]
@@ -188,13 +190,13 @@ def test_what_a_store_failed_to_give_is_scored_the_next_time(fetches, predictor,
     assert sorted(len(channels.load(name)) for name in channels.names()) == [1, 2]
 
 
-def test_a_file_that_is_replaced_while_it_is_read_is_rejected(fetches, call):
+def test_a_file_that_is_replaced_while_being_read_is_rejected(fetches, call):
     fetches.pipe("/bucket/a.wav", encoded(np.tile(call, (4, 1)), "a.wav"))
     with open_recording("fetches://bucket/a.wav") as recording:
         blocks = recording.blocks()
         next(blocks)
         fetches.pipe("/bucket/a.wav", encoded(np.tile(call, (4, 1)), "a.wav"))
-        with pytest.raises(AudioError, match="changed while it was read"):
+        with pytest.raises(AudioError, match="changed while being read"):
             list(blocks)
 
 
@@ -214,8 +216,8 @@ def test_stream_plays_a_url(fetches, predictor, call, tmp_path):
     assert "FLAG" in done.output
 
 
-def test_an_empty_place_is_an_error_with_what_to_do(fetches):
-    with pytest.raises(FileNotFoundError, match=r"holds no recording .*recordings_dir=PATH"):
+def test_an_empty_folder_raises_an_error_with_a_remedy(fetches):
+    with pytest.raises(FileNotFoundError, match=r"contains no recording .*recordings_dir=PATH"):
         find_recordings("fetches://bucket")
 
 

@@ -4,7 +4,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from speech_emotion.call_scoring import CallSettings, ChannelStream, threshold_of
-from speech_emotion.call_scoring.flags import Hysteresis, passages_of
+from speech_emotion.call_scoring.flags import Hysteresis, find_passages
 from speech_emotion.call_scoring.settings import FlagSettings
 
 RATE = 8000
@@ -42,18 +42,18 @@ def test_windows_do_not_depend_on_the_size_of_blocks(predictor, line, whole, siz
     expected, expected_speech = whole
     np.testing.assert_array_equal(speech, expected_speech)
     assert len(windows) == len(expected) > 2
-    for ours, theirs in zip(windows, expected, strict=True):
-        assert (ours.start_s, ours.end_s) == (theirs.start_s, theirs.end_s)
-        assert (ours.emotion, ours.flagged, ours.out_of_domain) == (
-            theirs.emotion,
-            theirs.flagged,
-            theirs.out_of_domain,
+    for one, other in zip(windows, expected, strict=True):
+        assert (one.start_s, one.end_s) == (other.start_s, other.end_s)
+        assert (one.emotion, one.flagged, one.out_of_domain) == (
+            other.emotion,
+            other.flagged,
+            other.out_of_domain,
         )
-        np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
-        assert ours.score == pytest.approx(theirs.score, abs=1e-6)
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
+        assert one.score == pytest.approx(other.score, abs=1e-6)
 
 
-def test_single_samples_and_other_types_are_taken(predictor, line, whole):
+def test_single_samples_and_other_types_are_accepted(predictor, line, whole):
     short = line[: 3 * RATE]
     expected = stream_all(predictor, short, [])[0]
     singles = stream_all(predictor, short, [1] * 2000)[0]
@@ -61,11 +61,11 @@ def test_single_samples_and_other_types_are_taken(predictor, line, whole):
     assert singles == expected == doubles
 
 
-def test_windows_hold_speech_and_say_where(predictor, dialogue, whole):
+def test_windows_cover_the_speech_and_carry_its_position(predictor, dialogue, whole):
     _, spans = dialogue(TALK, rate=RATE)
     windows, speech = whole
-    talked = sum(stop - start for start, stop, _ in spans)
-    assert speech.sum() * 0.02 == pytest.approx(talked, rel=0.25)
+    speech_s = sum(stop - start for start, stop, _ in spans)
+    assert speech.sum() * 0.02 == pytest.approx(speech_s, rel=0.25)
     assert windows[0].start_s == pytest.approx(spans[0][0], abs=0.3)
     assert windows[-1].end_s == pytest.approx(spans[-1][1], abs=0.5)
     for window in windows:
@@ -86,7 +86,7 @@ def test_angry_end_of_a_call_scores_higher(predictor, dialogue):
     assert not any(window.flagged for window in windows if window.end_s < turn)
 
 
-def test_noise_is_not_judged(predictor, dialogue):
+def test_noisy_windows_are_not_scored(predictor, dialogue):
     samples, _ = dialogue(["angry"] * 4, rate=RATE, noise=0.05)
     windows, _ = stream_all(predictor, samples, [], quality={"min_snr_db": 25.0})
     assert windows
@@ -97,21 +97,21 @@ def test_noise_is_not_judged(predictor, dialogue):
         assert (window.confidence, window.score, window.flagged) == (0, 0, False)
 
 
-def test_threshold_is_the_model_s_unless_set(predictor):
+def test_threshold_comes_from_the_settings_or_the_model(predictor):
     stored = CallSettings()
     assert threshold_of(predictor, stored) == 0.4
-    given = CallSettings(flags={"threshold": 0.3})
-    assert threshold_of(predictor, given) == 0.3
-    old = type(predictor)(
+    explicit = CallSettings(flags={"threshold": 0.3})
+    assert threshold_of(predictor, explicit) == 0.3
+    without = type(predictor)(
         predictor.labels, predictor.features, predictor.members, predictor.combiner
     )
     with pytest.raises(ValueError, match=r"set calls\.flags\.threshold"):
-        threshold_of(old, stored)
+        threshold_of(without, stored)
     with pytest.raises(ValueError, match="angry, neutral, sad"):
         threshold_of(predictor, CallSettings(flags={"target": "bored"}))
 
 
-def test_predictor_survives_storage(predictor, tmp_path):
+def test_predictor_is_the_same_after_saving_and_loading(predictor, tmp_path):
     predictor.save(tmp_path / "model")
     loaded = type(predictor).load(tmp_path / "model")
     assert loaded.threshold == predictor.threshold
@@ -141,13 +141,13 @@ def test_predictor_survives_storage(predictor, tmp_path):
         ([0.9, 0.3, 0.6, 0.6], {"smoothing": 2}, [0, 1, 1, 1]),
     ],
 )
-def test_hysteresis(probabilities, options, flags):
+def test_hysteresis_raises_and_clears_the_flag(probabilities, options, flags):
     options = {"smoothing": 1} | options
     hysteresis = Hysteresis(0.5, FlagSettings(**options))
     assert [int(hysteresis(value)[1]) for value in probabilities] == flags
 
 
-def test_passage_begins_where_the_threshold_was_passed():
+def test_passage_starts_with_the_windows_that_raised_the_flag():
     import pandas as pd
 
     windows = pd.DataFrame(
@@ -158,6 +158,6 @@ def test_passage_begins_where_the_threshold_was_passed():
             "flagged": [False, False, True, True, False, False],
         }
     )
-    passages = passages_of(windows, 0.5)
+    passages = find_passages(windows, 0.5)
     assert passages.to_numpy().tolist() == [[2.0, 10.0, 0.8]]
-    assert passages_of(windows.iloc[:2], 0.5).empty
+    assert find_passages(windows.iloc[:2], 0.5).empty

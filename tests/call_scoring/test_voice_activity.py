@@ -1,17 +1,22 @@
 import numpy as np
 import pytest
 
-from speech_emotion.call_scoring import ActivityDetector
-from speech_emotion.call_scoring.voice_activity import BLOCK, block_length, frame_seconds
+from speech_emotion.call_scoring import VoiceActivityDetector
+from speech_emotion.call_scoring.voice_activity import (
+    BLOCK,
+    ActivityStream,
+    BlockBuffer,
+    frame_seconds,
+)
 
 FIELDS = ("speech", "kept", "power", "noise", "clipped")
 
 
 def frames_of(samples, rate):
-    detector, size = ActivityDetector(rate), block_length(rate)
-    parts = [detector.push(samples[at : at + size]) for at in range(0, len(samples), size)]
-    parts.append(detector.close())
-    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS}
+    detector, buffer = VoiceActivityDetector(rate), BlockBuffer(rate)
+    results = [detector.push(block) for block in buffer.push(samples)]
+    results += [detector.push(buffer.flush()), detector.close()]
+    return {name: np.concatenate([getattr(one, name) for one in results]) for name in FIELDS}
 
 
 def burst(rate, level=0.1, noise=1e-3, seconds=6.0, start=2.0, stop=4.0):
@@ -23,7 +28,7 @@ def burst(rate, level=0.1, noise=1e-3, seconds=6.0, start=2.0, stop=4.0):
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
-def test_louder_part_is_found_at_any_rate(rate):
+def test_louder_span_is_detected_at_any_rate(rate):
     frames = frames_of(burst(rate), rate)
     times = np.arange(len(frames["speech"])) * frame_seconds(rate)
     assert frames["speech"][(times > 2.1) & (times < 3.9)].all()
@@ -33,12 +38,12 @@ def test_louder_part_is_found_at_any_rate(rate):
 
 
 @pytest.mark.parametrize("count", [0, 1, 159, 160, 7999, 8000, 8001, 40000])
-def test_every_whole_frame_is_settled_once(count):
+def test_every_complete_frame_is_returned_once(count):
     frames = frames_of(burst(8000)[:count], 8000)
     assert {len(values) for values in frames.values()} == {count // 160}
 
 
-def test_levels_are_those_of_the_band():
+def test_power_excludes_sound_outside_the_speech_band():
     rate = 16000
     tone = np.sqrt(2) * 0.1 * np.sin(2 * np.pi * 1000 * np.arange(rate) / rate)
     hum = 0.5 * np.sin(2 * np.pi * 50 * np.arange(rate) / rate)  # outside the band
@@ -46,15 +51,14 @@ def test_levels_are_those_of_the_band():
     np.testing.assert_allclose(frames["power"], 0.01, rtol=0.02)
 
 
-def test_floor_follows_noise_that_rises():
+def test_noise_floor_follows_rising_noise():
     rate, seconds = 8000, 40
     generator = np.random.default_rng(1)
     level = np.where(np.arange(seconds * rate) < 15 * rate, 1e-3, 1e-2)
     frames = frames_of((generator.standard_normal(len(level)) * level).astype("f4"), rate)
-    settled = frames["speech"][30 * BLOCK :]
-    assert not settled.any()
-    loud = 10 * np.log10(frames["noise"][-1] / frames["power"][30 * BLOCK :].mean())
-    assert abs(loud) < 1.5
+    assert not frames["speech"][30 * BLOCK :].any()
+    excess = 10 * np.log10(frames["noise"][-1] / frames["power"][30 * BLOCK :].mean())
+    assert abs(excess) < 1.5
 
 
 def test_clipped_samples_are_counted():
@@ -63,3 +67,16 @@ def test_clipped_samples_are_counted():
     frames = frames_of(samples, 8000)
     assert frames["clipped"][0] == pytest.approx(0.5)
     assert frames["clipped"][1:].sum() == 0
+
+
+@pytest.mark.parametrize("size", [100, 8000, 12_345])
+def test_stream_gives_the_same_speech_for_blocks_of_any_size(size):
+    samples, stream = burst(8000), ActivityStream(8000)
+    speech = []
+    for start in range(0, len(samples), size):
+        stream.push(samples[start : start + size])
+        speech.append(stream.speech)
+    stream.close()
+    np.testing.assert_array_equal(
+        np.concatenate([*speech, stream.speech]), frames_of(samples, 8000)["speech"]
+    )

@@ -1,5 +1,8 @@
-"""Score whole calls: voice activity, windows, quality checks, flags, summaries."""
+"""Score whole calls: voice activity, windows, quality checks, flags, summaries, evaluation."""
 
+from speech_emotion.call_scoring.clock import (
+    format_clock,
+)
 from speech_emotion.call_scoring.evaluation import (
     call_metrics,
     evaluate_calls,
@@ -43,11 +46,11 @@ from speech_emotion.call_scoring.summary import (
 )
 from speech_emotion.call_scoring.synthetic_calls import (
     SynthesisSettings,
-    TestCall,
+    SyntheticCall,
     synthesize_calls,
 )
 from speech_emotion.call_scoring.voice_activity import (
-    ActivityDetector,
+    VoiceActivityDetector,
 )
 
 __all__ = [
@@ -55,17 +58,18 @@ __all__ = [
     "MIXED",
     "PASSAGES",
     "UNREAD",
-    "ActivityDetector",
     "CallSettings",
     "ChannelStream",
     "FlagSettings",
     "ScoredCall",
     "ScoredWindow",
     "SynthesisSettings",
-    "TestCall",
+    "SyntheticCall",
+    "VoiceActivityDetector",
     "call_metrics",
     "evaluate_calls",
     "find_recordings",
+    "format_clock",
     "format_window",
     "gather_calls",
     "join_tables",

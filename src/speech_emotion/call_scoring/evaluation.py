@@ -1,4 +1,4 @@
-"""How well calls are flagged: test calls of known truth, scored as any recording is."""
+"""Evaluate flags on synthetic calls whose angry passages are known."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from speech_emotion.call_scoring.scoring import ScoredCall, score_blocks
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import threshold_of
 from speech_emotion.call_scoring.summary import CALM, REVIEW, summarize
-from speech_emotion.call_scoring.synthetic_calls import TestCall
+from speech_emotion.call_scoring.synthetic_calls import SyntheticCall
+from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
 from speech_emotion.models import EmotionPredictor
 
-__all__ = ["METRICS", "call_metrics", "evaluate_calls", "measure_call"]
+__all__ = ["METRICS", "call_metrics", "evaluate_call", "evaluate_calls"]
 
 TOLERANCE_S: Final = 5.0
-"""A flag that begins so soon after a passage still belongs to it: scores are means over windows."""
+"""A flag this soon after a passage still detects it, because scores are means over windows."""
 BLOCK_S: Final = 10.0
-COUNTS: Final = ["passages", "found", "raised", "right", "hours"]
+COUNTS: Final = ["n_passages", "n_detected", "n_flagged", "n_correct", "hours"]
 METRICS: Final = [
     "passage_precision",
     "passage_recall",
@@ -34,17 +35,17 @@ GROUPS: Final = ["condition", "snr_db"]
 
 
 def evaluate_calls(
-    calls: Iterable[TestCall], predictor: EmotionPredictor, settings: CallSettings
+    calls: Iterable[SyntheticCall], predictor: EmotionPredictor, settings: CallSettings
 ) -> pd.DataFrame:
-    """Score test calls one after the other, as any recording is.
+    """Score synthetic calls like recordings, and compare their flags with the truth.
 
     Args:
-        calls: Test calls; one at a time is in memory.
-        predictor: A model that has not learnt from their speakers.
+        calls: Synthetic calls; only one at a time is in memory.
+        predictor: A model that was not trained on their speakers.
         settings: How calls are scored.
 
     Returns:
-        One row a call, see :func:`measure_call`.
+        One row per call, see :func:`evaluate_call`.
     """
     threshold = threshold_of(predictor, settings)
     rows = []
@@ -52,49 +53,49 @@ def evaluate_calls(
         scored = score_blocks(
             _blocks(call), call.sample_rate, 2, predictor, settings, call=call.name
         )
-        rows.append(measure_call(call, scored, settings, predictor.labels, threshold))
+        rows.append(evaluate_call(call, scored, settings, predictor.labels, threshold))
     return pd.DataFrame(rows)
 
 
-def _blocks(call: TestCall) -> Iterator[np.ndarray]:
+def _blocks(call: SyntheticCall) -> Iterator[np.ndarray]:
     size = round(BLOCK_S * call.sample_rate)
     for start in range(0, len(call.samples), size):
         yield call.samples[start : start + size]
 
 
-def measure_call(
-    call: TestCall,
+def evaluate_call(
+    call: SyntheticCall,
     scored: ScoredCall,
     settings: CallSettings,
     labels: tuple[str, ...],
     threshold: float,
 ) -> dict[str, object]:
-    """Compare the flags of one call with its truth.
+    """Compare the flags of one call with the truth.
 
-    A true passage is found if a flagged one overlaps it or begins within :data:`TOLERANCE_S` after it;
-    a flagged passage that finds none is a false alarm. The time to detect a passage is that from its
-    start to the end of the first window inside it in which the flag is up.
+    An angry passage is detected if a flagged passage overlaps it or starts within
+    :data:`TOLERANCE_S` after it. A flagged passage that detects none is a false alarm. The delay of a
+    detection is the time from the start of the passage to the end of its first flagged window.
 
     Returns:
-        Facts of the call; ``passages`` that there are and ``found`` ones, passages that were
-        ``raised`` and the ``right`` ones among them, ``delays`` in seconds, ``flag`` of the call and
-        whether it is ``angry``.
+        ``call``, ``condition``, ``snr_db``, ``customer``, ``hours``, ``angry`` (truth), ``flag`` and
+        ``score`` of the call; numbers of angry passages (``n_passages``), detected ones
+        (``n_detected``), flagged passages (``n_flagged``) and those that detect an angry one
+        (``n_correct``); ``delays`` in seconds.
     """
-    summary, raised = summarize(
+    summary, flagged_passages = summarize(
         scored.channels, scored.windows, settings, labels=labels, threshold=threshold
     )
-    flagged = scored.windows[scored.windows["flagged"]]
-    found, delays = 0, []
-    for start, end in call.passages:
-        hits = (raised["start_s"] <= end + TOLERANCE_S) & (raised["end_s"] > start)
-        found += bool(hits.any())
-        inside = flagged[(flagged["end_s"] > start) & (flagged["start_s"] <= end + TOLERANCE_S)]
-        if hits.any() and len(inside):
-            delays.append(float(inside["end_s"].iloc[0]) - start)
-    right = sum(
-        any(row.start_s <= end + TOLERANCE_S and row.end_s > start for start, end in call.passages)
-        for row in raised.itertuples()
-    )
+    flagged_windows = scored.windows[scored.windows["flagged"]]
+    n_detected, delays = 0, []
+    for passage in call.passages:
+        detected = _overlaps(flagged_passages, *passage).any()
+        n_detected += bool(detected)
+        windows = flagged_windows[_overlaps(flagged_windows, *passage)]
+        if detected and len(windows):
+            delays.append(float(windows["end_s"].iloc[0]) - passage[0])
+    correct = np.zeros(len(flagged_passages), dtype=bool)
+    for passage in call.passages:
+        correct |= _overlaps(flagged_passages, *passage).to_numpy()
     return {
         "call": call.name,
         "condition": call.condition,
@@ -104,51 +105,48 @@ def measure_call(
         "angry": bool(call.passages),
         "flag": summary["flag"].iloc[0],
         "score": summary["score"].iloc[0],
-        "passages": len(call.passages),
-        "found": found,
-        "raised": len(raised),
-        "right": right,
+        "n_passages": len(call.passages),
+        "n_detected": n_detected,
+        "n_flagged": len(flagged_passages),
+        "n_correct": int(correct.sum()),
         "delays": delays,
     }
 
 
-def call_metrics(measured: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Precision, recall, false alarms and delays, with 95 % intervals from a bootstrap over calls.
+def _overlaps(spans: pd.DataFrame, start_s: float, end_s: float) -> pd.Series:
+    """Return which spans overlap a passage or start soon after it."""
+    return (spans["start_s"] <= end_s + TOLERANCE_S) & (spans["end_s"] > start_s)
+
+
+def call_metrics(results: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Compute precision, recall, false alarms and delays, with 95 % intervals over calls.
 
     Args:
-        measured: Table of :func:`evaluate_calls`.
-        resamples: Resamples of calls.
+        results: Table of :func:`evaluate_calls`.
+        resamples: Number of bootstrap resamples of calls.
         seed: Seed of the resampling.
 
     Returns:
-        One row a condition and signal-to-noise ratio, and one for ``all`` ratios of it:
-        numbers of calls, customers, passages and hours, and each of :data:`METRICS` with its ``_low``
-        and ``_high``. Calls sent to review are neither flagged nor calm: they count as not found.
-        ``seconds_to_detect`` is the median over passages that were found.
+        One row per condition and signal-to-noise ratio, and one per condition for ``all`` ratios:
+        numbers of calls, customers, passages and hours, and each of :data:`METRICS` with ``_low`` and
+        ``_high``. Calls sent to review are neither flagged nor calm, so they lower recall.
+        ``seconds_to_detect`` is the median delay of detected passages.
     """
-    # Scoring itself does not need the evaluation package, and its workers start faster without it.
-    from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
-
-    everything = pd.concat([measured, measured.assign(snr_db="all")], ignore_index=True)
+    with_all = pd.concat([results, results.assign(snr_db="all")], ignore_index=True)
     rows = []
-    for names, part in everything.groupby(GROUPS, sort=False):
-        draws = bootstrap_counts(len(part), resamples=resamples, seed=seed)
-        values = _metrics(part, np.ones((1, len(part)), dtype=int))
-        drawn = _metrics(part, draws)
+    for names, calls in with_all.groupby(GROUPS, sort=False):
+        values = _metrics(calls, np.ones((1, len(calls)), dtype=int))
+        resampled = _metrics(calls, bootstrap_counts(len(calls), resamples=resamples, seed=seed))
         row: dict[str, object] = dict(zip(GROUPS, names, strict=True))
         row |= {
-            "n_calls": len(part),
-            "n_customers": part["customer"].nunique(),
-            "n_passages": int(part["passages"].sum()),
-            "hours": part["hours"].sum(),
+            "n_calls": len(calls),
+            "n_customers": calls["customer"].nunique(),
+            "n_passages": int(calls["n_passages"].sum()),
+            "hours": calls["hours"].sum(),
         }
         for name in METRICS:
-            low, high = bootstrap_interval(drawn[name], len(part))
-            row |= {
-                name: values[name][0],
-                f"{name}_low": float(low),
-                f"{name}_high": float(high),
-            }
+            low, high = map(float, bootstrap_interval(resampled[name], len(calls)))
+            row |= {name: values[name][0], f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     table = pd.DataFrame(rows)
     order = table["snr_db"].map(lambda value: np.inf if value == "all" else float(value))
@@ -161,22 +159,21 @@ def call_metrics(measured: pd.DataFrame, *, resamples: int = 1000, seed: int = 0
 
 
 def _metrics(calls: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Each figure for each row of weights, shape ``(n_resamples, n_calls)``."""
+    """Compute each metric for each row of weights, shape ``(n_resamples, n_calls)``."""
     counts = {name: weights @ calls[name].to_numpy(dtype=float) for name in COUNTS}
     angry = calls["angry"].to_numpy()
     flagged = (~calls["flag"].isin({REVIEW, CALM})).to_numpy()
     review = (calls["flag"] == REVIEW).to_numpy()
-    delays = [(position, delay) for position, own in enumerate(calls["delays"]) for delay in own]
-    owner = np.array([position for position, _ in delays], dtype=int)
-    seconds = np.array([delay for _, delay in delays])
+    call_of_delay = np.repeat(np.arange(len(calls)), calls["delays"].map(len))
+    delays = np.array([delay for delays in calls["delays"] for delay in delays], dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
-            "passage_precision": counts["right"] / counts["raised"],
-            "passage_recall": counts["found"] / counts["passages"],
+            "passage_precision": counts["n_correct"] / counts["n_flagged"],
+            "passage_recall": counts["n_detected"] / counts["n_passages"],
             "call_precision": weights @ (flagged & angry) / (weights @ flagged),
             "call_recall": weights @ (flagged & angry) / (weights @ angry),
-            "false_alarms_per_hour": (counts["raised"] - counts["right"]) / counts["hours"],
-            "seconds_to_detect": np.array([_median(seconds, row[owner]) for row in weights]),
+            "false_alarms_per_hour": (counts["n_flagged"] - counts["n_correct"]) / counts["hours"],
+            "seconds_to_detect": np.array([_median(delays, row[call_of_delay]) for row in weights]),
             "review_share": weights @ review / weights.sum(axis=1),
         }
 

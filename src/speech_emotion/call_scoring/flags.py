@@ -1,4 +1,4 @@
-"""From probabilities to flags: smoothing, hysteresis, passages."""
+"""Flags from probabilities: smoothing, hysteresis, passages."""
 
 from __future__ import annotations
 
@@ -9,57 +9,62 @@ import pandas as pd
 
 from speech_emotion.call_scoring.settings import FlagSettings
 
-__all__ = ["Hysteresis", "passages_of"]
+__all__ = ["Hysteresis", "find_passages"]
 
 
 class Hysteresis:
-    """Raise a flag after several windows over the threshold, lower it clearly below.
+    """Raise a flag after several windows at or above the threshold, and clear it well below.
 
     Args:
-        threshold: Score from which a window speaks for the flag.
-        settings: Smoothing, windows that raise the flag, and where it falls.
+        threshold: Score from which a window counts towards the flag.
+        settings: Smoothing, number of consecutive windows, release level.
+
+    Example:
+        >>> hysteresis = Hysteresis(0.5, FlagSettings(smoothing=1, consecutive=2))
+        >>> [hysteresis(probability)[1] for probability in (0.6, 0.7, 0.4, 0.3)]
+        [False, True, True, False]
     """
 
     def __init__(self, threshold: float, settings: FlagSettings):
         self._threshold = threshold
         self._release = threshold * settings.release
-        self._needed = settings.consecutive
-        self._last: deque[float] = deque(maxlen=settings.smoothing)
-        self._over = 0
-        self._up = False
+        self._consecutive = settings.consecutive
+        self._recent: deque[float] = deque(maxlen=settings.smoothing)
+        self._n_above = 0
+        self._flagged = False
 
     def __call__(self, probability: float) -> tuple[float, bool]:
-        """Take the probability of the next window; return its score and whether the flag is up."""
-        self._last.append(probability)
-        score = float(np.mean(self._last))
-        self._over = self._over + 1 if score >= self._threshold else 0
-        if self._over >= self._needed:
-            self._up = True
+        """Add the probability of the next window; return its score and whether it is flagged."""
+        self._recent.append(probability)
+        score = float(np.mean(self._recent))
+        self._n_above = self._n_above + 1 if score >= self._threshold else 0
+        if self._n_above >= self._consecutive:
+            self._flagged = True
         elif score < self._release:
-            self._up = False
-        return score, self._up
+            self._flagged = False
+        return score, self._flagged
 
 
-def passages_of(windows: pd.DataFrame, threshold: float) -> pd.DataFrame:
+def find_passages(windows: pd.DataFrame, threshold: float) -> pd.DataFrame:
     """Find the flagged passages of one channel.
 
-    A passage begins with the first of the windows over the threshold that raised the flag.
+    A passage starts with the first of the consecutive windows that raised the flag.
 
     Args:
-        windows: ``start_s``, ``end_s``, ``score`` and ``flagged`` of its windows in their order.
-        threshold: The threshold they were flagged by.
+        windows: ``start_s``, ``end_s``, ``score`` and ``flagged`` of the channel's windows, in order.
+        threshold: Threshold that the windows were flagged with.
 
     Returns:
         ``start_s``, ``end_s`` and ``peak``, the highest score of the passage.
     """
     flagged = windows["flagged"].to_numpy(dtype=bool)
-    over = windows["score"].to_numpy() >= threshold
+    above = windows["score"].to_numpy() >= threshold
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flagged.astype(int), [0]])))
     rows = []
     for raised, stop in zip(edges[::2], edges[1::2], strict=True):
         first = raised
-        while first > 0 and over[first - 1] and not flagged[first - 1]:
+        while first > 0 and above[first - 1] and not flagged[first - 1]:
             first -= 1
-        part = windows.iloc[first:stop]
-        rows.append((part["start_s"].iloc[0], part["end_s"].iloc[-1], part["score"].max()))
+        passage = windows.iloc[first:stop]
+        rows.append((passage["start_s"].iloc[0], passage["end_s"].iloc[-1], passage["score"].max()))
     return pd.DataFrame(rows, columns=["start_s", "end_s", "peak"]).astype(float)

@@ -1,16 +1,14 @@
-"""What is no speech that a model could judge: noise, overdriven sound, music and signal tones."""
+"""Quality checks: windows with noise, clipping, music or signal tones are out of domain."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import scipy.fft
 
-if TYPE_CHECKING:
-    from speech_emotion.call_scoring.settings import QualitySettings
-    from speech_emotion.call_scoring.windows import Window
+from speech_emotion.call_scoring.settings import QualitySettings
 
 __all__ = ["CLIPPED", "MUSIC", "NOISY", "out_of_domain_reason", "tonality"]
 
@@ -18,51 +16,69 @@ NOISY: Final = "too noisy"
 CLIPPED: Final = "clipped"
 MUSIC: Final = "music or tones"
 SPECTRUM_S: Final = 0.18
-"""Seconds of a spectrum: fine enough to tell neighbouring notes apart, and longer than a voice holds
-its pitch."""
-TONE_BAND: Final = (120.0, 3400.0)
+"""Seconds of a spectrum: resolves neighboring notes, and is longer than a voice holds its pitch."""
+TONE_BAND_HZ: Final = (120.0, 3400.0)
 STEADY: Final = 0.5
-"""Similarity of two spectra's peaks from which they hold the same tones."""
+"""Cosine similarity of the peaks of two spectra from which they contain the same tones."""
 
 
-def out_of_domain_reason(window: Window, settings: QualitySettings) -> str:
-    """Say why a window is not judged; empty if it is."""
-    if window.tonal >= settings.max_tonal:
+def out_of_domain_reason(
+    settings: QualitySettings, *, snr_db: float, clipped: float, tonal: float
+) -> str:
+    """Return why a window is out of domain; an empty string if it can be scored.
+
+    Args:
+        settings: Limits.
+        snr_db: Signal-to-noise ratio in dB.
+        clipped: Share of samples at full scale.
+        tonal: Result of :func:`tonality`.
+
+    Example:
+        >>> out_of_domain_reason(QualitySettings(), snr_db=3.0, clipped=0.0, tonal=0.1)
+        'too noisy'
+    """
+    if tonal >= settings.max_tonal:
         return MUSIC
-    if window.clipped >= settings.max_clipped:
+    if clipped >= settings.max_clipped:
         return CLIPPED
-    if window.snr_db < settings.min_snr_db:
+    if snr_db < settings.min_snr_db:
         return NOISY
     return ""
 
 
 @lru_cache(maxsize=8)
-def _spectra(sample_rate: int) -> tuple[np.ndarray, slice]:
+def _window_and_band(sample_rate: int) -> tuple[np.ndarray, slice]:
     length = 2 ** round(np.log2(SPECTRUM_S * sample_rate))
-    lines = np.fft.rfftfreq(length, 1 / sample_rate)
-    first, last = np.searchsorted(lines, TONE_BAND)
+    frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
+    first, last = np.searchsorted(frequencies, TONE_BAND_HZ)
     return np.hanning(length).astype(np.float32), slice(int(first), int(last))
 
 
 def tonality(samples: np.ndarray, sample_rate: int) -> float:
-    """Share of a sound in which the same tones sound on, between 0 and 1.
+    """Compute the share of a sound in which tones continue, between 0 and 1.
 
-    The peaks of neighbouring spectra are compared: those of chords and signal tones stay where they
-    are, those of a voice move with its pitch, and those of noise come and go.
+    Spectral peaks of consecutive frames are compared. Peaks of chords and signal tones stay in place,
+    those of a voice move with its pitch, and those of noise are random.
 
     Args:
         samples: Shape ``(n_samples,)``.
         sample_rate: Rate in Hz.
+
+    Example:
+        >>> import numpy as np
+        >>> times = np.arange(16000) / 16000
+        >>> tonality(np.sin(2 * np.pi * 440 * times), 16000)
+        1.0
     """
-    window, band = _spectra(sample_rate)
+    window, band = _window_and_band(sample_rate)
     frames = samples[: len(samples) // len(window) * len(window)].reshape(-1, len(window))
     if len(frames) < 2:
         return 0.0
     magnitude = np.abs(scipy.fft.rfft(frames * window, axis=1))[:, band]
-    inside = magnitude[:, 1:-1]
-    is_peak = (inside > magnitude[:, :-2]) & (inside >= magnitude[:, 2:])
-    peaks = np.where(is_peak, inside, 0)
-    size = np.sqrt((peaks**2).sum(axis=1))
-    peaks = peaks / np.maximum(size, 1e-9)[:, np.newaxis]
-    alike = (peaks[1:] * peaks[:-1]).sum(axis=1)
-    return float((alike > STEADY).mean())
+    inner = magnitude[:, 1:-1]
+    is_peak = (inner > magnitude[:, :-2]) & (inner >= magnitude[:, 2:])
+    peaks = np.where(is_peak, inner, 0)
+    norm = np.sqrt((peaks**2).sum(axis=1))
+    peaks = peaks / np.maximum(norm, 1e-9)[:, np.newaxis]
+    similarity = (peaks[1:] * peaks[:-1]).sum(axis=1)
+    return float((similarity > STEADY).mean())

@@ -1,4 +1,4 @@
-"""Recordings of calls: find them, check them, read them block by block."""
+"""Find recordings of calls, check them, and read them block by block."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from speech_emotion.runtime import FetchError, FileState, file_state, is_url, li
 
 __all__ = ["Recording", "find_recordings", "open_recording"]
 
-RATES: Final = (8000, 192000)
+RATES_HZ: Final = (8000, 192000)
 BLOCK_S: Final = 10.0
 STREAMED: Final = (0, 0x7FFFFFFF, 0xFFFFFFFF)
-"""Sizes that a program writes into a WAV header when it does not know them yet."""
-CHANGED: Final = "changed while it was read; score it again when it is complete"
+"""Sizes in the WAV header of a stream, whose length is unknown when the header is written."""
+CHANGED: Final = "changed while being read; score it again when it is complete"
 WAV: Final = "WAV"
-UNCOUNTED: Final = ("MP3", "MPEG")
-"""Formats whose length is an estimate until all of it is decoded."""
+ESTIMATED_LENGTH: Final = ("MP3", "MPEG")
+"""Formats whose length is an estimate until the whole file is decoded."""
 
 
 def find_recordings(folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """List the recordings below a folder, by the names of :data:`speech_emotion.audio.AUDIO_SUFFIXES`.
+    """List the recordings below a folder, at any depth, by :data:`speech_emotion.audio.AUDIO_SUFFIXES`.
 
     Args:
         folder: Path of a folder, or URL in an object store (``s3://…``).
 
     Returns:
-        In the order of their paths: ``call``, the path below the folder; ``path``; ``size`` in bytes
-        and ``version``, the time of change or what the object store marks versions by.
+        Sorted by path: ``call``, the path below the folder; ``path``; ``size`` in bytes; and
+        ``version``, an ETag or the time of the last change.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or no recording in it.
+        FileNotFoundError: If the folder is missing or contains no recording.
     """
     if not is_url(folder) and not Path(folder).is_dir():
-        raise FileNotFoundError(f"{folder} is no folder: set --params recordings_dir=PATH")
+        raise FileNotFoundError(f"{folder} is not a folder: set --params recordings_dir=PATH")
     found = [
         (call, path, *state)
         for call, path, state in list_files(folder)
@@ -52,7 +52,7 @@ def find_recordings(folder: str | os.PathLike[str]) -> pd.DataFrame:
     if not found:
         suffixes = ", ".join(AUDIO_SUFFIXES)
         raise FileNotFoundError(
-            f"{folder} holds no recording ({suffixes}): check --params recordings_dir=PATH"
+            f"{folder} contains no recording ({suffixes}): check --params recordings_dir=PATH"
         )
     table = pd.DataFrame(found, columns=["call", "path", "size", "version"])
     return table.sort_values("path", ignore_index=True)
@@ -75,11 +75,11 @@ class Recording:
     _state: FileState
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Read float32 blocks ``(n_samples, n_channels)`` of ten seconds.
+        """Yield float32 blocks of ten seconds, shape ``(n_samples, n_channels)``.
 
         Raises:
-            AudioError: If the file breaks off, cannot be decoded, holds values that are no numbers,
-                or changes while it is read.
+            AudioError: If the file is truncated, cannot be decoded, contains NaN or infinite samples,
+                or changes while being read.
         """
         count = 0
         try:
@@ -87,19 +87,19 @@ class Recording:
                 round(BLOCK_S * self.sample_rate), dtype="float32", always_2d=True
             ):
                 if not np.isfinite(block).all():
-                    raise AudioError(self.path, "holds samples that are no numbers; convert it")
+                    raise AudioError(self.path, "contains NaN or infinite samples; convert it")
                 count += len(block)
                 yield block
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            said = f"cannot be decoded after {count / self.sample_rate:.1f} s ({error})"
-            raise AudioError(self.path, self._changed() or said) from error
+            reason = f"cannot be decoded after {count / self.sample_rate:.1f} s ({error})"
+            raise AudioError(self.path, self._changed() or reason) from error
         if changed := self._changed():
             raise AudioError(self.path, changed)
-        promised = self._file.frames
-        if self._file.format not in UNCOUNTED and count < promised:
-            raise AudioError(self.path, _truncated(promised, count, self.sample_rate))
+        expected = self._file.frames
+        if self._file.format not in ESTIMATED_LENGTH and count < expected:
+            raise AudioError(self.path, _truncated(expected, count, self.sample_rate))
         if count == 0:
-            raise AudioError(self.path, "holds no samples; replace it by an intact copy")
+            raise AudioError(self.path, "contains no samples; replace it by an intact copy")
 
     def _changed(self) -> str:
         try:
@@ -112,12 +112,11 @@ class Recording:
 
 @contextmanager
 def open_recording(path: str | os.PathLike[str]) -> Iterator[Recording]:
-    """Open a recording of any length, on a disk or, by its URL, in an object store.
+    """Open a recording of any length, on disk or in an object store.
 
     Raises:
-        AudioError: If it is missing, empty, unreadable, breaks off or has a rate that no telephone
-            and no recorder has.
-        FetchError: If the object store fails, at the end of the block at the latest.
+        AudioError: If it is missing, empty, unreadable, truncated or has an implausible sample rate.
+        FetchError: If the object store fails; raised when the block is left at the latest.
     """
     with open_sound_file(path) as (file, content):
         state = file_state(path)
@@ -125,42 +124,44 @@ def open_recording(path: str | os.PathLike[str]) -> Iterator[Recording]:
             position = content.tell()
             _check_wav(path, content, state[0])
             content.seek(position)
-        if not RATES[0] <= file.samplerate <= RATES[1]:
-            said = f"its header says {file.samplerate} Hz; {RATES[0]} to {RATES[1]} can be"
-            raise AudioError(path, f"{said}: correct the header")
+        if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
+            reason = (
+                f"sample rate {file.samplerate} Hz is not from {RATES_HZ[0]} to {RATES_HZ[1]} Hz"
+            )
+            raise AudioError(path, f"{reason}: correct the header")
         yield Recording(path, file.samplerate, file.channels, file, state)
 
 
-def _truncated(promised: float, held: float, rate: float) -> str:
+def _truncated(expected: float, found: float, rate: float) -> str:
     return (
-        f"breaks off: {promised / rate:.1f} s by its header, {held / rate:.1f} s in the file; "
+        f"truncated: {expected / rate:.1f} s by its header, {found / rate:.1f} s in the file; "
         "copy it again"
     )
 
 
 def _check_wav(path: str | os.PathLike[str], file: BinaryIO, size: int) -> None:
-    """Compare a WAV header with the file: libsndfile reads on where they disagree."""
+    """Compare a WAV header with the file, which libsndfile does not do."""
     file.seek(0)
     if file.read(12)[:4] != b"RIFF":
-        return  # RF64 and RIFX hold their sizes elsewhere
+        return  # RF64 and RIFX store their sizes elsewhere
     align = rate = 0
     while len(head := file.read(8)) == 8:
         name, length = struct.unpack("<4sI", head)
         if name == b"fmt ":
             _, _, rate, per_second, align = struct.unpack("<HHIIH", file.read(14))
             if align and per_second != rate * align:
-                said = f"its header says {rate} Hz and {per_second} bytes a second"
-                raise AudioError(path, f"{said}, which cannot both be; correct the header")
+                reason = f"inconsistent header: {rate} Hz but {per_second} bytes per second"
+                raise AudioError(path, f"{reason}; correct the header")
             file.seek(length - 14, 1)
         elif name == b"data":
-            held = size - file.tell()
+            found = size - file.tell()
             if length in STREAMED:
-                length = held
-            if held < length:
-                raise AudioError(path, _truncated(length / align, held / align, rate))
+                length = found
+            if found < length:
+                raise AudioError(path, _truncated(length / align, found / align, rate))
             if length % align:
-                said = f"its {length} bytes of sound are no whole number of samples a channel"
-                raise AudioError(path, f"{said}: the channels have unequal lengths")
+                reason = f"{length} bytes of sound are not a whole number of samples per channel"
+                raise AudioError(path, f"{reason}: the channels have unequal lengths")
             return
         else:
             file.seek(length + length % 2, 1)

@@ -14,7 +14,7 @@ from speech_emotion.audio import SILENCE, AudioError
 from speech_emotion.call_scoring.recordings import open_recording
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import ChannelStream, ScoredWindow
-from speech_emotion.call_scoring.voice_activity import ActivityDetector, block_length
+from speech_emotion.call_scoring.voice_activity import ActivityStream
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.runtime import FetchError
 
@@ -46,14 +46,14 @@ CHANNEL_COLUMNS: Final = [
 
 @dataclass(frozen=True)
 class ScoredCall:
-    """What was found in one recording.
+    """Scores of one recording.
 
     Attributes:
-        windows: One row a window, columns of :func:`window_columns`; without rows if the recording was
+        windows: One row per window, columns of :func:`window_columns`; no rows if the recording was
             rejected.
-        channels: One row a scored channel, columns of :data:`CHANNEL_COLUMNS`; a rejected recording
+        channels: One row per scored channel, columns :data:`CHANNEL_COLUMNS`; a rejected recording
             has one row with its ``reason``.
-        unread: Whether it was rejected because an object store failed: scored again, it may do.
+        unread: Whether it was rejected because an object store failed, so that a retry can succeed.
     """
 
     windows: pd.DataFrame
@@ -62,7 +62,7 @@ class ScoredCall:
 
 
 def window_columns(labels: Iterable[str]) -> list[str]:
-    """Columns of the table of windows."""
+    """Return the columns of the table of windows."""
     return [
         "call",
         "channel",
@@ -87,16 +87,20 @@ def score_recording(
     *,
     call: str | None = None,
 ) -> ScoredCall:
-    """Score the customer's channel of a recording, and the others if asked.
+    """Score the customer's channel of a recording, and the other channels if the settings say so.
 
     Args:
         path: Path or URL (``s3://…``) of the recording.
         predictor: The model.
         settings: How calls are scored.
-        call: Name of the call; the file's without it.
+        call: Name of the call; the file name by default.
 
     Returns:
-        Windows and channels; a recording that cannot be used is rejected in the channels.
+        Windows and channels. Recordings that cannot be used are rejected, not raised.
+
+    Example:
+        >>> scored = score_recording("call.wav", predictor, CallSettings())  # doctest: +SKIP
+        >>> scored.windows[["start_s", "emotion", "flagged"]]  # doctest: +SKIP
     """
     name = call or os.path.basename(path)
     try:
@@ -133,7 +137,7 @@ def score_blocks(
     call: str,
     path: str = "",
 ) -> ScoredCall:
-    """Score a call that comes in blocks.
+    """Score a call from blocks of samples.
 
     Args:
         blocks: Arrays ``(n_samples, n_channels)`` of any lengths.
@@ -142,109 +146,130 @@ def score_blocks(
         predictor: The model.
         settings: How calls are scored.
         call: Name of the call.
-        path: Where it comes from.
+        path: Path of the recording.
 
     Raises:
-        AudioError: If the call is too short, lacks the customer's channel, or is silent in it.
+        AudioError: If the call is too short, or the customer's channel is missing or silent.
     """
     roles = _channel_roles(n_channels, settings, call)
-    streams = {
-        channel: ChannelStream(predictor, sample_rate, settings, batch=settings.batch)
-        for channel in roles
-    }
-    others = {
-        channel: _Activity(sample_rate) for channel in range(n_channels) if channel not in roles
-    }
-    windows: list[tuple[int, ScoredWindow]] = []
-    talk = dict.fromkeys(roles, 0)
-    count = frames = silent = 0
-    peaks = np.zeros(n_channels)
-
-    def tally() -> None:
-        nonlocal frames, silent
-        spoken = {channel: stream.speech for channel, stream in (streams | others).items()}
-        for channel in roles:
-            talk[channel] += int(spoken[channel].sum())
-        silent += int((~np.logical_or.reduce(list(spoken.values()))).sum())
-        frames += len(next(iter(spoken.values())))
-
+    scorer = _CallScorer(roles, sample_rate, n_channels, predictor, settings)
     for block in blocks:
-        count += len(block)
-        peaks = np.maximum(peaks, np.abs(block).max(axis=0, initial=0))
-        for channel, stream in streams.items():
-            windows += [(channel, window) for window in stream.push(block[:, channel])]
-        for channel, activity in others.items():
-            activity.push(block[:, channel])
-        tally()
-    for channel, stream in streams.items():
-        windows += [(channel, window) for window in stream.close()]
-    for activity in others.values():
-        activity.close()
-    tally()
-    _check_heard(count / sample_rate, peaks, roles, settings, path or call)
-    table = _window_table(
-        [(call, channel, roles[channel], window) for channel, window in windows],
-        predictor.labels,
-    ).sort_values(["channel", "start_s"], ignore_index=True)
-    channels = [
-        {
-            "call": call,
-            "path": path,
-            "channel": channel,
-            "channel_role": channel_role,
-            "minutes": count / sample_rate / 60,
-            "talk_share": talk[channel] / max(frames, 1),
-            "silence_share": silent / max(frames, 1),
-            "reason": "",
+        scorer.push(block)
+    scorer.close()
+    _check_call(scorer.seconds, scorer.peaks, roles, settings, path or call)
+    return ScoredCall(scorer.window_table(call, predictor.labels), scorer.channel_table(call, path))
+
+
+class _CallScorer:
+    """Score the channels that have a role, and detect speech in all others.
+
+    Args:
+        roles: Channel role of each channel to score.
+        sample_rate: Rate in Hz.
+        n_channels: Number of channels.
+        predictor: The model.
+        settings: How calls are scored.
+
+    Attributes:
+        peaks: Highest absolute sample of each channel.
+    """
+
+    def __init__(
+        self,
+        roles: dict[int, str],
+        sample_rate: int,
+        n_channels: int,
+        predictor: EmotionPredictor,
+        settings: CallSettings,
+    ):
+        self._roles, self._sample_rate = roles, sample_rate
+        self._streams = {
+            channel: ChannelStream(predictor, sample_rate, settings, batch=settings.batch)
+            for channel in roles
         }
-        for channel, channel_role in roles.items()
-    ]
-    return ScoredCall(table, pd.DataFrame(channels, columns=CHANNEL_COLUMNS))
+        self._others = {
+            channel: ActivityStream(sample_rate)
+            for channel in range(n_channels)
+            if channel not in roles
+        }
+        self._windows: list[tuple[int, ScoredWindow]] = []
+        self._speech_frames = dict.fromkeys(roles, 0)
+        self._n_samples = self._n_frames = self._silent_frames = 0
+        self.peaks = np.zeros(n_channels)
 
+    @property
+    def seconds(self) -> float:
+        """Duration of the call so far."""
+        return self._n_samples / self._sample_rate
 
-class _Activity:
-    """Follow where speech is in a channel whose emotions are not looked at."""
-
-    def __init__(self, sample_rate: int):
-        self._detector = ActivityDetector(sample_rate)
-        self._size = block_length(sample_rate)
-        self._pending = np.empty(0, dtype=np.float32)
-        self.speech = np.empty(0, dtype=bool)
-
-    def push(self, samples: np.ndarray) -> None:
-        self._pending = np.append(self._pending, samples)
-        whole = len(self._pending) // self._size * self._size
-        settled = [
-            self._detector.push(self._pending[start : start + self._size]).speech
-            for start in range(0, whole, self._size)
-        ]
-        self._pending = self._pending[whole:]
-        self.speech = np.concatenate([np.empty(0, dtype=bool), *settled])
+    def push(self, block: np.ndarray) -> None:
+        """Add samples, shape ``(n_samples, n_channels)``."""
+        self._n_samples += len(block)
+        self.peaks = np.maximum(self.peaks, np.abs(block).max(axis=0, initial=0))
+        for channel, stream in self._streams.items():
+            self._windows += [(channel, window) for window in stream.push(block[:, channel])]
+        for channel, activity in self._others.items():
+            activity.push(block[:, channel])
+        self._count_speech()
 
     def close(self) -> None:
-        first = self._detector.push(self._pending).speech
-        self.speech = np.append(first, self._detector.close().speech)
+        """End all channels."""
+        for channel, stream in self._streams.items():
+            self._windows += [(channel, window) for window in stream.close()]
+        for activity in self._others.values():
+            activity.close()
+        self._count_speech()
 
-
-def _channel_roles(channels: int, settings: CallSettings, call: str) -> dict[int, str]:
-    """Party of each channel that is scored."""
-    if channels == 1:
-        return {0: MIXED}
-    if settings.customer_channel >= channels:
-        raise AudioError(
-            call,
-            f"has {channels} channels, numbered from 0: there is no customer_channel "
-            f"{settings.customer_channel}",
-        )
-    roles = {settings.customer_channel: CUSTOMER}
-    if settings.score_agent:
-        roles |= {
-            channel: AGENT for channel in range(channels) if channel != settings.customer_channel
+    def _count_speech(self) -> None:
+        speech = {
+            channel: stream.speech for channel, stream in (self._streams | self._others).items()
         }
+        for channel in self._roles:
+            self._speech_frames[channel] += int(speech[channel].sum())
+        self._silent_frames += int((~np.logical_or.reduce(list(speech.values()))).sum())
+        self._n_frames += len(next(iter(speech.values())))
+
+    def window_table(self, call: str, labels: tuple[str, ...]) -> pd.DataFrame:
+        """Return all windows, by channel and time."""
+        rows = [(call, channel, self._roles[channel], window) for channel, window in self._windows]
+        return _window_table(rows, labels).sort_values(["channel", "start_s"], ignore_index=True)
+
+    def channel_table(self, call: str, path: str) -> pd.DataFrame:
+        """Return one row per scored channel."""
+        n_frames = max(self._n_frames, 1)
+        rows = [
+            {
+                "call": call,
+                "path": path,
+                "channel": channel,
+                "channel_role": role,
+                "minutes": self.seconds / 60,
+                "talk_share": self._speech_frames[channel] / n_frames,
+                "silence_share": self._silent_frames / n_frames,
+                "reason": "",
+            }
+            for channel, role in self._roles.items()
+        ]
+        return pd.DataFrame(rows, columns=CHANNEL_COLUMNS)
+
+
+def _channel_roles(n_channels: int, settings: CallSettings, call: str) -> dict[int, str]:
+    """Return the role of each channel to score."""
+    if n_channels == 1:
+        return {0: MIXED}
+    customer = settings.customer_channel
+    if customer >= n_channels:
+        reason = (
+            f"has {n_channels} channels, numbered from 0: there is no customer_channel {customer}"
+        )
+        raise AudioError(call, reason)
+    roles = {customer: CUSTOMER}
+    if settings.score_agent:
+        roles |= {channel: AGENT for channel in range(n_channels) if channel != customer}
     return roles
 
 
-def _check_heard(
+def _check_call(
     seconds: float,
     peaks: np.ndarray,
     roles: dict[int, str],
@@ -252,14 +277,16 @@ def _check_heard(
     source: str,
 ) -> None:
     if seconds < settings.min_call_s:
-        said = f"{seconds:.1f} s are too short to say anything of; calls have "
-        raise AudioError(source, f"{said}{settings.min_call_s:g} s or more")
+        reason = (
+            f"too short to score: {seconds:.1f} s, at least {settings.min_call_s:g} s are needed"
+        )
+        raise AudioError(source, reason)
     if peaks.max() < SILENCE:
-        raise AudioError(source, "silent: nothing can be heard in any channel; replace it")
-    for channel, channel_role in roles.items():
-        if channel_role == CUSTOMER and peaks[channel] < SILENCE:
-            said = f"channel {channel}, the customer's, is silent and another is not"
-            raise AudioError(source, f"{said}: check calls.customer_channel")
+        raise AudioError(source, "silent: no channel contains sound; replace it")
+    for channel, role in roles.items():
+        if role == CUSTOMER and peaks[channel] < SILENCE:
+            reason = f"channel {channel}, the customer's, is silent and another one is not"
+            raise AudioError(source, f"{reason}: check calls.customer_channel")
 
 
 def _window_table(
@@ -269,7 +296,7 @@ def _window_table(
         (
             call,
             channel,
-            channel_role,
+            role,
             window.start_s,
             window.end_s,
             window.speech_share,
@@ -281,9 +308,9 @@ def _window_table(
             window.out_of_domain,
             window.snr_db,
         )
-        for call, channel, channel_role, window in windows
+        for call, channel, role, window in windows
     ]
     table = pd.DataFrame(rows, columns=window_columns(labels))
-    kinds = {"call": "str", "channel_role": "str", "emotion": "str", "out_of_domain": "str"}
-    kinds |= {"channel": "int64", "flagged": "bool"}
-    return table.astype({name: kinds.get(name, "float64") for name in table})
+    types = {"call": "str", "channel_role": "str", "emotion": "str", "out_of_domain": "str"}
+    types |= {"channel": "int64", "flagged": "bool"}
+    return table.astype({name: types.get(name, "float64") for name in table})

@@ -1,4 +1,4 @@
-"""What a user may set about calls, checked before any work."""
+"""Settings of call scoring, validated before a run starts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = [
 
 
 class WindowSettings(Settings):
-    """How speech is cut into windows that are judged like utterances.
+    """How speech is cut into windows; each window is scored like one utterance.
 
     Attributes:
-        speech_s: Seconds of speech a window.
-        step_s: Seconds of further speech until the next window.
-        min_speech_s: Speech that is judged on its own where a pause ends it.
-        pause_s: A pause so long ends a window; shorter ones are closed up.
+        speech_s: Seconds of speech in a window.
+        step_s: Seconds of speech from the start of one window to the start of the next.
+        min_speech_s: Shortest window, in seconds of speech; shorter rests before a pause are dropped.
+        pause_s: Pauses of at least this length end a window; shorter ones are cut out.
     """
 
     renamed: ClassVar[dict[str, str]] = {"shortest_s": "min_speech_s"}
@@ -34,25 +34,25 @@ class WindowSettings(Settings):
     pause_s: float = Field(2.0, ge=0.5)
 
     @model_validator(mode="after")
-    def _overlapping(self) -> WindowSettings:
+    def _cover_all_speech(self) -> WindowSettings:
         for name in ("step_s", "min_speech_s"):
             if getattr(self, name) > self.speech_s:
                 raise ValueError(
                     f"{name} {getattr(self, name)} is above speech_s {self.speech_s}: some speech "
-                    "would never be judged"
+                    "would never be scored"
                 )
         return self
 
 
 class QualitySettings(Settings):
-    """Sound that is judged; what lies outside is sent to a person.
+    """Limits of sound quality. Windows outside are out of domain and are not scored.
 
     Attributes:
-        min_snr_db: Speech less than this above the noise is not judged.
-        max_clipped: Share of samples at full scale from which a window is not judged.
-        max_tonal: Share of steady tones from which a window is music or a signal tone.
-        min_speech_s: A channel with less speech in the whole call is not judged.
-        max_out_of_domain: Share of windows outside the domain from which a call is sent to a person.
+        min_snr_db: Lowest signal-to-noise ratio of a scored window.
+        max_clipped: Share of samples at full scale from which a window is out of domain.
+        max_tonal: Share of steady tones from which a window counts as music or signal tones.
+        min_speech_s: Channels with fewer seconds of speech are sent to review.
+        max_out_of_domain: Share of windows out of domain from which a channel is sent to review.
     """
 
     renamed: ClassVar[dict[str, str]] = {
@@ -66,20 +66,20 @@ class QualitySettings(Settings):
     min_snr_db: float = 6.0
     max_clipped: float = Field(0.005, gt=0, le=1)
     max_tonal: float = Field(0.45, gt=0, le=1)
-    min_speech_s: float = Field(5.0, ge=0)
+    min_speech_s: float = Field(4.0, ge=0)
     max_out_of_domain: float = Field(0.5, gt=0, le=1)
 
 
 class FlagSettings(Settings):
-    """From probabilities to flags.
+    """How probabilities become flags.
 
     Attributes:
-        target: Label that is looked for.
-        threshold: Smoothed probability from which speech is flagged; ``None`` takes the one that is
-            stored with the model.
-        smoothing: Windows that a score is the mean of.
-        consecutive: Neighbouring windows over the threshold that raise a flag.
-        release: The flag falls where the score is below this share of the threshold.
+        target: Label to detect.
+        threshold: Score from which speech is flagged; ``None`` uses the threshold stored with the
+            model.
+        smoothing: Number of windows over which the probability is averaged to a score.
+        consecutive: Number of consecutive windows at or above the threshold that raise the flag.
+        release: The flag is cleared when the score falls below this share of the threshold.
     """
 
     target: str = "angry"
@@ -93,24 +93,27 @@ class CallSettings(Settings):
     """How calls are scored.
 
     Attributes:
-        customer_channel: Channel of the customer, from 0; the only channel of a mono recording is
-            taken for one party.
-        score_agent: Also score all other channels. An employee's emotions at work may not be
-            inferred in the European Union (Regulation (EU) 2024/1689, Article 5(1)(f)), but for
-            medical or safety reasons; whoever sets this answers for its legality where the agent
-            works, and for telling the agent.
+        customer_channel: Channel of the customer, from 0. The only channel of a mono recording is
+            scored with the channel role ``mixed``.
+        score_agent: Also score all other channels. In the European Union an employee's emotions at
+            work must not be inferred, except for medical or safety reasons (Regulation (EU)
+            2024/1689, Article 5(1)(f)). Enable this only where it is lawful and agents are informed.
         min_call_s: Shorter recordings are rejected.
-        batch: Windows that are judged at once.
-        n_jobs: Recordings that are scored at the same time; -1 for one a core.
-        windows: How speech is cut.
-        quality: What is judged.
+        batch: Number of windows that are scored together.
+        n_jobs: Number of recordings scored in parallel; -1 for one per core.
+        windows: How speech is cut into windows.
+        quality: Limits of sound quality.
         flags: How flags are raised.
+
+    Example:
+        >>> CallSettings(flags={"threshold": 0.5}).windows.speech_s
+        5.0
     """
 
     renamed: ClassVar[dict[str, str]] = {
         "shortest_call_s": "min_call_s",
         "domain": "quality",
-        "normalization": "was removed: windows are always scored as they are; delete it",
+        "normalization": "was removed: windows are always scored without normalization; delete it",
         "prior": "was removed with 'normalization'; delete it",
     }
 

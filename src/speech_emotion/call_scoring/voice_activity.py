@@ -1,9 +1,9 @@
-"""Where speech is: level in the speech band against a noise floor that follows the line.
+"""Voice activity detection: level in the speech band relative to an adaptive noise floor.
 
-The floor is the minimum of the smoothed level over the last seconds, which speech with its pauses
-reaches again and again, after R. Martin, *Noise power spectral density estimation based on optimal
-smoothing and minimum statistics*, IEEE TSAP 9, 2001. Decisions look half a second ahead and depend on
-the samples alone, not on how they are cut into blocks.
+The noise floor is the minimum of the smoothed level over the last seconds, after R. Martin, *Noise power
+spectral density estimation based on optimal smoothing and minimum statistics*, IEEE TSAP 9, 2001: pauses
+in speech reach it regularly. Decisions look half a second ahead and depend only on the samples, not on
+how they are cut into blocks.
 """
 
 from __future__ import annotations
@@ -15,39 +15,47 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
-__all__ = ["BLOCK", "FRAME_S", "ActivityDetector", "Frames", "block_length", "frame_seconds"]
+__all__ = [
+    "BLOCK",
+    "FRAME_S",
+    "ActivityStream",
+    "BlockBuffer",
+    "Frames",
+    "VoiceActivityDetector",
+    "frame_seconds",
+]
 
 FRAME_S: Final = 0.02
 BLOCK: Final = 50
-"""Frames that are worked on at once: sums of equal blocks have equal digits."""
-SPEECH_BAND: Final = (250.0, 3400.0)
+"""Frames per block. All blocks have the same size, so that sums are reproducible to the last digit."""
+SPEECH_BAND_HZ: Final = (250.0, 3400.0)
 SMOOTHING: Final = 5
-"""Frames that a level is averaged over."""
-MEMORY: Final = 400
-"""Frames the noise floor is the minimum of."""
-AHEAD: Final = 25
-"""Frames of the floor's memory that lie in the future."""
+"""Frames over which levels are averaged."""
+FLOOR_FRAMES: Final = 400
+"""Frames over which the noise floor is the minimum."""
+LOOKAHEAD: Final = 25
+"""Frames of the noise floor that lie after the current one."""
 ON_DB: Final = 6.0
 OFF_DB: Final = 4.0
-"""Level above the floor where speech begins and where it ends."""
-FAINTEST_DB: Final = -65.0
-"""Band level of full scale below which nothing is speech."""
+"""Levels above the noise floor at which speech starts and ends."""
+MIN_LEVEL_DB: Final = -65.0
+"""Level in the speech band, relative to full scale, below which nothing is speech."""
 FLOOR_BIAS_DB: Final = 1.5
-"""The minimum of a noise's level lies so far below its mean."""
+"""Difference between the mean level of noise and its minimum."""
 BEFORE: Final = 5
 AFTER: Final = 15
-"""Frames that are kept around speech."""
+"""Frames that are kept before and after speech."""
 FULL_SCALE: Final = 0.99
 
 
 class Frames(NamedTuple):
-    """Consecutive frames, each array of shape ``(n_frames,)``.
+    """Consecutive frames; each array has shape ``(n_frames,)``.
 
     Attributes:
         speech: Whether the frame is speech.
-        kept: Whether it is speech or right beside it.
+        kept: Whether the frame is speech or close to speech.
         power: Power in the speech band.
-        noise: Power of the noise floor in the same band.
+        noise: Power of the noise floor in the speech band.
         clipped: Share of samples at full scale.
     """
 
@@ -58,13 +66,8 @@ class Frames(NamedTuple):
     clipped: np.ndarray
 
 
-def block_length(sample_rate: int) -> int:
-    """Samples of one block of frames."""
-    return BLOCK * _frame_length(sample_rate)
-
-
 def frame_seconds(sample_rate: int) -> float:
-    """Exact length of a frame: a whole number of samples that is nearest to 20 ms."""
+    """Return the exact length of a frame: the whole number of samples closest to 20 ms, in seconds."""
     return _frame_length(sample_rate) / sample_rate
 
 
@@ -73,72 +76,118 @@ def _frame_length(sample_rate: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def _band(sample_rate: int) -> tuple[np.ndarray, slice, float]:
-    """Hann window, lines of the speech band, and what makes their sum a mean square."""
+def _window_and_band(sample_rate: int) -> tuple[np.ndarray, slice, float]:
+    """Return the Hann window, the bins of the speech band, and the scale from their sum to power."""
     length = _frame_length(sample_rate)
     window = np.hanning(length).astype(np.float32)
-    lines = np.fft.rfftfreq(length, 1 / sample_rate)
-    first, last = np.searchsorted(lines, SPEECH_BAND)
+    frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
+    first, last = np.searchsorted(frequencies, SPEECH_BAND_HZ)
     return window, slice(int(first), int(last)), float(2 / (length * (window**2).sum()))
 
 
-class ActivityDetector:
-    """Decide for every frame of one channel, block by block.
+class BlockBuffer:
+    """Regroup samples of any number into blocks of :data:`BLOCK` frames.
 
     Args:
         sample_rate: Rate in Hz.
-        on_db: Level above the noise floor where speech begins.
-        off_db: Level above the noise floor where it ends.
+
+    Example:
+        >>> import numpy as np
+        >>> buffer = BlockBuffer(8000)
+        >>> [len(block) for block in buffer.push(np.zeros(20_000))], len(buffer.flush())
+        ([8000, 8000], 4000)
     """
 
-    def __init__(self, sample_rate: int, *, on_db: float = ON_DB, off_db: float = OFF_DB):
+    def __init__(self, sample_rate: int):
+        self._size = BLOCK * _frame_length(sample_rate)
+        self._pending: list[np.ndarray] = []
+        self._n_pending = 0
+
+    def push(self, samples: np.ndarray) -> list[np.ndarray]:
+        """Add samples, shape ``(n_samples,)``; return the blocks that are complete."""
+        self._pending.append(np.array(samples, dtype=np.float32))
+        self._n_pending += len(samples)
+        if self._n_pending < self._size:
+            return []
+        pending = np.concatenate(self._pending)
+        whole = len(pending) // self._size * self._size
+        self._pending, self._n_pending = [pending[whole:]], len(pending) - whole
+        return [pending[start : start + self._size] for start in range(0, whole, self._size)]
+
+    def flush(self) -> np.ndarray:
+        """Return the samples of the last, incomplete block."""
+        rest = np.concatenate([np.empty(0, dtype=np.float32), *self._pending])
+        self._pending, self._n_pending = [], 0
+        return rest
+
+
+class VoiceActivityDetector:
+    """Detect speech in one channel, block by block.
+
+    A call of :meth:`push` returns the frames that no later sample can change; they lag behind by half a
+    second.
+
+    Args:
+        sample_rate: Rate in Hz.
+
+    Example:
+        >>> import numpy as np
+        >>> detector = VoiceActivityDetector(8000)
+        >>> noise = np.random.default_rng(0).normal(0, 0.001, 8000).astype("float32")
+        >>> frames = [detector.push(noise), detector.push(100 * noise), detector.close()]
+        >>> np.concatenate([block.speech for block in frames]).mean()
+        np.float64(0.5)
+    """
+
+    def __init__(self, sample_rate: int):
         self.sample_rate = sample_rate
-        self.on_db, self.off_db = on_db, off_db
-        nothing = np.empty(0)
-        self._power, self._clipped = nothing, nothing  # from the first undecided frame on
-        self._history = nothing  # smoothed levels that the floor still remembers
-        self._smoothed = nothing  # smoothed levels of frames that wait for their floor
-        self._tail = np.empty(0)  # last powers, for the next smoothing
-        self._speech, self._noise = np.empty(0, dtype=bool), nothing  # wait for what comes after
-        self._talking = False
-        self._since = AFTER + 1  # frames since the last speech
+        empty = np.empty(0)
+        # Frames without a decision, and those decided but still without `kept`.
+        self._power, self._clipped = empty, empty
+        self._speech, self._noise = np.empty(0, dtype=bool), empty
+        # Smoothed levels of undecided frames, and earlier ones that the noise floor still needs.
+        self._smoothed, self._history = empty, empty
+        self._last_power = empty  # for smoothing across blocks
+        self._in_speech = False
+        self._since_speech = AFTER + 1  # frames
 
     def push(self, samples: np.ndarray) -> Frames:
-        """Take one block of :func:`block_length` samples; return the frames it settles."""
+        """Add one block of :data:`BLOCK` frames; return the frames that are final."""
         length = _frame_length(self.sample_rate)
         frames = samples[: len(samples) // length * length].reshape(-1, length)
         if len(frames):
-            window, lines, scale = _band(self.sample_rate)
-            spectrum = scipy.fft.rfft(frames * window, axis=1)[:, lines]
+            window, band, scale = _window_and_band(self.sample_rate)
+            spectrum = scipy.fft.rfft(frames * window, axis=1)[:, band]
             power = (spectrum.real**2 + spectrum.imag**2).sum(axis=1, dtype=np.float64) * scale
             clipped = (np.abs(frames) >= FULL_SCALE).mean(axis=1)
             self._power = np.append(self._power, power)
             self._clipped = np.append(self._clipped, clipped)
             self._smooth(power)
-        return self._settle(AHEAD, BEFORE)
+        return self._finish(LOOKAHEAD, BEFORE)
 
     def close(self) -> Frames:
-        """Settle the last frames."""
-        return self._settle(0, 0)
+        """End the channel; return the last frames."""
+        return self._finish(0, 0)
 
     def _smooth(self, power: np.ndarray) -> None:
-        padded = np.append(self._tail, power)
-        if not len(self._tail):
+        padded = np.append(self._last_power, power)
+        if not len(self._last_power):
             padded = np.append(np.full(SMOOTHING - 1, power[0]), power)
         means = np.convolve(padded, np.full(SMOOTHING, 1 / SMOOTHING), "valid")
-        self._tail = padded[-(SMOOTHING - 1) :]
+        self._last_power = padded[-(SMOOTHING - 1) :]
         self._smoothed = np.append(self._smoothed, 10 * np.log10(np.maximum(means, 1e-12)))
 
-    def _settle(self, ahead: int, before: int) -> Frames:
-        self._decide(max(len(self._smoothed) - ahead, 0), ahead)
+    def _finish(self, lookahead: int, before: int) -> Frames:
+        """Return the frames that neither ``lookahead`` nor ``before`` later frames can change."""
+        self._decide(max(len(self._smoothed) - lookahead, 0), lookahead)
         count = max(len(self._speech) - before, 0)
         kept = np.empty(count, dtype=bool)
-        for frame, talking in enumerate(self._speech[:count].tolist()):
-            self._since = 0 if talking else self._since + 1
-            kept[frame] = self._since <= AFTER
+        for frame, is_speech in enumerate(self._speech[:count].tolist()):
+            self._since_speech = 0 if is_speech else self._since_speech + 1
+            kept[frame] = self._since_speech <= AFTER
         if count:
-            coming = np.convolve(self._speech[::-1], np.ones(BEFORE + 1))[::-1][BEFORE:]
-            kept |= coming[:count] > 0
+            upcoming = np.convolve(self._speech[::-1], np.ones(BEFORE + 1))[::-1][BEFORE:]
+            kept |= upcoming[:count] > 0
         frames = Frames(
             self._speech[:count],
             kept,
@@ -150,28 +199,54 @@ class ActivityDetector:
         self._power, self._clipped = self._power[count:], self._clipped[count:]
         return frames
 
-    def _decide(self, count: int, ahead: int) -> None:
-        """Find the floor of the next frames, and where speech begins and ends."""
+    def _decide(self, count: int, lookahead: int) -> None:
+        """Compute the noise floor of the next ``count`` frames, and decide which are speech."""
         if not count:
             return
-        past = MEMORY - 1 - AHEAD
+        past = FLOOR_FRAMES - 1 - LOOKAHEAD
         levels = np.concatenate(
             [
                 np.full(past - len(self._history), np.inf),
                 self._history,
                 self._smoothed,
-                np.full(AHEAD - ahead, np.inf),
+                np.full(LOOKAHEAD - lookahead, np.inf),
             ]
         )
-        lowest = scipy.ndimage.minimum_filter1d(levels, MEMORY)
-        floor = lowest[MEMORY // 2 : MEMORY // 2 + count]
+        minimum = scipy.ndimage.minimum_filter1d(levels, FLOOR_FRAMES)
+        floor = minimum[FLOOR_FRAMES // 2 : FLOOR_FRAMES // 2 + count]
         above = self._smoothed[:count] - floor - FLOOR_BIAS_DB
-        above[self._smoothed[:count] <= FAINTEST_DB] = -np.inf
+        above[self._smoothed[:count] <= MIN_LEVEL_DB] = -np.inf
         speech = np.empty(count, dtype=bool)
         for frame, level in enumerate(above.tolist()):
-            self._talking = level > (self.off_db if self._talking else self.on_db)
-            speech[frame] = self._talking
+            self._in_speech = level > (OFF_DB if self._in_speech else ON_DB)
+            speech[frame] = self._in_speech
         self._speech = np.append(self._speech, speech)
         self._noise = np.append(self._noise, 10 ** ((floor + FLOOR_BIAS_DB) / 10))
         self._history = np.append(self._history, self._smoothed[:count])[-past:]
         self._smoothed = self._smoothed[count:]
+
+
+class ActivityStream:
+    """Detect speech in a channel that is not scored, in blocks of any size.
+
+    Args:
+        sample_rate: Rate in Hz.
+
+    Attributes:
+        speech: Whether each frame that the last call finished is speech.
+    """
+
+    def __init__(self, sample_rate: int):
+        self._detector = VoiceActivityDetector(sample_rate)
+        self._buffer = BlockBuffer(sample_rate)
+        self.speech = np.empty(0, dtype=bool)
+
+    def push(self, samples: np.ndarray) -> None:
+        """Add samples, shape ``(n_samples,)``."""
+        blocks = [self._detector.push(block).speech for block in self._buffer.push(samples)]
+        self.speech = np.concatenate([np.empty(0, dtype=bool), *blocks])
+
+    def close(self) -> None:
+        """End the channel."""
+        first = self._detector.push(self._buffer.flush()).speech
+        self.speech = np.append(first, self._detector.close().speech)

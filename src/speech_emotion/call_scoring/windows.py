@@ -1,4 +1,4 @@
-"""Windows of speech: pauses closed up, each as long as the utterances that models are trained on."""
+"""Cut speech into windows: pauses are removed, and lengths match utterances of the training corpora."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["SpeechWindows", "Window"]
 
 @dataclass(frozen=True)
 class Window:
-    """Speech that is judged as one utterance.
+    """Speech that is scored like one utterance.
 
     Attributes:
-        start_s: Where its first frame begins in the call.
-        end_s: Where its last frame ends.
+        start_s: Start of the first frame in the call.
+        end_s: End of the last frame.
         speech_share: Share of this span that is speech.
-        samples: Its sound without longer pauses, shape ``(n_samples,)``.
-        snr_db: Level of its speech over the noise.
+        samples: Samples without longer pauses, shape ``(n_samples,)``.
+        snr_db: Signal-to-noise ratio in dB.
         clipped: Share of samples at full scale.
         tonal: Share of steady tones.
     """
@@ -39,7 +39,9 @@ class Window:
 
 
 @dataclass(frozen=True)
-class _WindowPart:
+class _Frame:
+    """One frame of a window; fields as in :class:`Frames`, ``number`` counts from the call's start."""
+
     number: int
     samples: np.ndarray
     speech: bool
@@ -49,11 +51,11 @@ class _WindowPart:
 
 
 class SpeechWindows:
-    """Collect frames of speech and give a window as soon as one is full.
+    """Collect frames of speech and return each window as soon as it is full.
 
-    A window holds ``speech_s`` of speech and its closest surroundings and begins ``step_s`` of speech
-    after the one before. After a pause of ``pause_s`` the speech that no window holds yet becomes one
-    of its own, with what came before it, unless it is shorter than ``min_speech_s``.
+    A window contains ``speech_s`` of speech and starts ``step_s`` of speech after the previous one.
+    After a pause of ``pause_s``, speech that no window contains yet becomes a window together with
+    the frames before it, unless it is shorter than ``min_speech_s``.
 
     Args:
         settings: Lengths.
@@ -65,29 +67,29 @@ class SpeechWindows:
         self.sample_rate, self.frame_s = sample_rate, frame_s
         self._size = round(settings.speech_s / FRAME_S)
         self._step = round(settings.step_s / FRAME_S)
-        self._shortest = round(settings.min_speech_s / FRAME_S)
+        self._min_size = round(settings.min_speech_s / FRAME_S)
         self._pause = round(settings.pause_s / FRAME_S)
-        self._held: deque[_WindowPart] = deque(maxlen=self._size)
-        self._fresh = 0
-        self._silent = 0
+        self._frames: deque[_Frame] = deque(maxlen=self._size)
+        self._n_new = 0  # frames since the last window
+        self._n_silent = 0  # frames since the last speech
 
     def push(self, frames: Frames, first: int, samples: list[np.ndarray]) -> Iterator[Window]:
-        """Take further frames.
+        """Add frames, and yield the windows that they complete.
 
         Args:
-            frames: What was found in them.
-            first: Number of the first one in the call.
-            samples: Samples of each, at the rate of the windows.
+            frames: Voice activity and levels.
+            first: Number of the first frame in the call.
+            samples: Samples of each frame, at ``sample_rate``.
         """
         for position in range(len(frames.kept)):
             if not frames.kept[position]:
-                self._silent += 1
-                if self._silent == self._pause:
+                self._n_silent += 1
+                if self._n_silent == self._pause:
                     yield from self.close()
                 continue
-            self._silent = 0
-            self._held.append(
-                _WindowPart(
+            self._n_silent = 0
+            self._frames.append(
+                _Frame(
                     first + position,
                     samples[position],
                     bool(frames.speech[position]),
@@ -96,30 +98,30 @@ class SpeechWindows:
                     float(frames.clipped[position]),
                 )
             )
-            self._fresh += 1
-            if self._fresh >= self._step and len(self._held) == self._size:
+            self._n_new += 1
+            if self._n_new >= self._step and len(self._frames) == self._size:
                 yield self._window()
 
     def close(self) -> Iterator[Window]:
-        """End the stretch of speech: give what no window holds yet."""
-        if self._fresh >= self._shortest:
+        """End the current stretch of speech, and yield its last window."""
+        if self._n_new >= self._min_size:
             yield self._window()
-        self._held.clear()
-        self._fresh = 0
+        self._frames.clear()
+        self._n_new = 0
 
     def _window(self) -> Window:
-        self._fresh = 0
-        speech = [frame for frame in self._held if frame.speech] or list(self._held)
+        self._n_new = 0
+        speech = [frame for frame in self._frames if frame.speech] or list(self._frames)
         power = float(np.mean([frame.power for frame in speech]))
-        noise = float(np.mean([frame.noise for frame in self._held]))
-        first, last = self._held[0].number, self._held[-1].number
-        samples = np.concatenate([frame.samples for frame in self._held])
+        noise = float(np.mean([frame.noise for frame in self._frames]))
+        first, last = self._frames[0].number, self._frames[-1].number
+        samples = np.concatenate([frame.samples for frame in self._frames])
         return Window(
             start_s=first * self.frame_s,
             end_s=(last + 1) * self.frame_s,
-            speech_share=sum(frame.speech for frame in self._held) / (last + 1 - first),
+            speech_share=sum(frame.speech for frame in self._frames) / (last + 1 - first),
             samples=samples,
             snr_db=float(10 * np.log10(max(power - noise, 1e-12) / max(noise, 1e-12))),
-            clipped=float(np.mean([frame.clipped for frame in self._held])),
+            clipped=float(np.mean([frame.clipped for frame in self._frames])),
             tonal=tonality(samples, self.sample_rate),
         )
