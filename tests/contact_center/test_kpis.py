@@ -178,7 +178,7 @@ def test_groups_add_up_and_small_ones_are_marked(make_calls):
     calls = add_kpi_columns(make_calls(rows), FAST)
     breakdown = kpi_breakdown(calls, ["A1"], KpiSettings(resamples=100, min_calls=26))
     totals = breakdown.groupby(["scope", "by"])["n_calls"].sum()
-    assert set(totals["centre"]) == {50}
+    assert set(totals["center"]) == {50}
     assert set(totals["A1"]) == {25}
     assert set(breakdown.loc[breakdown["small"], "n_calls"]) == {6, 7, 3, 4, 25} & set(
         breakdown["n_calls"]

@@ -73,7 +73,7 @@ def test_agents_differ_beyond_chance(calls):
     "settings",
     [SimulatorSettings(calls=1, days=1, agents=1, teams=1), SimulatorSettings(calls=40, days=3)],
 )
-def test_small_centres_are_valid(settings):
+def test_small_centers_are_valid(settings):
     assert len(CALLS.validate(simulate_calls(settings))) >= 1
 
 

@@ -66,8 +66,8 @@ def of_voice(sound, voice):
 
 mappings = st.builds(
     SoundMapping,
-    lowest=st.integers(36, 60),
-    highest=st.integers(72, 96),
+    lowest_note=st.integers(36, 60),
+    highest_note=st.integers(72, 96),
     root=st.sampled_from(["C", "F#", "A"]),
     scale=st.sampled_from(sorted(SCALES)),
 )
@@ -107,13 +107,20 @@ def test_notes_have_names_and_frequencies():
     assert frequency_of_note(69) == 440
     assert frequency_of_note(57) == 220
     assert [note_name(note) for note in (60, 69, 58)] == ["C4", "A4", "A#3"]
-    assert scale_notes(SoundMapping(lowest=60, highest=72)).tolist() == [60, 62, 64, 67, 69, 72]
+    assert scale_notes(SoundMapping(lowest_note=60, highest_note=72)).tolist() == [
+        60,
+        62,
+        64,
+        67,
+        69,
+        72,
+    ]
 
 
-@pytest.mark.parametrize("angry_as", ["volume", "timbre", "both"])
+@pytest.mark.parametrize("anger_cue", ["volume", "timbre", "both"])
 @pytest.mark.parametrize("scale", ["major_pentatonic", "chromatic"])
-def test_the_wav_sounds_the_mapped_pitch_of_every_period(calls, tmp_path, angry_as, scale):
-    sound = sound_of(calls, angry_as=angry_as, scale=scale)
+def test_the_wav_sounds_the_mapped_pitch_of_every_period(calls, tmp_path, anger_cue, scale):
+    sound = sound_of(calls, anger_cue=anger_cue, scale=scale)
     samples, rate = read_back(sound, tmp_path)
     assert (rate, samples.shape[1]) == (44_100, 2)
     notes = of_voice(sound, "A01").dropna(subset="note")
@@ -171,7 +178,7 @@ def test_the_energy_of_one_of_two_agents_is_on_its_side(calls):
 
 
 def test_anger_is_louder(calls):
-    sound = sound_of(calls.assign(talk_s=400.0), angry_as="volume", reference=False)
+    sound = sound_of(calls.assign(talk_s=400.0), anger_cue="volume", reference=False)
     beat = round(0.5 * sound.sample_rate)
     level = [
         10 * np.log10(np.square(sound.samples[day * beat : (day + 1) * beat]).mean())
@@ -182,7 +189,7 @@ def test_anger_is_louder(calls):
 
 
 def test_anger_is_sharper(calls):
-    sound = sound_of(calls.assign(talk_s=400.0), angry_as="timbre", reference=False)
+    sound = sound_of(calls.assign(talk_s=400.0), anger_cue="timbre", reference=False)
     notes = of_voice(sound, "A01").dropna(subset="note")
     overtone = []
     for row in notes.itertuples():
@@ -262,8 +269,8 @@ def test_the_legend_says_what_is_heard(calls):
 def test_first_call_resolution_is_heard_where_it_is_known(calls):
     short = FAST.model_copy(update={"repeat_days": 1.0, "target_fcr": 0.8})
     sound = kpi_sound(calls, kpi="fcr", settings=short)
-    assert sound.voices == ["centre"]
-    known = of_voice(sound, "centre").dropna(subset="note")
+    assert sound.voices == ["center"]
+    known = of_voice(sound, "center").dropna(subset="note")
     assert 0 < len(known) < 5
     assert known["value"].eq(1.0).all()
     assert sound.ends == (0.8, 1.0)
@@ -298,9 +305,11 @@ def test_one_call_only_is_one_note(make_calls):
     ("mapping", "message"),
     [
         ({"aht_range_s": (5, 5)}, "must rise"),
-        ({"lowest": 61, "highest": 62}, "no two notes of C major_pentatonic"),
+        ({"lowest_note": 61, "highest_note": 62}, "no two notes of C major_pentatonic"),
         ({"scale": "blues"}, "chromatic"),
         ({"beat": 1}, "Extra inputs"),
+        ({"angry_as": "both"}, "'angry_as' is now 'anger_cue'; rename it"),
+        ({"lowest": 48}, "'lowest' is now 'lowest_note'"),
     ],
 )
 def test_wrong_mappings_are_refused(mapping, message):

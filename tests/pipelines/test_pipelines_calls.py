@@ -16,7 +16,7 @@ PERIOD = {"agent_id": "A02", "from": "2026-01-15", "to": "2026-03-15"}
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory, run_kedro):
-    """Both pipelines on the generated centre, with nothing scored."""
+    """Both pipelines on the generated center, with nothing scored."""
     data_dir = tmp_path_factory.mktemp("data")
     run_kedro(data_dir, pipeline_names=["call_kpis"], params=PERIOD)
     run_kedro(

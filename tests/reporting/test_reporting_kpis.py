@@ -48,12 +48,12 @@ def said(figure):
     return f"{figure.layout.title.text} {figure.layout.title.subtitle.text}"
 
 
-def test_an_agent_is_drawn_against_team_and_centre(year):
+def test_an_agent_is_drawn_against_team_and_center(year):
     figure = kpi_figure(
         year, agent_id="A02", start="2026-02-02", end="2026-03-29", grain="week", settings=FAST
     )
     lines = {trace.name: trace for trace in figure.data if trace.showlegend is None and trace.name}
-    assert set(lines) == {"centre", "team south", "A02"}
+    assert set(lines) == {"center", "team south", "A02"}
     assert len(lines["A02"].x) == 8
     assert "2026-02-02 to 2026-03-29 (GENERATED calls)" in said(figure)
     assert figure.layout.shapes[0].y0 == FAST.target_aht_s
@@ -84,7 +84,7 @@ def test_figures_of_few_calls_are_grey(calls):
         assert all(np.isfinite(np.asarray(trace.y, float)).any() == grey for trace in few)
         groups = groups_figure(kpi_breakdown(calls, [], FAST), "agent", [], settings, note="")
         assert (set(groups.data[0].marker.color) == {"#bbbbbb"}) is grey
-    hours = hours_figure(calls, most, whose="the centre", note="")
+    hours = hours_figure(calls, most, whose="the center", note="")
     assert np.isfinite(np.asarray(hours.data[0].z, float)).any()  # counts are always shown
     assert np.isnan(np.asarray(hours.data[1].z, float)).all()
 
@@ -131,7 +131,7 @@ def test_hours_are_taken_together_where_calls_are_few(calls):
 def test_shares_of_handle_times_add_up(calls):
     figure = handle_time_figure(calls, ["A01"], note="")
     assert [trace.name.split(",")[0] for trace in figure.data] == [
-        "centre",
+        "center",
         "A01",
         "angry",
         "not angry",

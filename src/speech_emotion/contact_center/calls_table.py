@@ -1,4 +1,4 @@
-"""Calls of a centre: their table, the reader of a centre's own export, and what was heard in them.
+"""Calls of a center: their table, the reader of a center's own export, and what was heard in them.
 
 Every row of an export ends in exactly one of two tables: the calls or the rejected calls.
 """
@@ -112,7 +112,7 @@ TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
 class ExportSettings(Settings):
-    """How a centre's own export of calls is read.
+    """How a center's own export of calls is read.
 
     Attributes:
         time_zone: Time zone of starts that carry no offset, as ``Europe/London``.
@@ -158,7 +158,7 @@ def no_rejected_calls() -> pd.DataFrame:
 
 
 def read_export(rows: pd.DataFrame, settings: ExportSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read a centre's own export.
+    """Read a center's own export.
 
     Args:
         rows: The export as text, one row a line of the file after its header.

@@ -55,9 +55,9 @@ def wilson_interval(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.nda
     hits, n = np.asarray(hits, dtype=float), np.asarray(n, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
         share, weight = hits / n, Z95**2 / n
-        centre = (share + weight / 2) / (1 + weight)
+        center = (share + weight / 2) / (1 + weight)
         half = Z95 * np.sqrt(share * (1 - share) / n + weight / (4 * n)) / (1 + weight)
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+    return np.clip(center - half, 0, 1), np.clip(center + half, 0, 1)
 
 
 def customer_weights(
@@ -128,7 +128,7 @@ def _mean_interval(
 
 
 def _scopes(calls: pd.DataFrame, agents: Sequence[str]) -> dict[str, pd.DataFrame]:
-    scopes = {"centre": calls}
+    scopes = {"center": calls}
     for agent in agents:
         team = team_of(calls, agent)
         if team:
@@ -141,7 +141,7 @@ def _scopes(calls: pd.DataFrame, agents: Sequence[str]) -> dict[str, pd.DataFram
 def kpi_breakdown(
     calls: pd.DataFrame, agents: Sequence[str], settings: KpiSettings
 ) -> pd.DataFrame:
-    """Compute the key figures of the centre, the agents' teams and the agents, each by everything.
+    """Compute the key figures of the center, the agents' teams and the agents, each by everything.
 
     Args:
         calls: From :func:`select_period`.
@@ -149,13 +149,13 @@ def kpi_breakdown(
         settings: Bootstrap and smallest count.
 
     Returns:
-        ``scope`` (``centre``, ``team NAME`` or the agent), ``by`` (``all`` or one of
+        ``scope`` (``center``, ``team NAME`` or the agent), ``by`` (``all`` or one of
         :data:`DIMENSIONS`), ``value``, and the columns of :func:`kpi_table`.
     """
     parts = []
     for scope, own in _scopes(calls, agents).items():
         for by in ("all", *DIMENSIONS):
-            if (by == "agent" and scope != "centre") or (by == "team" and scope != "centre"):
+            if (by == "agent" and scope != "center") or (by == "team" and scope != "center"):
                 continue
             table = kpi_table(own, [] if by == "all" else [by], settings)
             value = table.pop(by) if by != "all" else pd.Series("all", index=table.index)
@@ -171,7 +171,7 @@ def kpi_breakdown(
 def kpi_series(
     calls: pd.DataFrame, agents: Sequence[str], grain: str, settings: KpiSettings
 ) -> pd.DataFrame:
-    """Compute the key figures over time of the centre, the agents' teams and the agents.
+    """Compute the key figures over time of the center, the agents' teams and the agents.
 
     Args:
         calls: From :func:`select_period`.

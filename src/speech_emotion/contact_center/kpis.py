@@ -1,4 +1,4 @@
-"""What key figures of a call centre are, and which calls they are computed of.
+"""What key figures of a contact center are, and which calls they are computed of.
 
 AHT is the mean of talk, hold and after-call work over the calls handled. FCR is the share of calls that
 were resolved at first contact: noted as resolved, with no call of the same customer about the same
@@ -41,7 +41,7 @@ class KpiSettings(Settings):
     """How key figures are computed.
 
     Attributes:
-        time_zone: The centre's time zone: hours, days and months are its local ones.
+        time_zone: The center's time zone: hours, days and months are its local ones.
         repeat_days: Repeat window in days of 24 hours, from start to start.
         same_topic: Whether only a call about the same topic is a repeat.
         fcr_of: ``calls``: FCR is the share of all calls; ``first_contacts``: of those that are no
@@ -68,7 +68,7 @@ class CallSelection(Settings):
     """Which agents and which period are looked at.
 
     Attributes:
-        agent_id: An agent, several as ``A01;A07``, or ``None`` for the centre as a whole.
+        agent_id: An agent, several as ``A01;A07``, or ``None`` for the center as a whole.
         from_: First local day; ``None`` for the first of the data. Written ``from``.
         to: Last local day, which is included; ``None`` for the last of the data.
         grain: Length of a period of a series; ``auto`` chooses by the length of all.

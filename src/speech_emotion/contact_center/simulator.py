@@ -1,4 +1,4 @@
-"""A generated year of a call centre, to try everything on: no customer called, no agent answered.
+"""A generated year of a contact center, to try everything on: no customer called, no agent answered.
 
 A queue is simulated: customers call by season, weekday and hour, wait for an agent on shift, get
 angrier the longer they wait and the more often they call about one matter, take longer when angry,

@@ -124,11 +124,11 @@ def kpi_sound(
     settings: KpiSettings | None = None,
     mapping: SoundMapping | None = None,
 ) -> KpiSound:
-    """Make AHT or FCR over time audible, of an agent, of two compared, or of the centre.
+    """Make AHT or FCR over time audible, of an agent, of two compared, or of the center.
 
     Args:
         calls: See :data:`~speech_emotion.contact_center.calls_table.CALLS`.
-        agent_id: An agent, two as ``A01;A07`` (left and right), or ``None`` for the centre.
+        agent_id: An agent, two as ``A01;A07`` (left and right), or ``None`` for the center.
         kpi: ``aht`` or ``fcr``.
         start: First local day; ``None`` for the first of the data.
         end: Last local day, included; ``None`` for the last of the data.
@@ -151,7 +151,7 @@ def kpi_sound(
     chosen = select_period(add_kpi_columns(calls, settings), selection)
     step = choose_grain(chosen, selection)
     series = kpi_series(chosen, agents, step, settings)
-    heard = series[series["scope"].isin(agents or ["centre"])]
+    heard = series[series["scope"].isin(agents or ["center"])]
     if heard["period"].nunique() * mapping.beat_s > LONGEST_S:
         raise ValueError(
             f"{heard['period'].nunique()} periods of {mapping.beat_s:g} s are more than "
@@ -219,14 +219,14 @@ def _compose(
     notes = notes[kept]
     periods = pd.Index(sorted(notes["period"].unique()))
     notes["start_s"] = periods.get_indexer(notes["period"]) * mapping.beat_s
-    share = np.where(notes["small"], mapping.small_share, mapping.note_share)
+    share = np.where(notes["small"], mapping.short_note_share, mapping.note_share)
     notes["duration_s"] = mapping.beat_s * share
     notes["note"] = note_of_value(notes["value"].to_numpy(), ends, mapping)
     notes["clipped"] = (notes["value"] < ends[0]) | (notes["value"] > ends[1])
-    anger = (notes["angry"].fillna(0) / mapping.angry_full).clip(upper=1)
-    loudness = anger if mapping.angry_as != "timbre" else 0.5
-    sharpness = anger if mapping.angry_as != "volume" else 0.25
-    notes["level_db"] = mapping.quietest_db * (1 - loudness)
+    anger = (notes["angry"].fillna(0) / mapping.full_anger_share).clip(upper=1)
+    loudness = anger if mapping.anger_cue != "timbre" else 0.5
+    sharpness = anger if mapping.anger_cue != "volume" else 0.25
+    notes["level_db"] = mapping.min_level_db * (1 - loudness)
     notes["timbre"] = CALM_TIMBRE + (ANGRY_TIMBRE - CALM_TIMBRE) * sharpness
     places = [-mapping.pan, mapping.pan] if heard["scope"].nunique() == 2 else [0.0]
     notes["pan"] = notes["voice"].map(dict(zip(notes["voice"].unique(), places, strict=True)))
@@ -265,17 +265,17 @@ def _legend(
     voices = [name for name in notes["voice"].unique() if name != TARGET]
     played = notes[notes["voice"] != TARGET]
     angry = {
-        "volume": f"volume: {mapping.quietest_db:g} dB at 0 %, 0 dB",
+        "volume": f"volume: {mapping.min_level_db:g} dB at 0 %, 0 dB",
         "timbre": "timbre: a nearly pure tone at 0 %, sharp",
-        "both": f"volume ({mapping.quietest_db:g} dB and a nearly pure tone at 0 %) and timbre, sharp",
-    }[mapping.angry_as]
+        "both": f"volume ({mapping.min_level_db:g} dB and a nearly pure tone at 0 %) and timbre, sharp",
+    }[mapping.anger_cue]
     width = (ends[1] - ends[0]) / len(scale)
     lines = {
         "Time": f"one beat of {mapping.beat_s:g} s is one {grain}, {played['period'].nunique()} in all, "
         f"from {played['period'].min():%Y-%m-%d}",
         "Pitch": f"{kpi.upper()} from {shown(ends[0])} ({low}) to {shown(ends[1])} ({high}) on "
         f"{mapping.root} {mapping.scale.replace('_', ' ')}, {len(scale)} notes of {shown(width)} each",
-        "Angry share": f"{angry} from {mapping.angry_full:.0%}",
+        "Angry share": f"{angry} from {mapping.full_anger_share:.0%}",
         "Short notes": f"rest on fewer than {settings.min_calls} calls",
         "Silence": f"a {grain} without a figure "
         f"({int(played['note'].isna().sum())} of {len(played)})",
@@ -286,7 +286,7 @@ def _legend(
     if len(voices) == 2:
         lines["Left and right"] = f"{voices[0]} left, {voices[1]} right"
     else:
-        lines["Voice"] = voices[0] if voices[0] != "centre" else "the centre as a whole"
+        lines["Voice"] = voices[0] if voices[0] != "center" else "the center as a whole"
     if played["clipped"].any():
         lines["Outside"] = f"{int(played['clipped'].sum())} values lie outside and sound as the end"
     if synthetic:

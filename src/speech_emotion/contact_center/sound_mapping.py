@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -34,37 +34,46 @@ class SoundMapping(Settings):
     Attributes:
         beat_s: Seconds that one period of the data lasts.
         note_share: Share of its period that a note sounds.
-        small_share: The same for figures of fewer calls than ``kpis.min_calls``: short notes.
-        lowest: Lowest MIDI note that may be used; 60 is middle C.
-        highest: Highest MIDI note that may be used.
+        short_note_share: The same for figures of fewer calls than ``kpis.min_calls``: short notes.
+        lowest_note: Lowest MIDI note that may be used; 60 is middle C.
+        highest_note: Highest MIDI note that may be used.
         root: First note of the scale.
         scale: Scale that values are heard on.
-        aht_range_s: Lowest and highest AHT in seconds; ``None`` takes what is heard, and the target,
+        aht_range_s: Lowest and highest_note AHT in seconds; ``None`` takes what is heard, and the target,
             rounded outwards. Values outside sound as the nearest end and are marked.
         fcr_range: The same for FCR.
-        angry_as: Whether the angry share is heard as ``volume``, ``timbre`` (overtones) or ``both``.
-        angry_full: Angry share that is heard as loudest and sharpest; more is the same.
-        quietest_db: Level of an angry share of 0, below that of ``angry_full``.
+        anger_cue: Whether the angry share is heard as ``volume``, ``timbre`` (overtones) or ``both``.
+        full_anger_share: Angry share that is heard as loudest and sharpest; more is the same.
+        min_level_db: Level of an angry share of 0, below that of ``full_anger_share``.
         reference: Whether the target is heard as a soft pure tone beside each note.
         reference_db: Its level.
         pan: How far two agents are apart: 0 both in the middle, 1 hard left and right.
         midi_program: General MIDI instrument of the notes, from 0; a DAW brings its own.
     """
 
+    renamed: ClassVar[dict[str, str]] = {
+        "lowest": "lowest_note",
+        "highest": "highest_note",
+        "angry_as": "anger_cue",
+        "angry_full": "full_anger_share",
+        "quietest_db": "min_level_db",
+        "small_share": "short_note_share",
+    }
+
     beat_s: float = Field(0.5, ge=0.15, le=10)
     note_share: float = Field(0.9, gt=0.2, le=0.95)
-    small_share: float = Field(0.4, gt=0.2, le=0.95)
-    lowest: int = Field(48, ge=21, le=108)
-    highest: int = Field(84, ge=21, le=108)
+    short_note_share: float = Field(0.4, gt=0.2, le=0.95)
+    lowest_note: int = Field(48, ge=21, le=108)
+    highest_note: int = Field(84, ge=21, le=108)
     root: Literal["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"] = "C"
     scale: Literal["major_pentatonic", "minor_pentatonic", "major", "minor", "chromatic"] = (
         "major_pentatonic"
     )
     aht_range_s: tuple[float, float] | None = None
     fcr_range: tuple[float, float] | None = None
-    angry_as: Literal["volume", "timbre", "both"] = "both"
-    angry_full: float = Field(0.3, gt=0, le=1)
-    quietest_db: float = Field(-12.0, ge=-18, le=0)
+    anger_cue: Literal["volume", "timbre", "both"] = "both"
+    full_anger_share: float = Field(0.3, gt=0, le=1)
+    min_level_db: float = Field(-12.0, ge=-18, le=0)
     reference: bool = True
     reference_db: float = Field(-26.0, ge=-60, le=-20)
     pan: float = Field(0.8, ge=0, le=1)
@@ -78,14 +87,14 @@ class SoundMapping(Settings):
                 raise ValueError(f"{name} {ends} must rise")
         if len(scale_notes(self)) < 2:
             raise ValueError(
-                f"no two notes of {self.root} {self.scale} lie from {self.lowest} to {self.highest}"
+                f"no two notes of {self.root} {self.scale} lie from {self.lowest_note} to {self.highest_note}"
             )
         return self
 
 
 def scale_notes(mapping: SoundMapping) -> np.ndarray:
     """Return the MIDI notes of the scale within the range, low to high."""
-    notes = np.arange(mapping.lowest, mapping.highest + 1)
+    notes = np.arange(mapping.lowest_note, mapping.highest_note + 1)
     return notes[np.isin((notes - NAMES.index(mapping.root)) % 12, SCALES[mapping.scale])]
 
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RENAMED_PIPELINES", "ConfigurationError", "ConfigurationHooks", "check_configuration"]
 
-RENAMED_PARAMETERS: Final = {"study": "ablation", "kernel_lda": "rocket_lda"}
+RENAMED_PARAMETERS: Final = {
+    "study": "ablation",
+    "kernel_lda": "rocket_lda",
+    "generated_centre": "simulator",
+}
 RENAMED_PIPELINES: Final = {"feature_study": "ablation"}
 RENAMED_VALUES: Final = {
     "protocol": {

@@ -153,7 +153,7 @@ def _describe_calls(run_id: str, calls: pd.DataFrame) -> None:
 
 
 def _log_kpis(run_id: str, breakdown: pd.DataFrame) -> None:
-    """Write the key figures of the centre, the teams and the agents, with their intervals."""
+    """Write the key figures of the center, the teams and the agents, with their intervals."""
     import mlflow
     import pandas as pd
     from mlflow.entities import Metric

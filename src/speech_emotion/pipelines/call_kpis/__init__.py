@@ -1,4 +1,4 @@
-"""The pipeline of a call centre's key figures."""
+"""The pipeline of a contact center's key figures."""
 
 from speech_emotion.pipelines.call_kpis.pipeline import create_pipeline, gathering
 

@@ -1,4 +1,4 @@
-"""Nodes of a call centre's key figures."""
+"""Nodes of a contact center's key figures."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def compute_kpis(
 def draw_over_time(
     series: pd.DataFrame, calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
 ) -> tuple[go.Figure, go.Figure, go.Figure]:
-    """Draw AHT, FCR and angry share over time, of the agents against team and centre."""
+    """Draw AHT, FCR and angry share over time, of the agents against team and center."""
     grain, note = choose_grain(calls, selection), kpis.calls_note(calls)
     aht, fcr, angry = (
         kpis.over_time_figure(series, kpi, grain, settings, note=note)
@@ -118,7 +118,7 @@ def draw_patterns(
         kpi_patterns.motion_figure(calls, agents, settings, note=note),
         kpi_patterns.handle_time_figure(calls, agents, note=note),
         kpi_patterns.hours_figure(
-            own, settings, whose=" and ".join(agents) or "the centre", note=kpis.calls_note(own)
+            own, settings, whose=" and ".join(agents) or "the center", note=kpis.calls_note(own)
         ),
     )
 

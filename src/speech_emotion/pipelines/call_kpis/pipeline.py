@@ -32,7 +32,7 @@ def gathering() -> Pipeline:
         [
             Node(
                 gather_calls,
-                ["calls_export", "call_summary", "params:calls_export", "params:generated_centre"],
+                ["calls_export", "call_summary", "params:calls_export", "params:simulator"],
                 ["calls", "rejected_calls"],
                 name="gather_calls",
             )

@@ -1,4 +1,4 @@
-"""Calls of a centre → AHT or FCR over time, to be heard."""
+"""Calls of a center → AHT or FCR over time, to be heard."""
 
 from kedro.pipeline import Node, Pipeline
 

@@ -1,4 +1,4 @@
-"""Plotly figures of a call centre's key figures: each says how many calls it rests on, and of what kind.
+"""Plotly figures of a contact center's key figures: each says how many calls it rests on, and of what kind.
 
 Figures of few calls are grey; bands and bars are 95 % intervals.
 """
@@ -81,10 +81,10 @@ def _shown(kpi: str) -> str:
 
 
 def scope_colors(scopes: Sequence[str]) -> dict[str, str]:
-    """Return the colour of the centre, of each team and of each agent."""
+    """Return the colour of the center, of each team and of each agent."""
     teams = [scope for scope in scopes if scope.startswith("team ")]
-    agents = [scope for scope in scopes if scope != "centre" and scope not in teams]
-    colours = {"centre": CENTER_COLOR}
+    agents = [scope for scope in scopes if scope != "center" and scope not in teams]
+    colours = {"center": CENTER_COLOR}
     for names, palette in ((teams, TEAM_COLOURS), (agents, AGENT_COLORS)):
         colours |= {name: palette[number % len(palette)] for number, name in enumerate(names)}
     return colours
@@ -106,11 +106,11 @@ def kpi_figure(
     grain: Literal["auto", "day", "week", "month"] = "auto",
     settings: KpiSettings | None = None,
 ) -> go.Figure:
-    """Draw a key figure over time, of an agent against team and centre.
+    """Draw a key figure over time, of an agent against team and center.
 
     Args:
         calls: See :data:`~speech_emotion.contact_center.calls_table.CALLS`.
-        agent_id: An agent, several as ``A01;A07``, or ``None`` for the centre alone.
+        agent_id: An agent, several as ``A01;A07``, or ``None`` for the center alone.
         kpi: ``aht``, ``fcr`` or ``angry``.
         start: First local day; ``None`` for the first of the data.
         end: Last local day, included; ``None`` for the last of the data.
@@ -162,7 +162,7 @@ def over_time_figure(
             y=rows[column],
             mode="lines+markers",
             name=str(scope),
-            line={"color": colour, "width": 1.5 if scope == "centre" else 2.5},
+            line={"color": colour, "width": 1.5 if scope == "center" else 2.5},
             marker={"color": colour, "size": 7},
             customdata=rows[[counted, f"{column}_low", f"{column}_high"]],
             hovertemplate=_shown(kpi)
@@ -216,9 +216,9 @@ def groups_figure(
         settings: Targets and smallest count.
         note: Number of calls and days, for the subtitle.
     """
-    rows = breakdown[(breakdown["scope"] == "centre") & (breakdown["by"] == by)]
+    rows = breakdown[(breakdown["scope"] == "center") & (breakdown["by"] == by)]
     rows = rows.sort_values("aht_s", ascending=False)
-    own = scope_colors(["centre", *agents])
+    own = scope_colors(["center", *agents])
     figure = make_subplots(
         cols=3, shared_yaxes=True, subplot_titles=list(AXES.values()), horizontal_spacing=0.05
     )

@@ -1,4 +1,4 @@
-"""Pages about a call centre: the report on its key figures, and the one on which they are heard."""
+"""Pages about a contact center: the report on its key figures, and the one on which they are heard."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ class KpiEvidence:
         }
 
     def overall(self) -> list[dict[str, Any]]:
-        """Return the key figures of the centre, the teams and the agents."""
+        """Return the key figures of the center, the teams and the agents."""
         rows = self.breakdown
         return rows[rows["by"] == "all"].to_dict("records")
 
     def by(self, dimension: str) -> list[dict[str, Any]]:
-        """Return the centre's key figures by agent, team or topic."""
+        """Return the center's key figures by agent, team or topic."""
         rows = self.breakdown
-        return rows[(rows["scope"] == "centre") & (rows["by"] == dimension)].to_dict("records")
+        return rows[(rows["scope"] == "center") & (rows["by"] == dimension)].to_dict("records")
 
     def answers(self) -> list[str]:
         """Return what angry calls differ in, in words."""
@@ -195,14 +195,14 @@ def _shown(sound: KpiSound, value: float) -> str:
 def _voice(sound: KpiSound, name: str, number: int) -> dict[str, Any]:
     """Lay out one voice: a bar a note, as thick as the share of angry calls, and a line."""
     notes = sound.notes[sound.notes["voice"] == name]
-    colour = CENTER_COLOR if name == "centre" else AGENT_COLORS[number % len(AGENT_COLORS)]
+    colour = CENTER_COLOR if name == "center" else AGENT_COLORS[number % len(AGENT_COLORS)]
     bars, path, pen = [], [], "M"
     for row in notes.itertuples():
         if pd.isna(row.note):
             pen = "M"  # silence interrupts the line
             continue
         x, y = _x(sound, row.start_s), _y(sound, row.value)
-        anger = 0.0 if pd.isna(row.angry) else min(row.angry / sound.mapping.angry_full, 1.0)
+        anger = 0.0 if pd.isna(row.angry) else min(row.angry / sound.mapping.full_anger_share, 1.0)
         said = "not known" if pd.isna(row.angry) else f"{row.angry:.1%}"
         bars.append(
             {

@@ -151,7 +151,7 @@ def _buttons() -> dict[str, Any]:
 
 
 def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str) -> go.Figure:
-    """Draw how handle times are spread: of the agents against the centre, of angry against calm calls.
+    """Draw how handle times are spread: of the agents against the center, of angry against calm calls.
 
     Args:
         calls: From :func:`~speech_emotion.contact_center.kpis.select_period`.
@@ -159,11 +159,11 @@ def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str)
         note: Number of calls and days, for the subtitle.
     """
     figure = make_subplots(
-        cols=2, shared_yaxes=True, subplot_titles=["Agents and centre", "Angry calls and others"]
+        cols=2, shared_yaxes=True, subplot_titles=["Agents and center", "Angry calls and others"]
     )
     shortest, longest = calls["handle_s"].clip(lower=1).quantile([0.001, 0.999])
     edges = np.geomspace(0.95 * shortest, 1.05 * longest, 41)
-    left = {"centre": calls} | {agent: calls[calls["agent_id"] == agent] for agent in agents}
+    left = {"center": calls} | {agent: calls[calls["agent_id"] == agent] for agent in agents}
     right = {"angry": calls[calls["angry"] == 1], "not angry": calls[calls["angry"] == 0]}
     colours = scope_colors(list(left)) | {"angry": "#B00020", "not angry": "#56B4E9"}
     for col, parts in ((1, left), (2, right)):
