@@ -93,7 +93,7 @@ def evidence(leaderboard, breakdown):
             champion="mlp",
             members=["mlp"],
             protocol="speaker_independent",
-            facts={"seed": "0"},
+            details={"seed": "0"},
             corpora=[
                 {
                     "title": "TESS",

@@ -34,6 +34,7 @@ from speech_emotion.evaluation.metrics import (
     class_table,
     classification_metrics,
     confusion,
+    headline_first,
     paired_table,
     uar,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "detection_table",
     "evaluate",
     "fit_estimator",
+    "headline_first",
     "make_examples",
     "paired_table",
     "probabilities",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
+from speech_emotion.corpora import PROTOCOLS
 from speech_emotion.evaluation.bootstrap import bootstrap_counts, bootstrap_interval
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "class_table",
     "classification_metrics",
     "confusion",
+    "headline_first",
     "paired_table",
     "uar",
 ]
@@ -236,4 +238,23 @@ def class_table(predictions: pd.DataFrame, labels: Sequence[str]) -> pd.DataFram
             "f1": f1,
             "support": support,
         }
+    )
+
+
+def headline_first(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Sort rows by protocol, the selecting protocol first; the order within a protocol is kept.
+
+    Args:
+        table: Table with the column ``protocol``.
+        protocol: Protocol that selects the champion.
+
+    Example:
+        >>> table = pd.DataFrame({"protocol": ["random_split", "enrolled", "speaker_independent"]})
+        >>> list(headline_first(table, "speaker_independent")["protocol"])
+        ['speaker_independent', 'enrolled', 'random_split']
+    """
+    order = [protocol, *(name for name in PROTOCOLS if name != protocol)]
+    rank = {name: number for number, name in enumerate(order)}
+    return table.sort_values(
+        "protocol", key=lambda names: names.map(rank), kind="stable", ignore_index=True
     )

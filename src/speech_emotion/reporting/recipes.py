@@ -7,7 +7,8 @@ from typing import Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.reporting.models import headline_first, model_title
+from speech_emotion.evaluation import headline_first
+from speech_emotion.reporting.models import model_title
 from speech_emotion.reporting.plotting import (
     PROTOCOL_COLORS,
     error_bar,

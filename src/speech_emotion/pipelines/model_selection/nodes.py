@@ -27,6 +27,7 @@ from speech_emotion.evaluation import (
     combine,
     cross_validated_uar,
     evaluate,
+    headline_first,
     make_examples,
     trial_table,
     tune,
@@ -206,8 +207,8 @@ def compare_candidates(
     leaderboard = leaderboard.sort_values(
         ["protocol", "condition", "evaluation", "uar"],
         ascending=[True, True, True, False],
-        ignore_index=True,
     )
+    leaderboard = headline_first(leaderboard, selection.protocol)
     predictions, calibration = calibrate(predictions)
     temperatures = calibration[calibration["model"] == champion].groupby("protocol")["temperature"]
     combiner = combiners.get((champion, selection.protocol), Combiner.single(champion)).trimmed()

@@ -25,18 +25,31 @@ from speech_emotion.evaluation import (
     breakdown_table,
     class_table,
     detection_table,
+    headline_first,
     paired_table,
 )
 from speech_emotion.features import FeatureSettings
 from speech_emotion.reporting import synthetic_note
 from speech_emotion.reporting.models import (
     Evidence,
-    figures,
+    breakdown_figure,
+    confusion_figure,
+    detection_figure,
+    detection_title,
+    emotions_figure,
+    evaluation_title,
     html_report,
+    leaderboard_figure,
+    learning_curves_figure,
     markdown_report,
+    mfcc_picture,
     model_card,
+    model_title,
+    pca_figure,
+    reliability_figure,
+    tuning_figure,
+    waveform_picture,
 )
-from speech_emotion.reporting.models import sounds as pictures
 
 PACKAGES = (
     "kedro",
@@ -78,12 +91,12 @@ def examine_champion(
     rows = rows[rows["condition"] == CLEAN]
     note = synthetic_note(utterances)
     breakdown = breakdown_table(rows, labels, resamples=selection.bootstrap)
-    named = f"{choice['champion']}, {selection.protocol}, {evaluation}"
+    title = _title(choice, selection, evaluation)
     return (
         class_table(rows, labels),
         breakdown,
-        figures.confusion_figure(rows, labels, title=f"Confusion: {named}", note=note),
-        figures.breakdown_figure(breakdown, title=f"UAR by group: {named}", note=note),
+        confusion_figure(rows, labels, title=f"Confusion: {title}", note=note),
+        breakdown_figure(breakdown, title=f"UAR by group: {title}", note=note),
     )
 
 
@@ -101,6 +114,11 @@ def _of_champion(
     ]
 
 
+def _title(choice: dict[str, Any], selection: SelectionSettings, evaluation: str) -> str:
+    champion = model_title(choice["champion"])
+    return f"{champion}, {selection.protocol}, {evaluation_title(evaluation)}"
+
+
 def examine_detection(
     predictions: pd.DataFrame,
     utterances: pd.DataFrame,
@@ -110,14 +128,13 @@ def examine_detection(
 ) -> tuple[pd.DataFrame, go.Figure, go.Figure]:
     """Score the detection of one label, and compare probabilities with accuracy."""
     rows = _of_champion(predictions, choice, selection, CROSS_VALIDATION)
-    named = f"{choice['champion']}, {selection.protocol}, {CROSS_VALIDATION}"
+    title = _title(choice, selection, CROSS_VALIDATION)
+    detecting = f"{detection_title(detection.target)}: {title}"
     note = synthetic_note(utterances)
     return (
-        detection_table(predictions, detection),
-        figures.detection_figure(
-            rows, detection, title=f"{detection.target.capitalize()} or not: {named}", note=note
-        ),
-        figures.reliability_figure(rows, title=f"Reliability: {named}", note=note),
+        headline_first(detection_table(predictions, detection), selection.protocol),
+        detection_figure(rows, detection, title=detecting, note=note),
+        reliability_figure(rows, title=f"Reliability: {title}", note=note),
     )
 
 
@@ -137,7 +154,7 @@ def compare_with_champion(
         for names, subset in predictions.groupby(keys, sort=True)
         if champion in set(subset["model"])
     ]
-    return pd.concat(tables, ignore_index=True)
+    return headline_first(pd.concat(tables, ignore_index=True), selection.protocol)
 
 
 def break_down_models(
@@ -152,14 +169,15 @@ def break_down_models(
         for names, subset in predictions.groupby(keys, sort=True)
     ]
     table = pd.concat(tables, ignore_index=True).drop(columns="by")
+    table = headline_first(table, selection.protocol)
     return table.rename(columns={"value": "corpus"})[
         ["corpus", *keys, *table.columns.difference(["value", *keys], sort=False)]
     ]
 
 
-def export_leaderboard(leaderboard: pd.DataFrame) -> pd.DataFrame:
-    """Pass the leaderboard on to its CSV file for spreadsheets."""
-    return leaderboard
+def export_leaderboard(leaderboard: pd.DataFrame, selection: SelectionSettings) -> pd.DataFrame:
+    """Order the leaderboard for its CSV file, the selecting protocol first."""
+    return headline_first(leaderboard, selection.protocol)
 
 
 def explain_pca(
@@ -182,7 +200,7 @@ def explain_pca(
         }
     )
     trained_on = _trained_on(utterances, splits, selection)
-    return variance, figures.pca_figure(variance, trained_on=trained_on)
+    return variance, pca_figure(variance, trained_on=trained_on)
 
 
 def draw_comparison(
@@ -199,15 +217,15 @@ def draw_comparison(
     trained_on = _trained_on(utterances, splits, selection)
     curves = learning_curves[learning_curves["protocol"] == selection.protocol]
     return (
-        figures.leaderboard_figure(leaderboard, labels=len(labels), note=note),
-        figures.emotions_figure(utterances, note=note),
-        figures.tuning_figure(trials, trained_on=trained_on),
-        figures.learning_curves_figure(curves, trained_on=trained_on),
+        leaderboard_figure(leaderboard, labels=len(labels), protocol=selection.protocol, note=note),
+        emotions_figure(utterances, note=note),
+        tuning_figure(trials, trained_on=trained_on),
+        learning_curves_figure(curves, trained_on=trained_on),
     )
 
 
 def draw_sounds(utterances: pd.DataFrame, settings: FeatureSettings) -> tuple[Figure, Figure]:
-    """Draw a waveform and the MFCCs of one utterance a label, all of one speaker if possible."""
+    """Draw a waveform and the MFCCs of one utterance per label, of one speaker if possible."""
     variety = utterances.groupby("speaker")["label"].nunique()
     speaker = variety.sort_values(ascending=False, kind="stable").index[0]
     ordered = utterances.assign(other=utterances["speaker"] != speaker).sort_values(
@@ -220,8 +238,8 @@ def draw_sounds(utterances: pd.DataFrame, settings: FeatureSettings) -> tuple[Fi
     }
     note, rate = synthetic_note(utterances), settings.sample_rate
     return (
-        pictures.waveform_picture(examples, rate, note=note),
-        pictures.mfcc_picture(examples, rate, note=note),
+        waveform_picture(examples, rate, note=note),
+        mfcc_picture(examples, rate, note=note),
     )
 
 
@@ -240,6 +258,7 @@ def gather_evidence(
     corpora: CorporaSettings,
     features: FeatureSettings,
     selection: SelectionSettings,
+    detecting: DetectionSettings,
 ) -> Evidence:
     """Collect the data of the report and the model card."""
     counts = utterances.groupby("corpus")["speaker"].agg(["size", "nunique"])
@@ -257,7 +276,8 @@ def gather_evidence(
         champion=choice["champion"],
         members=choice["members"],
         protocol=selection.protocol,
-        facts={
+        target=detecting.target,
+        details={
             "label set": f"{corpora.label_set}: {', '.join(labels)}",
             "features": f"{features.feature_set}, {features.n_mfcc} MFCC, {features.sample_rate} Hz",
             "selection": f"UAR by cross-validation under protocol {selection.protocol}",
@@ -276,7 +296,7 @@ def _describe_corpus(name: str, counts: pd.Series, *, synthetic: bool) -> dict[s
     return {
         "title": corpus.title,
         "licence": "synthetic, free" if synthetic else corpus.licence,
-        "source": "made by this package" if synthetic else corpus.source,
+        "source": "generated by this package" if synthetic else corpus.source,
         "utterances": str(counts["size"]),
         "speakers": str(counts["nunique"]),
     }
@@ -288,18 +308,23 @@ def _versions() -> list[str]:
 
 
 def write_report(
-    evidence: Evidence, sounds: dict[str, Callable[[], Sound]], **drawn: go.Figure | Image
+    evidence: Evidence,
+    sounds: dict[str, Callable[[], Sound]],
+    run: dict[str, str],
+    **drawn: go.Figure | Image,
 ) -> str:
     """Write the HTML report.
 
     Args:
         evidence: Data of the report.
         sounds: Augmentation examples.
+        run: Date, commit, MLflow run and model version.
         drawn: Plotly figures and pictures, by the names of their sections.
     """
     plots = {name: item for name, item in drawn.items() if isinstance(item, go.Figure)}
     images = {name: item for name, item in drawn.items() if name not in plots}
-    return html_report(evidence, plots, images, {name: load() for name, load in sounds.items()})
+    played = {name: load() for name, load in sounds.items()}
+    return html_report(evidence, plots, images, played, run)
 
 
 def write_model_card(evidence: Evidence) -> str:

@@ -93,7 +93,12 @@ def _examining() -> list[Node]:
             ["pca_variance_table", "pca_figure"],
             name="explain_pca",
         ),
-        Node(export_leaderboard, "leaderboard", "leaderboard_table", name="export_leaderboard"),
+        Node(
+            export_leaderboard,
+            ["leaderboard", "params:selection"],
+            "leaderboard_table",
+            name="export_leaderboard",
+        ),
     ]
 
 
@@ -146,6 +151,7 @@ def _writing() -> list[Node]:
                 "params:corpora",
                 "params:features",
                 "params:selection",
+                "params:detection",
             ],
             "evidence",
             name="gather_evidence",
@@ -155,6 +161,7 @@ def _writing() -> list[Node]:
             {
                 "evidence": "evidence",
                 "sounds": "augmentation_sounds",
+                "run": "run_info",
                 "augmentation": "augmentation_picture@image",
             }
             | {name: f"{name}_figure" for name in FIGURES}

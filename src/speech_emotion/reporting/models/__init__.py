@@ -2,7 +2,8 @@
 
 from speech_emotion.reporting.models.documents import (
     Evidence,
-    headline_first,
+    detection_title,
+    evaluation_title,
     html_report,
     markdown_report,
     model_card,
@@ -31,8 +32,9 @@ __all__ = [
     "breakdown_figure",
     "confusion_figure",
     "detection_figure",
+    "detection_title",
     "emotions_figure",
-    "headline_first",
+    "evaluation_title",
     "html_report",
     "leaderboard_figure",
     "learning_curves_figure",

@@ -12,15 +12,21 @@ import plotly.graph_objects as go
 from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
-from speech_emotion.corpora import PROTOCOLS, TEST
-from speech_emotion.evaluation import CLEAN, CROSS_VALIDATION, cross_validated_choice
+from speech_emotion.corpora import TEST
+from speech_emotion.evaluation import (
+    CLEAN,
+    CROSS_VALIDATION,
+    cross_validated_choice,
+    headline_first,
+)
 from speech_emotion.models import FAMILIES
 from speech_emotion.reporting.plotting import listed
 from speech_emotion.reporting.rendering import figure_html, png_base64, template, wav_base64
 
 __all__ = [
     "Evidence",
-    "headline_first",
+    "detection_title",
+    "evaluation_title",
     "html_report",
     "markdown_report",
     "model_card",
@@ -46,18 +52,24 @@ def model_title(name: str) -> str:
     return FAMILIES[name].title if name in FAMILIES else name.replace("_", " ")
 
 
-def headline_first(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """Sort rows by protocol, the selecting protocol first; other orders are kept.
+def evaluation_title(evaluation: str) -> str:
+    """Return the name of an evaluation as readers see it.
 
-    Args:
-        table: Table with the column ``protocol``.
-        protocol: Protocol that selects the champion.
+    Example:
+        >>> evaluation_title("test")
+        'test set'
     """
-    order = [protocol, *(name for name in PROTOCOLS if name != protocol)]
-    rank = {name: number for number, name in enumerate(order)}
-    return table.sort_values(
-        "protocol", key=lambda names: names.map(rank), kind="stable", ignore_index=True
-    )
+    return EVALUATIONS.get(evaluation, evaluation)
+
+
+def detection_title(target: str) -> str:
+    """Return the heading of the detection of a label.
+
+    Example:
+        >>> detection_title("angry"), detection_title("sad")
+        ('Anger detection', 'Detection of sad')
+    """
+    return "Anger detection" if target == "angry" else f"Detection of {target}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ class Evidence:
         members: Model families of the champion.
         protocol: Protocol that selected the champion.
         target: Label that is detected.
-        facts: Settings and versions by name.
+        details: Settings and versions by name.
         corpora: Title, license, source, and counts of each corpus.
     """
 
@@ -94,7 +106,7 @@ class Evidence:
     members: list[str]
     protocol: str
     target: str = "angry"
-    facts: dict[str, str] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
     corpora: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -195,7 +207,8 @@ def _document(name: str) -> Any:
     return template(
         name,
         model_title=model_title,
-        evaluation_title=lambda value: EVALUATIONS.get(value, value),
+        evaluation_title=evaluation_title,
+        detection_title=detection_title,
         listed=listed,
     )
 

@@ -16,10 +16,11 @@ from speech_emotion.evaluation import (
     CROSS_VALIDATION,
     DetectionSettings,
     confusion,
+    headline_first,
     probability_columns,
     reliability_table,
 )
-from speech_emotion.reporting.models.documents import headline_first, model_title
+from speech_emotion.reporting.models.documents import model_title
 from speech_emotion.reporting.plotting import (
     COLORS,
     PROTOCOL_COLORS,
