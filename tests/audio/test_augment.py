@@ -54,7 +54,7 @@ def with_pauses(seconds=1.0, rate=RATE):
     return (0.2 * swell * np.random.default_rng(0).standard_normal(length)).astype(np.float32)
 
 
-AS_BEFORE = {
+REFERENCES = {
     "gain": (
         lambda samples, rate, value: audiomentations.Gain(value, value, p=1)(samples, rate),
         [-40.0, -3.3, 0.0, 6.0, 40.0],
@@ -86,17 +86,17 @@ AS_BEFORE = {
 @pytest.mark.parametrize("seconds", [0.06, 1.0001])
 @pytest.mark.parametrize(
     ("transform", "value"),
-    [(name, value) for name, (_, values) in AS_BEFORE.items() for value in values],
+    [(name, value) for name, (_, values) in REFERENCES.items() for value in values],
 )
-def test_transforms_are_those_of_the_libraries(transform, value, seconds, rate):
+def test_transforms_equal_those_of_the_libraries(transform, value, seconds, rate):
     sound = with_pauses(seconds, rate)
-    expected = AS_BEFORE[transform][0](sound, rate, value)
+    expected = REFERENCES[transform][0](sound, rate, value)
     changed = augment(sound, rate, transform=transform, value=value, seed=0)
     np.testing.assert_allclose(changed, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [-20.0, 10.0, 100.0])
-def test_noise_has_the_ratio_of_audiomentations(value):
+def test_noise_level_equals_that_of_audiomentations(value):
     clean = with_pauses(4)
     reference = audiomentations.AddGaussianSNR(value, value, p=1)
     reference.randomize_parameters(clean, RATE)
@@ -110,29 +110,29 @@ def test_noise_has_the_ratio_of_audiomentations(value):
 
 
 @pytest.mark.parametrize(("semitones", "expected"), [(12, 880), (-12, 220), (0, 440)])
-def test_pitch_moves_and_length_stays(tone, semitones, expected):
+def test_pitch_shift_keeps_the_length(tone, semitones, expected):
     shifted = augment(tone(seconds=2), RATE, transform="pitch_shift", value=semitones, seed=0)
     assert peak_frequency(shifted) == pytest.approx(expected, rel=0.01)
     assert len(shifted) == 2 * RATE
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.25, 2.0])
-def test_tempo_changes_and_pitch_stays(tone, rate):
+def test_time_stretch_keeps_the_pitch(tone, rate):
     stretched = augment(tone(seconds=2), RATE, transform="time_stretch", value=rate, seed=0)
     assert len(stretched) == pytest.approx(2 * RATE / rate, rel=0.02)
     assert peak_frequency(stretched) == pytest.approx(440, rel=0.01)
 
 
 @pytest.mark.parametrize("factor", [0.85, 1.15])
-def test_speed_moves_pitch_and_length_together(tone, factor):
+def test_speed_changes_pitch_and_length(tone, factor):
     changed = augment(tone(440, seconds=2), RATE, transform="speed", value=factor, seed=0)
     assert len(changed) == pytest.approx(2 * RATE / factor, rel=0.001)
     spectrum = np.abs(np.fft.rfft(changed))
-    heard = np.fft.rfftfreq(len(changed), 1 / RATE)[spectrum.argmax()]
-    assert heard == pytest.approx(440 * factor, rel=0.002)
+    peak = np.fft.rfftfreq(len(changed), 1 / RATE)[spectrum.argmax()]
+    assert peak == pytest.approx(440 * factor, rel=0.002)
 
 
-def test_copies_come_before_variants_and_are_the_same_for_all():
+def test_copies_precede_variants_and_are_the_same_for_all():
     copies = [{"transform": "speed", "value": 0.9}, {"transform": "gain", "value": -6}]
     chosen = AugmentationSettings.model_validate(
         {"copies": copies, "variants": 1, "transforms": RANGES}
@@ -155,7 +155,7 @@ def test_gain_shift_and_trim(tone):
     assert len(trimmed) == pytest.approx(len(sound), abs=4096)
 
 
-def test_telephone_keeps_its_band_alone(tone):
+def test_telephone_keeps_its_band_only(tone):
     inside = augment(tone(1000, seconds=2), RATE, transform="telephone", value=0, seed=0)
     assert len(inside) == pytest.approx(2 * RATE, abs=2)
     assert peak_frequency(inside) == pytest.approx(1000, rel=0.01)
@@ -170,19 +170,19 @@ def test_telephone_keeps_its_band_alone(tone):
     variants=st.integers(1, 4),
 )
 @settings(max_examples=25, deadline=None)
-def test_any_subset_is_planned_alike(names, variants):
+def test_plans_of_subsets_equal_the_whole(names, variants):
     chosen = SETTINGS.model_copy(update={"variants": variants})
     whole = plan_augmentation(names, chosen)
     assert len(whole) == len(names) * variants
     some = sorted(names)[::2]
-    part = whole[whole["utterance_id"].isin(some)].reset_index(drop=True)
-    pd.testing.assert_frame_equal(plan_augmentation(reversed(some), chosen), part)
+    subset = whole[whole["utterance_id"].isin(some)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(plan_augmentation(reversed(some), chosen), subset)
     for row in whole.itertuples():
         limits = SETTINGS.transforms[row.transform]
         assert limits.low <= row.value <= limits.high
 
 
-def test_weights_choose_the_transforms():
+def test_weights_set_the_frequency_of_transforms():
     ranges = {"gain": {"low": 1, "high": 1, "weight": 3}, "trim": {"low": 30, "high": 30}}
     ranges["noise"] = {"low": 5, "high": 5, "weight": 0}
     chosen = AugmentationSettings.model_validate({"variants": 1, "transforms": ranges})
@@ -199,8 +199,8 @@ def test_plan_is_the_same_in_another_process():
     )
     arguments = [sys.executable, "-c", code, SETTINGS.model_dump_json()]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    ours = json.loads(plan_augmentation(["a", "b"], SETTINGS).to_json())
-    assert json.loads(done.stdout) == ours
+    expected = json.loads(plan_augmentation(["a", "b"], SETTINGS).to_json())
+    assert json.loads(done.stdout) == expected
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_transforms_are_deterministic_in_threads_and_leave_global_states_alone(
     assert (str(np.random.get_state()), random.getstate()) == before  # noqa: NPY002
 
 
-def test_copies_are_heard_over_a_telephone_too(tone, write_sound):
+def test_copies_have_telephone_versions(tone, write_sound):
     path = write_sound("a.wav", tone(1000, seconds=0.5) + tone(6000, seconds=0.5))
     copies = [{"transform": "speed", "value": 0.5}]
     chosen = AugmentationSettings.model_validate(
@@ -237,12 +237,14 @@ def test_copies_are_heard_over_a_telephone_too(tone, write_sound):
     )
     plan = plan_augmentation(["a"], chosen)
     recording = plan.assign(variant=0, transform=NONE, value=0.0)
-    heard = pd.concat([recording, plan], ignore_index=True)
-    rows = pd.concat([heard, over_telephone(heard)], ignore_index=True).assign(path=str(path))
+    originals = pd.concat([recording, plan], ignore_index=True)
+    rows = pd.concat([originals, over_telephone(originals)], ignore_index=True).assign(
+        path=str(path)
+    )
     assert list(rows["variant"]) == [0, 1, -1, -2]
     features = extract_batch(rows, FeatureSettings()).set_index("variant")
     np.testing.assert_allclose(features["duration"], [0.5, 1, 0.5, 1], atol=0.05)
-    # At half the speed both tones lie inside the line's band, and both are left.
+    # At half the speed both tones lie within the telephone band.
     assert features.loc[-1, "centroid_mean"] == pytest.approx(1000, rel=0.1)
     assert features.loc[-2, "centroid_mean"] == pytest.approx(
         features.loc[1, "centroid_mean"], rel=0.1
@@ -255,7 +257,7 @@ def test_copies_are_heard_over_a_telephone_too(tone, write_sound):
     }
 
 
-def test_batches_list_what_fails(tone, write_sound, tmp_path):
+def test_batches_report_failures(tone, write_sound, tmp_path):
     good = [write_sound(f"{name}.wav", tone(f)) for name, f in (("a", 300), ("b", 500))]
     paths = pd.Series([*good, tmp_path / "gone.wav"], index=["a", "b", "c"]).astype(str)
     plan = plan_augmentation(["a", "b", "c"], SETTINGS)
@@ -277,7 +279,7 @@ def test_batches_list_what_fails(tone, write_sound, tmp_path):
     [
         (
             {"variants": 1, "transforms": {"reverb": {}}},
-            "no transform 'reverb'; write one of: speed, noise",
+            "no transform 'reverb', expected one of: speed, noise",
         ),
         (
             {"copies": [{"transform": "speed", "value": 3.0}], "transforms": RANGES},
@@ -289,11 +291,11 @@ def test_batches_list_what_fails(tone, write_sound, tmp_path):
         ({"variants": -1, "transforms": RANGES}, "variants"),
     ],
 )
-def test_settings_that_do_not_fit(given_settings, message):
+def test_invalid_settings_are_rejected(given_settings, message):
     with pytest.raises(ValidationError, match=message):
         AugmentationSettings.model_validate(given_settings)
 
 
-def test_unknown_transform(tone):
+def test_unknown_transforms_are_rejected(tone):
     with pytest.raises(UnknownTransform, match="'reverb'"):
         augment(tone(), RATE, transform="reverb", value=0, seed=0)

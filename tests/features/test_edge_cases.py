@@ -8,19 +8,19 @@ RATE = 22050
 
 
 @pytest.mark.parametrize("amplitude", [1e7, 1e20, 1e38])
-def test_samples_far_beyond_full_scale_are_named(tone, amplitude):
+def test_samples_far_beyond_full_scale_are_rejected(tone, amplitude):
     samples = tone().astype(np.float64) * amplitude
     with pytest.raises(AudioError, match="divide them so that full scale is 1"):
         extract_features(samples, RATE)
 
 
-def test_level_above_full_scale_is_described(tone):
+def test_levels_above_full_scale_are_accepted(tone):
     loud, full = (extract_features(tone() * factor, RATE) for factor in (1e5, 1.0))
     assert np.isfinite(loud).all()
     assert loud["rms_db_mean"] - full["rms_db_mean"] == pytest.approx(100, abs=0.1)
 
 
-def test_sounds_that_vanish_in_resampling_are_named(write_sound):
+def test_recordings_too_short_to_resample_are_rejected(write_sound):
     path = write_sound("click.wav", np.array([0.5]), 96000, subtype="FLOAT")
     with pytest.raises(AudioError, match="too short: 1 samples at 96000 Hz") as caught:
         load_audio(path, 8000)
@@ -28,7 +28,7 @@ def test_sounds_that_vanish_in_resampling_are_named(write_sound):
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
-def test_rates_that_cannot_be(tone, write_sound, rate):
+def test_invalid_rates_are_rejected(tone, write_sound, rate):
     with pytest.raises(ValueError, match="above 0 Hz"):
         load_audio(write_sound("a.wav", tone()), rate)
     with pytest.raises(ValueError, match="above 0 Hz"):
@@ -44,7 +44,7 @@ def test_rates_that_cannot_be(tone, write_sound, rate):
     ],
     ids=["constant", "click", "click at the end"],
 )
-def test_sounds_of_one_kind_alone_give_finite_features(samples):
+def test_degenerate_recordings_have_finite_features(samples):
     statistics, sequence = extract(samples, RATE, settings=FeatureSettings())
     assert np.isfinite(statistics).all()
     assert np.isfinite(sequence).all()
@@ -62,7 +62,7 @@ def test_sounds_of_one_kind_alone_give_finite_features(samples):
         ("telephone", 0.0),
     ],
 )
-def test_shortest_sounds_survive_the_transforms(tone, transform, value):
+def test_transforms_accept_the_shortest_recordings(tone, transform, value):
     changed = augment(tone(seconds=0.06), RATE, transform=transform, value=value, seed=1)
     assert len(changed) > 0
     assert np.isfinite(changed).all()

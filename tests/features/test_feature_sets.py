@@ -26,7 +26,7 @@ def noise(seconds=1.0, seed=0, amplitude=0.1):
     return (amplitude * generator.standard_normal(round(seconds * RATE))).astype(np.float32)
 
 
-def test_tone_has_its_centroid_at_its_frequency(tone):
+def test_centroid_of_a_tone_is_its_frequency(tone):
     features = extract_features(tone(440), RATE)
     assert features["centroid_mean"] == pytest.approx(440, abs=15)
     assert features["bandwidth_mean"] < 150
@@ -35,13 +35,13 @@ def test_tone_has_its_centroid_at_its_frequency(tone):
     assert chroma.idxmax() == "chroma_09_mean"  # A, counted from C
 
 
-def test_level_of_a_tone_is_its_rms(tone):
+def test_rms_of_a_tone(tone):
     features = extract_features(tone(440, seconds=3, amplitude=0.5), RATE, "means_184")
-    # The first and last frames reach beyond the sound.
+    # The first and last frames extend beyond the recording.
     assert features["rms_mean"] == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
 
 
-def test_white_noise_is_centred_at_a_quarter_of_the_rate():
+def test_centroid_of_white_noise_is_a_quarter_of_the_rate():
     features = extract_features(noise(3), RATE)
     assert features["centroid_mean"] == pytest.approx(RATE / 4, rel=0.03)
     assert features["zcr_mean"] == pytest.approx(0.5, rel=0.05)
@@ -55,7 +55,7 @@ def chirp_with_noise():
 
 @pytest.mark.parametrize("signal", [chirp_with_noise(), noise(0.7), noise(0.06)])
 def test_frames_equal_librosa(signal):
-    ours = frame_features(signal, RATE)
+    features = frame_features(signal, RATE)
     reference = {
         "rms": librosa.feature.rms(y=signal),
         "centroid": librosa.feature.spectral_centroid(y=signal, sr=RATE),
@@ -69,7 +69,9 @@ def test_frames_equal_librosa(signal):
     }
     for name, expected in reference.items():
         scale = np.abs(expected).max()
-        np.testing.assert_allclose(ours[name].T / scale, expected / scale, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(
+            features[name].T / scale, expected / scale, atol=1e-4, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("top_db", [10, 30, 90])
@@ -84,7 +86,7 @@ def test_trimming_equals_librosa(level, length, top_db):
     np.testing.assert_array_equal(trim_silence(level * noise(3)[:length], top_db), bare)
 
 
-def test_sets_have_their_size_and_readable_names():
+def test_names_of_feature_sets():
     assert len(feature_names("means_184")) == 184
     assert len(feature_names("moments_370")) == 370
     assert len(set(feature_names("moments_370"))) == 370
@@ -95,14 +97,14 @@ def test_sets_have_their_size_and_readable_names():
     assert extract_features(noise(), RATE).index.tolist() == feature_names()
 
 
-def test_loudness_is_kept_and_shape_does_not_depend_on_it():
+def test_gain_changes_the_level_only():
     quiet, loud = noise(amplitude=0.01), noise(amplitude=0.1)
     difference = extract_features(loud, RATE) - extract_features(quiet, RATE)
     assert difference["rms_db_mean"] == pytest.approx(20, abs=0.05)
     assert difference["centroid_mean"] == pytest.approx(0, abs=1)
 
 
-def test_silence_around_speech_does_not_change_the_default_set():
+def test_silence_at_both_ends_does_not_change_the_default_set():
     signal = chirp_with_noise()[: 40 * 512]
     padded = np.concatenate(
         [np.zeros(20 * 512, np.float32), signal, np.zeros(20 * 512, np.float32)]
@@ -120,14 +122,14 @@ def test_statistics_and_sequence_share_one_spectrogram():
     assert sequence.shape == sequence_shape(settings_)
     names = sequence_names(settings_.sequence)
     assert sequence.shape[1] == len(names) == 57
-    heard = np.any(sequence != 0, axis=1)
-    assert heard.sum() == -(-(1 + RATE // 512) // 2)  # frames in pairs
-    assert not heard[heard.sum() :].any()
-    centroid = sequence[: heard.sum(), names.index("centroid")]
+    is_frame = np.any(sequence != 0, axis=1)
+    assert is_frame.sum() == -(-(1 + RATE // 512) // 2)  # frames in pairs
+    assert not is_frame[is_frame.sum() :].any()
+    centroid = sequence[: is_frame.sum(), names.index("centroid")]
     assert centroid.mean() == pytest.approx(statistics["centroid_mean"], rel=0.01)
 
 
-def test_long_utterances_are_cut():
+def test_long_utterances_are_truncated():
     settings_ = FeatureSettings(sequence=SequenceSettings(seconds=0.5, pool=1))
     _, sequence = extract(noise(2), RATE, settings=settings_)
     assert sequence.shape[0] == round(0.5 * RATE / 512)
@@ -141,7 +143,7 @@ def test_long_utterances_are_cut():
     chosen=st.sampled_from(["means_184", "moments_370", "contours_3490"]),
 )
 @settings(max_examples=25, deadline=None)
-def test_any_sound_gives_finite_features(seconds, amplitude, seed, chosen):
+def test_features_are_finite(seconds, amplitude, seed, chosen):
     features = extract_features(noise(seconds, seed, amplitude), RATE, chosen)
     assert np.isfinite(features).all()
     assert features.dtype == np.float32
@@ -151,22 +153,22 @@ def test_any_sound_gives_finite_features(seconds, amplitude, seed, chosen):
     ("samples", "message"),
     [
         (np.zeros(RATE), "silent"),
-        (np.full(RATE, np.nan), "no numbers"),
+        (np.full(RATE, np.nan), "NaN or infinite"),
         (np.ones((2, RATE)), "average the channels"),
         (np.ones(100), "too short"),
         (np.zeros(0), "too short"),
     ],
 )
-def test_unusable_samples(samples, message):
+def test_unusable_samples_are_rejected(samples, message):
     with pytest.raises(AudioError, match=message):
         extract_features(samples, RATE)
 
 
-def test_unknown_names_say_what_there_is():
+def test_errors_for_unknown_feature_sets_list_the_known_ones():
     known = "means_184, means_36, means_162, moments_370, functionals_610, contours_3490"
-    with pytest.raises(UnknownFeatureSet, match=f"'best'; write one of: {known}"):
+    with pytest.raises(UnknownFeatureSet, match=f"'best', expected one of: {known}"):
         extract_features(noise(), RATE, "best")
-    with pytest.raises(ValidationError, match="write one of: means_184"):
+    with pytest.raises(ValidationError, match="expected one of: means_184"):
         FeatureSettings(feature_set="best")
     with pytest.raises(ValueError, match="above 0 Hz"):
         extract_features(noise(), 0)

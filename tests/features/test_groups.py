@@ -58,18 +58,18 @@ def test_number_of_an_mfcc(name, number):
     assert mfcc_number(name) == number
 
 
-def test_moments_leave_padding_and_known_coefficients_out():
+def test_moments_ignore_padding_and_excluded_coefficients():
     rng = np.random.default_rng(0)
     sequences = rng.normal(3.0, 1.0, size=(BLOCK + 3, 12, 3)).astype(np.float32)
     sequences[:, 8:] = 0
     sequences[5] = 0
-    table = mfcc_moments(sequences, ["rms_db", "mfcc_00", "mfcc_01"], known={0, None})
+    table = mfcc_moments(sequences, ["rms_db", "mfcc_00", "mfcc_01"], exclude={0, None})
     assert list(table) == ["mfcc_01_mean", "mfcc_01_std"]
-    heard = sequences[:, :8, 2].astype(np.float64)
-    np.testing.assert_allclose(table["mfcc_01_mean"], heard.mean(axis=1), rtol=1e-5)
-    np.testing.assert_allclose(table["mfcc_01_std"], heard.std(axis=1), rtol=1e-4)
+    frames = sequences[:, :8, 2].astype(np.float64)
+    np.testing.assert_allclose(table["mfcc_01_mean"], frames.mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(table["mfcc_01_std"], frames.std(axis=1), rtol=1e-4)
     assert (table.iloc[5] == 0).all()
 
 
-def test_sequences_without_mfccs_give_no_column():
+def test_sequences_without_mfccs_have_no_moments():
     assert mfcc_moments(np.ones((4, 5, 1)), ["rms_db"]).shape == (4, 0)

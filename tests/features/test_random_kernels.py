@@ -29,23 +29,23 @@ def frames():
 
 
 @pytest.mark.parametrize("dilation", DILATIONS)
-def test_responses_are_those_of_a_plain_convolution(frames, dilation):
+def test_responses_equal_a_plain_convolution(frames, dilation):
     bank = next(bank for bank in _banks() if (bank.group, bank.dilation) == ("mfcc", dilation))
     contours = (frames["mfcc"][:, :20] - MFCC_MEANS) / MFCC_SPREADS
     number = 17
     weights = bank.weights[:, number].reshape(LENGTH, -1)
-    heard = np.full(len(contours), bank.biases[number])
+    response_at = np.full(len(contours), bank.biases[number])
     for frame in range(len(contours)):
         for step in range(LENGTH):
-            seen = frame + (step - LENGTH // 2) * dilation
-            if 0 <= seen < len(contours):
-                heard[frame] += weights[step] @ contours[seen]
+            position = frame + (step - LENGTH // 2) * dilation
+            if 0 <= position < len(contours):
+                response_at[frame] += weights[step] @ contours[position]
     responses = dict(zip(kernel_names(), kernel_responses(frames), strict=True))
     name = f"kernel_mfcc_{dilation}_{number:03d}"
     expected = {
-        "share": (heard > 0).mean(),
-        "size": np.sqrt(np.maximum(heard, 0)).mean(),
-        "peak": heard.max(),
+        "share": (response_at > 0).mean(),
+        "size": np.sqrt(np.maximum(response_at, 0)).mean(),
+        "peak": response_at.max(),
     }
     for response, value in expected.items():
         assert responses[f"{name}_{response}"] == pytest.approx(value, abs=1e-4)
@@ -59,11 +59,11 @@ def test_every_second_kernel_hears_changes_only():
 
 
 def test_kernels_never_change():
-    # Models are kept for years; their features must mean the same under every NumPy.
+    # Stored models depend on the kernels, so they must not vary with NumPy's version.
     assert _banks()[0].biases[:3] == pytest.approx(FIRST_BIASES, abs=1e-6)
 
 
-def test_set_holds_functionals_and_kernels():
+def test_default_set_has_functionals_and_kernels():
     names = feature_names("contours_3490")
     assert names == [*feature_names("functionals_610"), *kernel_names()]
     assert len(names) == len(set(names)) == 3490
@@ -71,6 +71,6 @@ def test_set_holds_functionals_and_kernels():
 
 
 @pytest.mark.parametrize("seconds", [0.06, 0.3])
-def test_utterances_shorter_than_a_kernel(seconds):
+def test_utterances_shorter_than_a_kernel_are_accepted(seconds):
     sound = np.sin(2 * np.pi * 220 * np.arange(round(seconds * RATE)) / RATE)
     assert np.isfinite(extract_features(sound, RATE, "contours_3490")).all()

@@ -39,7 +39,7 @@ def sentence():
         syllables = 0.6 - 0.4 * np.cos(2 * np.pi * 4.5 * times)
         parts += [loudness * voice * syllables, np.zeros(round(0.1 * RATE))]
     sound = np.concatenate(parts)
-    # The legacy generator's stream is frozen.
+    # The stream of the legacy generator is frozen.
     return (sound + 1e-3 * np.random.RandomState(0).normal(size=len(sound))).astype(np.float32)
 
 

@@ -1,9 +1,8 @@
-"""Augmentation: a plan of what happens to which utterance, and the transforms.
+"""Augmentation: a plan of the transform of each variant, and the transforms.
 
-Every value is drawn when the plan is made, from a seed that depends on the utterance and the variant
-alone. Applying a row of the plan is then a plain function: any subset comes out the same on any
-machine, in any order, in any thread. Each is defined by audiomentations' transform of its name (speed by
-soxr, telephone by its parts); what costs little more than a copy of the samples is done by NumPy.
+All random values are drawn when the plan is made, from a seed that depends only on the utterance and the
+variant. Applying a row of the plan is deterministic: its result depends neither on machine, order nor
+thread. Transforms equal those of audiomentations of the same name; speed is that of soxr.
 """
 
 from __future__ import annotations
@@ -36,27 +35,27 @@ __all__ = [
 ]
 
 NONE: Final = "none"
-"""What is done to a recording that is taken as it is."""
+"""Transform of an unchanged recording."""
 TELEPHONE_TRANSFORM: Final = "telephone"
-"""Transform that carries a sound over a telephone."""
+"""Transform that simulates a telephone channel."""
 TELEPHONE_BAND: Final = (300.0, 3400.0)
 TELEPHONE_RATE: Final = 8000
 MU: Final = 255
 FADE_S: Final = 0.005
-"""Seconds in which a sound that was cut open fades in or out."""
+"""Duration of the fade at a cut, in seconds."""
 
 
 class UnknownTransform(ValueError):
-    """A transform was named that does not exist."""
+    """Raised for a transform that does not exist."""
 
 
 class TransformSettings(Settings):
-    """Range of a transform's one value, and how often the transform is drawn.
+    """Range of the value of a transform, and how often the transform is drawn.
 
     Attributes:
         low: Smallest value, in the transform's unit.
         high: Largest value.
-        weight: Share among the transforms; 0 leaves it out.
+        weight: Relative frequency of the transform; 0 disables it.
     """
 
     low: float = 0.0
@@ -71,7 +70,7 @@ class TransformSettings(Settings):
 
 
 class CopySettings(Settings):
-    """One transform with one value, applied to every training utterance.
+    """A transform with a fixed value, applied to every training utterance.
 
     Attributes:
         transform: One of :data:`TRANSFORMS`.
@@ -83,14 +82,14 @@ class CopySettings(Settings):
 
 
 class AugmentationSettings(Settings):
-    """Which copies of training utterances are made.
+    """Augmented copies of training utterances.
 
     Attributes:
-        copies: Copies that every utterance gets; they are variants 1, 2, …
-        variants: Further variants of each utterance, drawn at random; 0 for none.
+        copies: Fixed copies of every utterance: variants 1, 2, …
+        variants: Number of further variants of each utterance with a random transform.
         transforms: Transforms to draw from, by the names of :data:`TRANSFORMS`.
-        telephone: Whether every utterance and every copy is also described as a telephone would
-            carry it, to test with it and, where a model is set so, to train on it.
+        telephone: Whether a telephone version of every recording and copy is added, for testing and,
+            depending on the candidate, for training.
     """
 
     copies: tuple[CopySettings, ...] = ()
@@ -120,12 +119,12 @@ class AugmentationSettings(Settings):
 
 
 def _speed(samples: np.ndarray, sample_rate: int, factor: float, seed: int) -> np.ndarray:
-    """Play faster: pitch and formants rise with the tempo, as of a smaller speaker."""
+    """Change speed; pitch and formants change with the tempo."""
     return soxr.resample(samples, sample_rate * factor, sample_rate, quality="HQ")
 
 
 def _noise(samples: np.ndarray, sample_rate: int, snr_db: float, seed: int) -> np.ndarray:
-    """Add white noise whose expected power is so far below that of the sound, pauses included."""
+    """Add white noise with the given ratio of signal to noise power over the whole recording."""
     noise = np.random.default_rng(seed).standard_normal(len(samples), dtype=np.float32)
     noise *= np.sqrt(samples @ samples / len(samples)) / 10 ** (snr_db / 20)
     noise += samples
@@ -145,7 +144,7 @@ def _time_stretch(samples: np.ndarray, sample_rate: int, rate: float, seed: int)
 
 
 def _stretcher(sample_rate: int, seed: int) -> Any:
-    """Set up what audiomentations uses, which takes no seed: at half the tempo it draws phases."""
+    """Return the stretcher of audiomentations, seeded: at low tempi it draws random phases."""
     from python_stretch import Signalsmith
 
     stretch = Signalsmith.Stretch(int(seed))
@@ -154,7 +153,7 @@ def _stretcher(sample_rate: int, seed: int) -> Any:
 
 
 def _time_shift(samples: np.ndarray, sample_rate: int, share: float, seed: int) -> np.ndarray:
-    """Move the sound later, below 0 earlier: what falls out is lost, and the cut is faded."""
+    """Shift later, or earlier if negative, without wrapping around; the cut is faded."""
     if share < 0:
         return _time_shift(samples[::-1], sample_rate, -share, seed)[::-1]
     gap = round(share * len(samples))
@@ -169,10 +168,13 @@ def _time_shift(samples: np.ndarray, sample_rate: int, share: float, seed: int) 
 
 @lru_cache(maxsize=8)
 def _fade_in(length: int) -> np.ndarray:
-    """Rise from 0 to 1 at equal energy (signalsmith-audio.co.uk/writing/2021/cheap-energy-crossfade)."""
-    line = np.linspace(0, 1, length, dtype=np.float32)
-    bend = line * (1 - line)
-    return np.square(bend * (1 + 1.4186 * bend) + line)
+    """Return an equal-energy fade from 0 to 1.
+
+    Source: https://signalsmith-audio.co.uk/writing/2021/cheap-energy-crossfade
+    """
+    ramp = np.linspace(0, 1, length, dtype=np.float32)
+    bend = ramp * (1 - ramp)
+    return np.square(bend * (1 + 1.4186 * bend) + ramp)
 
 
 def _trim(samples: np.ndarray, sample_rate: int, top_db: float, seed: int) -> np.ndarray:
@@ -184,12 +186,12 @@ def _gain(samples: np.ndarray, sample_rate: int, gain_db: float, seed: int) -> n
 
 
 def _telephone(samples: np.ndarray, sample_rate: int, _: float, seed: int) -> np.ndarray:
-    """Narrow band: 300-3400 Hz, 8 kHz, µ-law in 8 bits (ITU-T G.711), back at the given rate."""
+    """Band-pass at 300-3400 Hz, resample to 8 kHz, encode as 8-bit µ-law (ITU-T G.711), and resample back."""
     import audiomentations
 
     low, high = TELEPHONE_BAND
     band = audiomentations.BandPassFilter()
-    # Else it draws them from Python's and NumPy's global states, which others use, too.
+    # Otherwise it draws them from the global states of Python's and NumPy's generators.
     band.parameters = {
         "should_apply": True,
         "center_freq": (low + high) / 2,
@@ -207,7 +209,7 @@ def _telephone(samples: np.ndarray, sample_rate: int, _: float, seed: int) -> np
 
 
 class Transform(NamedTuple):
-    """A transform: its function, what its value means, its limits, and where it does nothing."""
+    """A transform: function, unit of the value, limits, and the value without effect."""
 
     apply: Callable[[np.ndarray, int, float, int], np.ndarray]
     unit: str
@@ -232,27 +234,27 @@ TRANSFORMS: Final = {
 def _transform_named(name: str) -> Transform:
     if name not in TRANSFORMS:
         raise UnknownTransform(
-            f"There is no transform {name!r}; write one of: {', '.join(TRANSFORMS)}"
+            f"There is no transform {name!r}, expected one of: {', '.join(TRANSFORMS)}"
         )
     return TRANSFORMS[name]
 
 
 def variant_seed(utterance_id: str, variant: int) -> int:
-    """Return the 32-bit seed of a variant: a hash of its name, and of nothing else."""
+    """Return the 32-bit seed of a variant: a hash of utterance and variant number."""
     digest = hashlib.sha256(f"{utterance_id}/{variant}".encode()).digest()
     return int.from_bytes(digest[:4], "little")
 
 
 def plan_augmentation(utterance_ids: Iterable[str], settings: AugmentationSettings) -> pd.DataFrame:
-    """List the copies of training utterances, and draw transform and value of random variants.
+    """Plan the copies of training utterances; draw transform and value of random variants.
 
     Args:
-        utterance_ids: Utterances to train on.
-        settings: Copies, number of variants, transforms and ranges.
+        utterance_ids: Training utterances.
+        settings: Copies, number of random variants, transforms and their ranges.
 
     Returns:
         Columns ``utterance_id``, ``variant`` (1, 2, …), ``transform``, ``value``, ``seed`` and
-        ``telephone``, which is false.
+        ``telephone`` (false).
     """
     names = list(settings.transforms)
     weights = np.array([settings.transforms[name].weight for name in names], dtype=float)
@@ -267,15 +269,15 @@ def plan_augmentation(utterance_ids: Iterable[str], settings: AugmentationSettin
             seed = variant_seed(utterance_id, variant)
             generator = np.random.default_rng(seed)
             name = str(generator.choice(names, p=shares))
-            chosen = settings.transforms[name]
-            value = float(generator.uniform(chosen.low, chosen.high))
+            limits = settings.transforms[name]
+            value = float(generator.uniform(limits.low, limits.high))
             rows.append((utterance_id, variant, name, value, seed))
     columns = ["utterance_id", "variant", "transform", "value", "seed"]
     return pd.DataFrame(rows, columns=columns).assign(telephone=False)
 
 
 def over_telephone(plan: pd.DataFrame) -> pd.DataFrame:
-    """Plan the same sounds as a telephone would carry them: variant ``-1 - k`` is that of variant k."""
+    """Plan telephone versions: variant ``-1 - k`` is that of variant ``k``."""
     return plan.assign(variant=-1 - plan["variant"], telephone=True)
 
 
@@ -289,14 +291,19 @@ def augment(
         sample_rate: Rate in Hz.
         transform: One of :data:`TRANSFORMS`.
         value: Its value, in its unit.
-        seed: Seed of what is random inside the transform.
+        seed: Seed of random parts of the transform.
 
     Returns:
-        float32 samples; stretching and trimming change their number. Values may exceed full scale,
-        as nothing is clipped.
+        float32 samples; speed, time stretching and trimming change their number. Values are not clipped
+        and may exceed full scale.
 
     Raises:
-        UnknownTransform: With the names that exist.
+        UnknownTransform: If there is none; the message lists the known names.
+
+    Examples:
+        >>> tone = 0.1 * np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> len(augment(tone, 22050, transform="time_stretch", value=2.0, seed=0))
+        11025
     """
     apply = _transform_named(transform).apply
     changed = apply(np.ascontiguousarray(samples, dtype=np.float32), sample_rate, value, seed)

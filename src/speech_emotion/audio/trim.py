@@ -1,4 +1,4 @@
-"""Trim silence from both ends of a recording."""
+"""Trim silence at both ends of a recording."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ import numpy as np
 __all__ = ["FAINTEST", "HOP", "WINDOW", "trim_silence"]
 
 WINDOW: Final = 2048
-"""Samples a frame."""
-
-
+"""Samples per frame."""
 HOP: Final = 512
-"""Samples from one frame to the next."""
-
-
+"""Samples between the starts of successive frames."""
 FAINTEST: Final = 1e-5
-"""Level of a frame below which all counts as equally silent."""
+"""RMS floor: frames below it count as equally silent."""
 
 
 def trim_silence(samples: np.ndarray, top_db: float) -> np.ndarray:
-    """Cut what is ``top_db`` below the loudest frame from both ends, as ``librosa.effects.trim``.
+    """Remove frames at both ends that are ``top_db`` below the loudest one.
+
+    The result equals that of ``librosa.effects.trim``.
 
     Args:
         samples: Shape ``(n_samples,)``.
         top_db: Threshold below the loudest frame, in dB.
     """
-    # A frame is a few hops, so that the samples are read once.
+    # A frame consists of whole hops, so the energy of each hop is computed once.
     hops = len(samples) // HOP
     whole, rest = samples[: hops * HOP].reshape(hops, HOP), samples[hops * HOP :]
     energy = np.zeros(hops + WINDOW // HOP)

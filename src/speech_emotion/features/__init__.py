@@ -1,4 +1,4 @@
-"""Describe recordings: frames, prosody, statistics over time, random convolution kernels."""
+"""Features of recordings: frames, prosody, functionals, random convolution kernels."""
 
 from speech_emotion.features.extraction import (
     extract_batch,

@@ -1,4 +1,4 @@
-"""Features of some utterances: every file is decoded once, its variants are made from memory."""
+"""Extract features of a batch of recordings and their augmented variants."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class _Task(NamedTuple):
     telephone: bool
 
 
-class _Described(NamedTuple):
-    """What was extracted, or the reason why nothing was."""
+class _Extracted(NamedTuple):
+    """Features of a variant, or the reason why it has none."""
 
     reason: str
     statistics: np.ndarray | None = None
@@ -30,46 +30,46 @@ class _Described(NamedTuple):
 
 
 def extract_batch(rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-    """Extract statistics and sequences of recordings and their variants.
+    """Extract statistics and sequences of recordings and their variants, decoding each file once.
 
     Args:
         rows: Columns ``utterance_id``, ``path``, ``variant`` (0 for the recording itself),
-            ``transform``, ``value``, ``seed``, ``telephone`` (whether it is heard over one).
-        settings: What to extract.
+            ``transform``, ``value``, ``seed`` and ``telephone`` (whether it passes a telephone channel).
+        settings: Feature set and frame sequences.
 
     Returns:
-        One row a row of ``rows``, in their order: ``utterance_id``, ``variant``, ``reason`` (empty
-        unless the sound cannot be used), ``sequence`` (flattened) and the statistics.
+        Table aligned with ``rows``: ``utterance_id``, ``variant``, ``reason`` (empty unless the
+        recording is rejected), ``sequence`` (flattened) and the statistics.
     """
     by_path = rows.groupby("path", sort=False)
-    described: list[_Described] = []
-    for path, part in by_path:
+    extracted: list[_Extracted] = []
+    for path, group in by_path:
         tasks = [
             _Task(row.variant, row.transform, row.value, row.seed, row.telephone)
-            for row in part.itertuples()
+            for row in group.itertuples()
         ]
-        described += _extract_file(str(path), tasks, settings)
-    order = np.concatenate([part.index.to_numpy() for _, part in by_path])
+        extracted += _extract_file(str(path), tasks, settings)
+    order = np.concatenate([group.index.to_numpy() for _, group in by_path])
     names = feature_names(settings.feature_set, n_mfcc=settings.n_mfcc)
-    unknown = np.full(len(names), np.nan, dtype=np.float32)
+    missing = np.full(len(names), np.nan, dtype=np.float32)
     statistics = np.stack(
-        [unknown if row.statistics is None else row.statistics for row in described]
+        [missing if row.statistics is None else row.statistics for row in extracted]
     )
     table = pd.DataFrame(statistics, index=order, columns=names)
-    table.insert(0, "reason", [row.reason for row in described])
-    table.insert(1, "sequence", [row.sequence for row in described])
+    table.insert(0, "reason", [row.reason for row in extracted])
+    table.insert(1, "sequence", [row.sequence for row in extracted])
     return rows[["utterance_id", "variant"]].join(table).reset_index(drop=True)
 
 
-def _extract_file(path: str, tasks: list[_Task], settings: FeatureSettings) -> list[_Described]:
+def _extract_file(path: str, tasks: list[_Task], settings: FeatureSettings) -> list[_Extracted]:
     try:
         recording = load_audio(path, settings.sample_rate)
     except AudioError as error:
-        return [_Described(error.reason) for _ in tasks]
+        return [_Extracted(error.reason) for _ in tasks]
     return [_extract_variant(recording, task, settings) for task in tasks]
 
 
-def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettings) -> _Described:
+def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettings) -> _Extracted:
     samples, rate = recording, settings.sample_rate
     if task.transform != NONE:
         samples = augment(samples, rate, transform=task.transform, value=task.value, seed=task.seed)
@@ -78,5 +78,5 @@ def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettin
     try:
         statistics, sequence = extract(samples, rate, settings=settings)
     except AudioError as error:
-        return _Described(f"variant {task.variant} ({task.transform}): {error.reason}")
-    return _Described("", statistics.to_numpy(), sequence.ravel())
+        return _Extracted(f"variant {task.variant} ({task.transform}): {error.reason}")
+    return _Extracted("", statistics.to_numpy(), sequence.ravel())

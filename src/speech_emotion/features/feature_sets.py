@@ -1,4 +1,4 @@
-"""Named feature sets: statistics over time for tables, frame sequences for convolutions."""
+"""Named feature sets: statistics over time for tables, frame sequences for networks."""
 
 from __future__ import annotations
 
@@ -37,36 +37,33 @@ FrameFeature = Literal[
     "rms", "rms_db", "centroid", "bandwidth", "rolloff", "zcr", "chroma", "mfcc", "mel", "mel_db"
 ]
 
-
 LOWEST_RATE: Final = 16000
-"""Hz that functionals need: they look at the spectrum up to 6.4 kHz."""
+"""Lowest rate for functionals, in Hz: they use the spectrum up to 6.4 kHz."""
 
 
 class UnknownFeatureSet(ValueError):
-    """A feature set was named that does not exist."""
+    """Raised for a feature set that does not exist."""
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """What is computed from an utterance for models that read tables.
+    """Definition of the statistics of an utterance.
 
     Attributes:
         name: Name of the set.
         features: Frame features, in the order of the columns.
         statistics: Statistics over the frames.
-        trim_db: Silence so far below the loudest frame is cut from both ends; ``None`` keeps it.
-        source: Where the set comes from.
-        functionals: Whether the set is what :func:`speech_emotion.features.functionals.functionals`
-            gives, in the place of features and statistics.
-        kernels: Whether the responses of :func:`speech_emotion.features.random_kernels.kernel_responses`
-            follow.
+        trim_db: Frames at both ends that are this far below the loudest one are trimmed; ``None``
+            keeps them.
+        functionals: Whether the set is that of
+            :func:`speech_emotion.features.functionals.functionals` instead of features and statistics.
+        kernels: Whether :func:`speech_emotion.features.random_kernels.kernel_responses` are appended.
     """
 
     name: str
     features: tuple[FrameFeature, ...]
     statistics: tuple[str, ...]
     trim_db: float | None
-    source: str
     functionals: bool = False
     kernels: bool = False
 
@@ -74,48 +71,48 @@ class FeatureSet:
 FEATURE_SETS: Final = {
     entry.name: entry
     for entry in (
+        # Means over the whole clip, common in student projects on these corpora.
         FeatureSet(
             "means_184",
             ("rms", "centroid", "rolloff", "zcr", "chroma", "mfcc", "mel"),
             ("mean",),
             None,
-            "Means over the whole clip, as student projects on these corpora take them.",
         ),
+        # Means of another student project, which uses 20 MFCCs (set n_mfcc).
         FeatureSet(
             "means_36",
             ("chroma", "centroid", "bandwidth", "rolloff", "zcr", "mfcc"),
             ("mean",),
             None,
-            "Means of another student project, which takes 20 MFCCs (set n_mfcc).",
         ),
+        # Means of a third student project, which uses 20 MFCCs (set n_mfcc).
         FeatureSet(
             "means_162",
             ("zcr", "chroma", "mfcc", "rms", "mel"),
             ("mean",),
             None,
-            "Means of a third student project, which takes 20 MFCCs (set n_mfcc).",
         ),
+        # Means and standard deviations, levels in dB, silence trimmed, loudness kept.
         FeatureSet(
             "moments_370",
             ("rms_db", "centroid", "bandwidth", "rolloff", "zcr", "chroma", "mfcc", "mel_db"),
             ("mean", "std"),
             30.0,
-            "The same features in dB with their spread over time, silence cut, loudness kept.",
         ),
+        # Functionals of level, pitch, voice quality, spectral shape and MFCC contours.
         FeatureSet(
             "functionals_610",
             (),
             (),
             30.0,
-            "Contours of level, pitch, voice quality, spectral shape and MFCCs, summarised.",
             functionals=True,
         ),
+        # The same functionals and responses of random convolution kernels to the contours.
         FeatureSet(
             "contours_3490",
             (),
             (),
             30.0,
-            "The same functionals, and the responses of random convolution kernels to the contours.",
             functionals=True,
             kernels=True,
         ),
@@ -125,11 +122,11 @@ DEFAULT_FEATURE_SET: Final = "contours_3490"
 
 
 class SequenceSettings(Settings):
-    """Frame sequences for convolutional models.
+    """Frame sequences for networks.
 
     Attributes:
-        seconds: Length; longer utterances are cut, shorter ones end in rows of zeros.
-        pool: So many neighbouring frames are averaged into one.
+        seconds: Length; longer utterances are truncated, shorter ones padded with zeros.
+        pool: Number of neighboring frames that are averaged into one.
         features: Frame features, in the order of the channels.
     """
 
@@ -147,10 +144,10 @@ class SequenceSettings(Settings):
 
 
 class FeatureSettings(Settings):
-    """Everything that decides what a model reads of an utterance.
+    """Settings of feature extraction.
 
     Attributes:
-        sample_rate: Rate that recordings are resampled to, in Hz.
+        sample_rate: Sample rate that recordings are resampled to, in Hz.
         feature_set: One of :data:`FEATURE_SETS`.
         n_mfcc: Number of MFCC coefficients.
         sequence: Frame sequences.
@@ -171,27 +168,27 @@ def feature_set_named(name: str) -> FeatureSet:
     """Return the feature set called ``name``.
 
     Raises:
-        UnknownFeatureSet: With the names that exist.
+        UnknownFeatureSet: If there is none; the message lists the known names.
     """
     if name not in FEATURE_SETS:
         raise UnknownFeatureSet(
-            f"There is no feature set {name!r}; write one of: {', '.join(FEATURE_SETS)}"
+            f"There is no feature set {name!r}, expected one of: {', '.join(FEATURE_SETS)}"
         )
     return FEATURE_SETS[name]
 
 
 def check_feature_set(name: str, sample_rate: int, n_mfcc: int) -> FeatureSet:
-    """Return the feature set called ``name`` if it can be had at this rate and with these MFCCs.
+    """Return the feature set called ``name`` if rate and number of MFCCs suffice.
 
     Raises:
-        UnknownFeatureSet: With the names that exist.
-        ValueError: If functionals are asked below 16 kHz or with fewer than 20 MFCCs.
+        UnknownFeatureSet: If there is none; the message lists the known names.
+        ValueError: If functionals are requested below 16 kHz or with fewer than 20 MFCCs.
     """
     chosen = feature_set_named(name)
     check_rate(sample_rate)
     if chosen.functionals and (sample_rate < LOWEST_RATE or n_mfcc < N_MFCC):
         raise ValueError(
-            f"{name} needs {LOWEST_RATE} Hz and {N_MFCC} MFCCs or more, not {sample_rate} Hz and "
+            f"{name} needs at least {LOWEST_RATE} Hz and {N_MFCC} MFCCs, got {sample_rate} Hz and "
             f"{n_mfcc}: raise features.sample_rate or features.n_mfcc"
         )
     return chosen
@@ -206,7 +203,21 @@ def _coefficients(feature: str, n_mfcc: int) -> list[str]:
 
 
 def feature_names(feature_set: str = DEFAULT_FEATURE_SET, *, n_mfcc: int = 40) -> list[str]:
-    """Names of a set's columns, ``feature_coefficient_statistic``, statistic after statistic."""
+    """Return the column names of a feature set: ``feature_coefficient_statistic``.
+
+    Args:
+        feature_set: One of :data:`FEATURE_SETS`.
+        n_mfcc: Number of MFCC coefficients.
+
+    Raises:
+        UnknownFeatureSet: If there is none; the message lists the known names.
+
+    Examples:
+        >>> len(feature_names("contours_3490"))
+        3490
+        >>> feature_names("means_184")[:3]
+        ['rms_mean', 'centroid_mean', 'rolloff_mean']
+    """
     chosen = feature_set_named(feature_set)
     if chosen.functionals:
         return [*_functional_names(), *(kernel_names() if chosen.kernels else ())]
@@ -225,19 +236,19 @@ def _index(feature_set: str, n_mfcc: int) -> pd.Index:
 
 @lru_cache(maxsize=1)
 def _functional_names() -> tuple[str, ...]:
-    """Names as they come: those of any sound, as they are always the same."""
+    """Return the names of functionals, which are the same for every recording."""
     rate = 22050
-    sound = np.sin(np.arange(rate, dtype=np.float32))
-    return tuple(functionals(frame_features(sound, rate, prosody=True), rate / HOP))
+    tone = np.sin(np.arange(rate, dtype=np.float32))
+    return tuple(functionals(frame_features(tone, rate, prosody=True), rate / HOP))
 
 
 def sequence_names(settings: SequenceSettings, *, n_mfcc: int = 40) -> list[str]:
-    """Names of the channels of a frame sequence."""
+    """Return the channel names of a frame sequence."""
     return [name for feature in settings.features for name in _coefficients(feature, n_mfcc)]
 
 
 def sequence_shape(settings: FeatureSettings) -> tuple[int, int]:
-    """``(n_frames, n_channels)`` of every frame sequence."""
+    """Return the shape of a frame sequence, ``(n_frames, n_channels)``."""
     sequence = settings.sequence
     frames = round(sequence.seconds * settings.sample_rate / (HOP * sequence.pool))
     return max(frames, 1), len(sequence_names(sequence, n_mfcc=settings.n_mfcc))
@@ -250,7 +261,7 @@ def extract_features(
     *,
     n_mfcc: int = 40,
 ) -> pd.Series:
-    """Describe an utterance by statistics over its frames.
+    """Compute statistics over the frames of an utterance.
 
     Args:
         samples: Shape ``(n_samples,)``.
@@ -259,42 +270,51 @@ def extract_features(
         n_mfcc: Number of MFCC coefficients.
 
     Returns:
-        float32 values by the names of :func:`feature_names`.
+        float32 values, indexed by :func:`feature_names`.
 
     Raises:
-        AudioError: If the samples are silent, too short, not numbers or not one-dimensional.
-        UnknownFeatureSet: With the names that exist.
-        ValueError: If functionals are asked below 16 kHz or with fewer than 20 MFCCs.
+        AudioError: If the samples are silent, too short, too large, not finite or not one-dimensional.
+        UnknownFeatureSet: If there is none; the message lists the known names.
+        ValueError: If functionals are requested below 16 kHz or with fewer than 20 MFCCs.
+
+    Examples:
+        >>> import numpy as np
+        >>> tone = 0.1 * np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> features = extract_features(tone, 22050, "moments_370")
+        >>> features.shape
+        (370,)
+        >>> features.filter(regex="chroma_.*_mean").idxmax()  # pitch class A
+        'chroma_09_mean'
     """
     chosen = check_feature_set(feature_set, sample_rate, n_mfcc)
-    frames = _describe(samples, sample_rate, chosen, n_mfcc)
+    frames = _frames(samples, sample_rate, chosen, n_mfcc)
     return _summary(frames, sample_rate, chosen, n_mfcc)
 
 
 def extract(
     samples: np.ndarray, sample_rate: int, *, settings: FeatureSettings
 ) -> tuple[pd.Series, np.ndarray]:
-    """Describe an utterance by statistics and by a frame sequence, from one spectrogram.
+    """Compute statistics and the frame sequence of an utterance from one spectrogram.
 
     Args:
         samples: Shape ``(n_samples,)``.
-        sample_rate: Rate in Hz; features compare only at equal rates.
-        settings: What to compute.
+        sample_rate: Rate in Hz; features depend on it.
+        settings: Feature set and frame sequence.
 
     Returns:
-        The statistics, as :func:`extract_features`, and the sequence, float32 of
+        The statistics, as :func:`extract_features` returns them, and the float32 sequence of shape
         :func:`sequence_shape`.
 
     Raises:
-        AudioError: If the samples are silent, too short, not numbers or not one-dimensional.
+        AudioError: If the samples are silent, too short, too large, not finite or not one-dimensional.
     """
     chosen = feature_set_named(settings.feature_set)
-    frames = _describe(samples, sample_rate, chosen, settings.n_mfcc)
+    frames = _frames(samples, sample_rate, chosen, settings.n_mfcc)
     summary = _summary(frames, sample_rate, chosen, settings.n_mfcc)
     return summary, _sequence(frames, settings)
 
 
-def _describe(
+def _frames(
     samples: np.ndarray, sample_rate: int, chosen: FeatureSet, n_mfcc: int
 ) -> dict[str, np.ndarray]:
     samples = check_samples(samples, sample_rate)

@@ -1,9 +1,8 @@
-"""Features a frame, all from one spectrogram; each is defined by librosa's function of its name.
+"""Frame features from one spectrogram; each equals librosa's function of the same name.
 
-Filter banks are computed once, everything is float32, and no loop runs over frames: they are taken in
-blocks whose spectra fit the processor's cache, so that memory is not asked for anew and a recording of
-any length needs no more of it than its features. Chroma is taken at concert pitch (``tuning=0``):
-estimating the tuning of a voice costs more than all the rest.
+Filter banks are cached, arithmetic is float32, and frames are processed in blocks whose spectra fit the
+processor's cache, so memory does not grow with spectra of long recordings. Chroma assumes concert pitch
+(``tuning=0``), because estimating the tuning costs more than everything else together.
 """
 
 from __future__ import annotations
@@ -16,7 +15,12 @@ import numpy as np
 import scipy.fft
 
 from speech_emotion.audio import HOP, SILENCE, WINDOW, AudioError, check_rate
-from speech_emotion.features.prosody import PROSODY, block_prosody, settle_prosody
+from speech_emotion.features.prosody import (
+    PROSODY,
+    block_prosody,
+    fft_frequencies,
+    settle_prosody,
+)
 
 __all__ = [
     "FRAME_FEATURES",
@@ -25,14 +29,14 @@ __all__ = [
 ]
 
 BLOCK: Final = 64
-"""Frames whose spectra are held at once."""
+"""Frames per block."""
 N_MELS: Final = 128
 MEL_GROUPS: Final = 4
 N_CHROMA: Final = 12
-SHORTEST = 0.05
-"""Seconds below which there is nothing to describe."""
-LOUDEST = 1e6
-"""Peak amplitude above which power nears the end of float32."""
+SHORTEST_S: Final = 0.05
+"""Duration of the shortest accepted recording, in seconds."""
+LOUDEST: Final = 1e6
+"""Largest accepted peak amplitude; the power of larger ones nears the limit of float32."""
 
 FRAME_FEATURES: Final = (
     "rms",
@@ -49,21 +53,23 @@ FRAME_FEATURES: Final = (
 
 
 def check_samples(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return ``samples`` as float32 if they can be described.
+    """Return ``samples`` as float32 if features can be computed from them.
 
     Raises:
-        AudioError: If they are not one-dimensional, too short, silent, too large or not numbers.
+        AudioError: If they are not one-dimensional, too short, silent, too large or not finite.
         ValueError: If ``sample_rate`` is not positive and finite.
     """
     check_rate(sample_rate)
     samples = np.asarray(samples, dtype=np.float32)
     if samples.ndim != 1:
-        raise AudioError("samples", f"shape {samples.shape}; average the channels first")
-    if len(samples) < SHORTEST * sample_rate:
+        raise AudioError("samples", f"have shape {samples.shape}; average the channels first")
+    if len(samples) < SHORTEST_S * sample_rate:
         seconds = len(samples) / sample_rate
-        raise AudioError("samples", f"{seconds:.3f} s are too short; give {SHORTEST} s or more")
+        raise AudioError(
+            "samples", f"{seconds:.3f} s are too short; at least {SHORTEST_S} s are needed"
+        )
     if not np.isfinite(samples).all():
-        raise AudioError("samples", "hold values that are no numbers (NaN or infinite)")
+        raise AudioError("samples", "contain NaN or infinite values")
     peak = float(np.abs(samples).max())
     if peak < SILENCE:
         raise AudioError("samples", f"silent: no sample exceeds {SILENCE:g}")
@@ -72,9 +78,9 @@ def check_samples(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     return samples
 
 
-def _framed(samples: np.ndarray, *, mode: str) -> np.ndarray:
-    """View centred frames, shape ``(n_frames, WINDOW)``."""
-    padded = np.pad(samples, WINDOW // 2, mode=mode)  # type: ignore[call-overload]
+def _framed(samples: np.ndarray) -> np.ndarray:
+    """Return a view of centered frames, shape ``(n_frames, WINDOW)``."""
+    padded = np.pad(samples, WINDOW // 2)
     return np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
 
 
@@ -84,7 +90,7 @@ def _rms(frames: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _mel_banks(sample_rate: int) -> tuple[tuple[slice, np.ndarray], ...]:
-    """Filters of mel bands in groups, each with the bins that it looks at: most of a bank is zeros."""
+    """Return mel filters in groups with the bins of each, because most of a filter bank is zeros."""
     bank = librosa.filters.mel(sr=sample_rate, n_fft=WINDOW, n_mels=N_MELS)
     groups = []
     for filters in np.split(bank, MEL_GROUPS):
@@ -100,18 +106,13 @@ def _chroma_bank(sample_rate: int) -> np.ndarray:
     return np.ascontiguousarray(bank.T.astype(np.float32))
 
 
-@lru_cache(maxsize=8)
-def _frequencies(sample_rate: int) -> np.ndarray:
-    return np.fft.rfftfreq(WINDOW, 1 / sample_rate).astype(np.float32)
-
-
 @lru_cache(maxsize=1)
 def _hann() -> np.ndarray:
     return librosa.filters.get_window("hann", WINDOW, fftbins=True).astype(np.float32)
 
 
 def _crossings(samples: np.ndarray) -> np.ndarray:
-    """Zero-crossing rate: crossings inside each frame are a difference of one running count."""
+    """Return zero-crossing rates, computed as differences of one cumulative count."""
     padded = np.pad(samples, WINDOW // 2, mode="edge")
     padded[np.abs(padded) <= 1e-10] = 0
     negative = np.signbit(padded)
@@ -121,7 +122,7 @@ def _crossings(samples: np.ndarray) -> np.ndarray:
 
 
 def _shape(magnitude: np.ndarray, frequencies: np.ndarray) -> dict[str, np.ndarray]:
-    """Centroid, bandwidth and roll-off of magnitudes ``(n_frames, n_bins)``, in Hz."""
+    """Return centroid, bandwidth and roll-off in Hz of magnitudes ``(n_frames, n_bins)``."""
     total = magnitude.sum(axis=1)
     safe = np.maximum(total, np.finfo(np.float32).tiny)
     centroid = magnitude @ frequencies / safe
@@ -136,21 +137,21 @@ def _shape(magnitude: np.ndarray, frequencies: np.ndarray) -> dict[str, np.ndarr
 def frame_features(
     samples: np.ndarray, sample_rate: int, *, n_mfcc: int = 40, prosody: bool = False
 ) -> dict[str, np.ndarray]:
-    """Describe every frame.
+    """Compute the features of every frame.
 
     Args:
         samples: Shape ``(n_samples,)``.
         sample_rate: Rate in Hz.
         n_mfcc: Number of MFCC coefficients.
-        prosody: Describe voice and spectral shape, too.
+        prosody: Whether to compute :data:`PROSODY`, too.
 
     Returns:
-        For each of :data:`FRAME_FEATURES`, and of :data:`PROSODY` if asked, an array
-        ``(n_frames, n_coefficients)``, float32: frequencies in Hz, ``rms`` in full scale, ``*_db`` in
-        dB of full scale, ``mel`` in power.
+        A float32 array ``(n_frames, n_coefficients)`` by name, for each of :data:`FRAME_FEATURES` and,
+        if requested, :data:`PROSODY`: frequencies in Hz, ``rms`` relative to full scale, ``*_db`` in
+        dB relative to full scale, ``mel`` in power.
     """
-    frames = _framed(samples, mode="constant")
-    # Each block begins with the last frame of the one before: flux is measured from it.
+    frames = _framed(samples)
+    # Each block starts with the last frame of the previous one, which flux needs.
     blocks = [
         (_spectral(frames[max(start - 1, 0) : start + BLOCK], sample_rate, prosody), min(start, 1))
         for start in range(0, len(frames), BLOCK)
@@ -174,7 +175,7 @@ def frame_features(
 
 
 def _spectral(frames: np.ndarray, sample_rate: int, prosody: bool) -> dict[str, np.ndarray]:
-    """Describe frames as far as each of them goes by itself."""
+    """Compute the features that depend on single frames."""
     spectrum = scipy.fft.rfft(frames * _hann(), axis=1)
     squares = spectrum.view(np.float32)
     np.square(squares, out=squares)
@@ -185,7 +186,7 @@ def _spectral(frames: np.ndarray, sample_rate: int, prosody: bool) -> dict[str, 
     largest = chroma.max(axis=1, keepdims=True)
     features = {
         "rms": _rms(frames),
-        **_shape(magnitude, _frequencies(sample_rate)),
+        **_shape(magnitude, fft_frequencies(sample_rate, WINDOW)),
         "chroma": chroma / np.where(largest > np.finfo(np.float32).tiny, largest, 1),
         "mel": mel,
     }

@@ -1,7 +1,7 @@
-"""Functionals: what the contours of an utterance do over time, in one row.
+"""Functionals: statistics over time of the contours of an utterance.
 
-Level, percentiles, range and change of every contour, those of voiced frames apart, pauses and pace,
-the long-term spectrum of all and of the loudest frames, and how fast the bands are modulated.
+Moments, percentiles, range and change of every contour, separate statistics of voiced frames, pauses
+and pace, the long-term spectrum of all and of the loudest frames, and modulation spectra of bands.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from speech_emotion.features.prosody import N_BANDS, SPECTRAL_SHAPE
 __all__ = ["functionals"]
 
 N_MFCC: Final = 20
-"""Coefficients that are followed over time; higher ones tell speakers apart, not emotions."""
+"""Number of MFCCs; higher ones vary more between speakers than between emotions."""
 PERCENTILES: Final = (5, 25, 50, 75, 95)
 CONTOURS: Final = (
     "rms_db",
@@ -41,25 +41,25 @@ VOICED: Final = (
     "treble_ratio",
 )
 SPEECH_DB: Final = 25.0
-"""Frames so far below the loudest one are pauses."""
+"""Frames this far below the loudest one are pauses."""
 LOUDEST: Final = 80
-"""Percentile of the level from which a frame is among the loudest."""
+"""Percentile of the level that the loudest frames exceed."""
 MODULATION_BANDS: Final = 8
 MODULATION_EDGES: Final = (0.5, 2.0, 4.0, 6.0, 9.0, 14.0, 21.0)
-"""Hz; syllables come at 4 to 6."""
+"""Edges of modulation ranges in Hz; the syllable rate is 4 to 6 Hz."""
 DELTA_WIDTH: Final = 9
 
 
 def functionals(frames: dict[str, np.ndarray], frame_rate: float) -> dict[str, float]:
-    """Summarise the frames of one utterance.
+    """Compute functionals of the frames of one utterance.
 
     Args:
-        frames: Results of ``frame_features`` and ``prosody_features`` with at least 20 MFCCs, each
-            ``(n_frames, n_coefficients)``.
-        frame_rate: Frames a second.
+        frames: Result of :func:`frame_features` with prosody and at least 20 MFCCs, each array of
+            shape ``(n_frames, n_coefficients)``.
+        frame_rate: Frames per second.
 
     Returns:
-        Values by name, ``feature_coefficient_statistic``, always the same names in the same order.
+        Values by name, ``feature_coefficient_statistic``; names and their order never vary.
     """
     frames = {name: _at_least(values, 2) for name, values in frames.items()}
     mfcc = frames["mfcc"][:, :N_MFCC]
@@ -115,17 +115,17 @@ def _spread(values: np.ndarray, name: str) -> dict[str, float]:
 def _voice(
     frames: dict[str, np.ndarray], voiced: np.ndarray, frame_rate: float
 ) -> dict[str, float]:
-    """Statistics of voiced frames; of all frames where hardly any is voiced."""
-    heard = voiced if voiced.sum() >= 3 else np.ones_like(voiced)
-    contours = np.concatenate([frames[name] for name in VOICED], axis=1)[heard]
+    """Compute statistics of voiced frames; of all frames if fewer than three are voiced."""
+    chosen = voiced if voiced.sum() >= 3 else np.ones_like(voiced)
+    contours = np.concatenate([frames[name] for name in VOICED], axis=1)[chosen]
     result = _named(VOICED, "voiced_mean", contours.mean(axis=0))
     result |= _named(VOICED, "voiced_std", contours.std(axis=0))
     pitch = frames["pitch"][:, 0]
-    result |= _statistics(pitch[heard][:, np.newaxis], ("pitch",))
+    result |= _statistics(pitch[chosen][:, np.newaxis], ("pitch",))
     steps = np.diff(pitch)[voiced[1:] & voiced[:-1]] * frame_rate
     result["pitch_rise"] = _mean(steps[steps > 0])
     result["pitch_fall"] = _mean(steps[steps < 0])
-    result["pitch_slope"] = _trend(np.flatnonzero(heard) / frame_rate, pitch[heard])
+    result["pitch_slope"] = _trend(np.flatnonzero(chosen) / frame_rate, pitch[chosen])
     return result
 
 
@@ -134,9 +134,9 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _trend(seconds: np.ndarray, values: np.ndarray) -> float:
-    """Slope of a straight line, a second."""
-    centred = seconds - seconds.mean()
-    return float(centred @ (values - values.mean()) / max(centred @ centred, 1e-9))
+    """Return the slope of a fitted line, per second."""
+    centered = seconds - seconds.mean()
+    return float(centered @ (values - values.mean()) / max(centered @ centered, 1e-9))
 
 
 def _pace(level: np.ndarray, voiced: np.ndarray, frame_rate: float) -> dict[str, float]:
@@ -157,14 +157,14 @@ def _pace(level: np.ndarray, voiced: np.ndarray, frame_rate: float) -> dict[str,
 
 @lru_cache(maxsize=1)
 def _delta_filter() -> np.ndarray:
-    """Slope of the line through :data:`DELTA_WIDTH` frames, as ``librosa.feature.delta``."""
-    from scipy.signal import savgol_coeffs  # takes as long to import as all else here
+    """Return the filter of ``librosa.feature.delta``: the slope over :data:`DELTA_WIDTH` frames."""
+    from scipy.signal import savgol_coeffs  # slow to import
 
     return savgol_coeffs(DELTA_WIDTH, polyorder=1, deriv=1)
 
 
 def _change(mfcc: np.ndarray) -> dict[str, float]:
-    """How MFCCs move: statistics of their local slopes."""
+    """Compute statistics of the local slopes of MFCCs."""
     delta = scipy.ndimage.convolve1d(mfcc, _delta_filter(), axis=0, mode="nearest")
     names = _numbered("mfcc_delta", N_MFCC)
     return {
@@ -186,7 +186,7 @@ def _spectrum(bands: np.ndarray, level: np.ndarray) -> dict[str, float]:
 
 @lru_cache(maxsize=8)
 def _modulation_groups(size: int, frame_rate: float) -> np.ndarray:
-    """Average spectrum lines into ranges of :data:`MODULATION_EDGES`: ``(n_ranges, n_lines)``."""
+    """Return weights that average FFT bins over modulation ranges, shape ``(n_ranges, n_bins)``."""
     lines = np.fft.rfftfreq(size, 1 / frame_rate)
     groups = np.stack(
         [(lines >= low) & (lines < high) for low, high in itertools.pairwise(MODULATION_EDGES)]
@@ -195,7 +195,7 @@ def _modulation_groups(size: int, frame_rate: float) -> np.ndarray:
 
 
 def _modulation(bands: np.ndarray, frame_rate: float) -> dict[str, float]:
-    """Log size of the modulation of eight groups of bands, by its frequency."""
+    """Compute log modulation amplitudes of eight groups of bands by modulation frequency."""
     count = len(bands)
     grouped = bands.reshape(count, MODULATION_BANDS, -1).mean(axis=2)
     grouped = (grouped - grouped.mean(axis=0)) * np.hanning(count)[:, np.newaxis]

@@ -1,9 +1,9 @@
-"""Voice and spectral shape, frame by frame, from a spectrogram that is already there.
+"""Prosody: pitch, voicing and spectral shape of every frame, from a power spectrogram.
 
 Pitch and harmonicity follow P. Boersma, *Accurate short-term analysis of the fundamental frequency
 and the harmonics-to-noise ratio of a sampled sound*, IFA Proceedings 17, 1993: the autocorrelation of
-a windowed frame, divided by that of the window. It is the inverse transform of the power spectrum,
-which costs as much as the spectrogram itself and a hundredth of probabilistic methods. Spectral
+a windowed frame, divided by that of the window. The autocorrelation is the inverse FFT of the power
+spectrum, so it costs as much as the spectrogram and a hundredth of probabilistic methods. Spectral
 balance follows F. Eyben et al., *The Geneva Minimalistic Acoustic Parameter Set*, IEEE TAC 7, 2016.
 """
 
@@ -18,32 +18,39 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
-__all__ = ["N_BANDS", "PROSODY", "SPECTRAL_SHAPE", "block_prosody", "settle_prosody"]
+__all__ = [
+    "N_BANDS",
+    "PROSODY",
+    "SPECTRAL_SHAPE",
+    "block_prosody",
+    "fft_frequencies",
+    "settle_prosody",
+]
 
 N_BANDS: Final = 40
 PITCH_RANGE: Final = (65.0, 600.0)
-"""Hz; from low male to excited female voices."""
+"""Hz, from low male to excited female voices."""
 OCTAVE_COST: Final = 0.03
-"""Harmonicity that a pitch one octave higher may lack and still be taken."""
+"""Harmonicity by which a candidate an octave lower must exceed the higher one."""
 VOICING: Final = 0.5
-"""Harmonicity from which a frame is voiced."""
+"""Smallest harmonicity of a voiced frame."""
 VOICED_DB: Final = 30.0
-"""Frames so far below the loudest one are never voiced."""
+"""Frames this far below the loudest one are never voiced."""
 POWER_FLOOR: Final = 1e-10
 SLOPES: Final = {
     "slope_0_500": (30.0, 500.0),
     "slope_500_1500": (500.0, 1500.0),
     "slope_0_5000": (0.0, 5000.0),
 }
-"""Hz between which slopes are taken."""
+"""Frequency ranges of spectral slopes, in Hz."""
 RANGES: Final = ((50.0, 1000.0), (1000.0, 5000.0), (5000.0, np.inf), (50.0, 5000.0))
-"""Hz between which levels are compared."""
+"""Frequency ranges whose levels are compared, in Hz."""
 PEAKS: Final = ((0.0, 2000.0), (2000.0, 5000.0))
-"""Hz between which peaks are compared."""
+"""Frequency ranges whose peaks are compared, in Hz."""
 LOWEST_OCTAVE: Final = 200.0
 N_OCTAVES: Final = 6
 QUANTILE: Final = 0.02
-"""Share of an octave's bins that are its peak, and its valley."""
+"""Share of an octave's bins that form its peak, and its valley."""
 
 SPECTRAL_SHAPE: Final = (
     "flatness",
@@ -66,20 +73,21 @@ def _window_autocorrelation(window: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _frequencies(sample_rate: int, window: int) -> np.ndarray:
+def fft_frequencies(sample_rate: int, window: int) -> np.ndarray:
+    """Return the center frequencies of FFT bins in Hz, float32."""
     return np.fft.rfftfreq(window, 1 / sample_rate).astype(np.float32)
 
 
 @lru_cache(maxsize=64)
 def _bins(sample_rate: int, window: int, low: float, high: float) -> slice:
-    """Bins from one frequency up to another, which is left out."""
-    first, last = np.searchsorted(_frequencies(sample_rate, window), (low, high))
+    """Return the bins from ``low`` up to, but not including, ``high``."""
+    first, last = np.searchsorted(fft_frequencies(sample_rate, window), (low, high))
     return slice(int(first), int(last))
 
 
 @lru_cache(maxsize=8)
 def _power_bank(sample_rate: int, window: int) -> np.ndarray:
-    """Filters of :data:`N_BANDS` bands, then sums over :data:`RANGES`."""
+    """Return filters of :data:`N_BANDS` bands, then of sums over :data:`RANGES`."""
     top = min(8000.0, sample_rate / 2)
     bank = librosa.filters.mel(sr=sample_rate, n_fft=window, n_mels=N_BANDS, fmin=50.0, fmax=top)
     sums = np.zeros((len(RANGES), bank.shape[1]))
@@ -90,22 +98,22 @@ def _power_bank(sample_rate: int, window: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _slope_bank(sample_rate: int, window: int) -> np.ndarray:
-    """What makes of a spectrum in dB its mean, and its slopes over :data:`SLOPES` in dB a kHz."""
-    frequencies = _frequencies(sample_rate, window)
+    """Return weights of the mean of a dB spectrum and of its :data:`SLOPES`, in dB per kHz."""
+    frequencies = fft_frequencies(sample_rate, window)
     bank = np.zeros((1 + len(SLOPES), len(frequencies)), dtype=np.float32)
     bank[0] = 1 / len(frequencies)
     for row, (low, high) in zip(bank[1:], SLOPES.values(), strict=True):
         inside = _bins(sample_rate, window, low, high)
-        centred = frequencies[inside] - frequencies[inside].mean()
-        row[inside] = 1000 * centred / (centred @ centred)
+        centered = frequencies[inside] - frequencies[inside].mean()
+        row[inside] = 1000 * centered / (centered @ centered)
     return np.ascontiguousarray(bank.T)
 
 
 @lru_cache(maxsize=8)
 def _octaves(sample_rate: int, window: int) -> tuple[tuple[slice, int], ...]:
-    """Bins of each octave of the contrast, and how many are its peak and its valley.
+    """Return the bins of each octave of the contrast and the size of its peak and valley.
 
-    They are those of ``librosa.feature.spectral_contrast``: an octave begins a bin below its edge.
+    As in ``librosa.feature.spectral_contrast``, an octave starts one bin below its lower edge.
     """
     frequencies = np.fft.rfftfreq(window, 1 / sample_rate)
     edges = [0.0, *(LOWEST_OCTAVE * 2.0**number for number in range(N_OCTAVES + 1))]
@@ -121,7 +129,7 @@ def _octaves(sample_rate: int, window: int) -> tuple[tuple[slice, int], ...]:
 
 
 def _pitch(power: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pitch in semitones above 27.5 Hz and harmonicity (0 to 1) of each frame."""
+    """Return pitch in semitones above 27.5 Hz and harmonicity (0 to 1) of each frame."""
     window = 2 * (power.shape[1] - 1)
     shortest = int(sample_rate / PITCH_RANGE[1])
     longest = int(sample_rate / PITCH_RANGE[0])
@@ -136,9 +144,9 @@ def _pitch(power: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]
     cost = (OCTAVE_COST * np.log2(lags / shortest)).astype(np.float32)
     best = np.where(is_peak, here - cost, -1.0).argmax(axis=1)[:, np.newaxis]
     left, top, right = (
-        np.take_along_axis(part, best, axis=1)[:, 0] for part in (before, here, after)
+        np.take_along_axis(values, best, axis=1)[:, 0] for values in (before, here, after)
     )
-    # The peak of the parabola through three points.
+    # Vertex of the parabola through three points.
     curvature = np.minimum(left - 2 * top + right, -1e-6)
     offset = np.clip(0.5 * (left - right) / curvature, -0.5, 0.5)
     frequency = sample_rate / (lags[best[:, 0]] + offset)
@@ -146,7 +154,7 @@ def _pitch(power: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _peaks_and_valleys(magnitude: np.ndarray, sample_rate: int, window: int) -> np.ndarray:
-    """Mean of the largest, then of the smallest magnitudes of each octave."""
+    """Return means of the largest, then of the smallest magnitudes of each octave."""
     peaks, valleys = [], []
     for inside, count in _octaves(sample_rate, window):
         ordered = np.sort(magnitude[:, inside], axis=1)
@@ -162,7 +170,7 @@ def _flux(magnitude: np.ndarray) -> np.ndarray:
 
 
 def _decibels(floored: np.ndarray) -> np.ndarray:
-    # The natural logarithm takes a quarter of the time that log10 takes.
+    # The natural logarithm is four times as fast as log10.
     level = np.log(floored)
     level *= 10 / np.log(10)
     return level
@@ -171,15 +179,15 @@ def _decibels(floored: np.ndarray) -> np.ndarray:
 def block_prosody(
     power: np.ndarray, magnitude: np.ndarray, sample_rate: int
 ) -> dict[str, np.ndarray]:
-    """Describe voice and spectral shape of frames, as far as each goes by itself and the one before.
+    """Compute prosody that depends on single frames and their predecessors.
 
     Args:
         power: Power spectrogram, shape ``(n_frames, n_bins)``, of Hann-windowed frames.
         magnitude: Its square root.
-        sample_rate: Rate in Hz, 16 kHz or more for all of it to have a meaning.
+        sample_rate: Rate in Hz; some results are meaningless below 16 kHz.
 
     Returns:
-        Arrays ``(n_frames,)`` or ``(n_frames, n_coefficients)`` that :func:`settle_prosody` needs.
+        Arrays ``(n_frames,)`` or ``(n_frames, n_coefficients)`` for :func:`settle_prosody`.
     """
     window = 2 * (power.shape[1] - 1)
     pitch, harmonic = _pitch(power, sample_rate)
@@ -206,15 +214,15 @@ def block_prosody(
 
 
 def settle_prosody(frames: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Finish what depends on the whole utterance: which frames are voiced, and what is too faint.
+    """Compute prosody that depends on the whole utterance: voicing and noise floors.
 
     Args:
-        frames: Results of :func:`block_prosody` of all frames, and their ``rms_db``.
+        frames: Results of :func:`block_prosody` for all frames, and ``rms_db``.
 
     Returns:
-        For each of :data:`PROSODY` an array ``(n_frames,)`` or ``(n_frames, n_coefficients)``:
+        An array ``(n_frames,)`` or ``(n_frames, n_coefficients)`` for each of :data:`PROSODY`:
         ``pitch`` in semitones above 27.5 Hz, meaningful where ``voiced`` is 1; ``harmonicity`` and
-        ratios in dB; slopes in dB a kHz; ``flux`` between 0 and the square root of 2.
+        ratios in dB; slopes in dB per kHz; ``flux`` between 0 and the square root of 2.
     """
     harmonic, level, bands = (frames[name] for name in ("harmonic", "rms_db", "bands_db"))
     voiced = (harmonic > VOICING) & (level > level.max() - VOICED_DB)

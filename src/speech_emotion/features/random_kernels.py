@@ -1,9 +1,9 @@
-"""Responses of random convolution kernels: how contours move, beside how high and wide they are.
+"""Random convolution kernels: features of the movement of contours.
 
 A. Dempster et al., *ROCKET: exceptionally fast and accurate time series classification using random
-convolutional kernels*, DMKD 34, 2020. Nothing is learnt here: the kernels are drawn once, from a fixed
-seed, so an utterance's responses are features like any other. Contours are not normalised over the
-utterance, as is usual there, because level and pitch carry emotion.
+convolutional kernels*, DMKD 34, 2020. The kernels are drawn from a fixed seed and not trained, so their
+responses are features like any other. Unlike ROCKET, contours are not normalized within the utterance,
+because level and pitch carry emotion.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ __all__ = ["KERNEL_PREFIX", "kernel_names", "kernel_responses"]
 
 KERNEL_PREFIX: Final = "kernel_"
 LENGTH: Final = 7
-"""Frames that a kernel looks at."""
+"""Taps of a kernel."""
 DILATIONS: Final = (1, 3, 9)
-"""Frames between two that a kernel looks at: it spans 0.16, 0.44 or 1.3 s at 22,050 Hz."""
+"""Frames between taps; kernels span 0.16, 0.44 or 1.3 s at 22,050 Hz."""
 REACH: Final = max(DILATIONS) * (LENGTH // 2)
-"""Frames that the widest kernel looks at on either side."""
+"""Frames that the widest kernel covers on either side."""
 COUNT: Final = 160
-"""Kernels of each group of contours and dilation."""
-CONTOURS_READ: Final = 4
-"""Contours that a kernel reads, on average."""
+"""Kernels per group of contours and dilation."""
+N_INPUTS: Final = 4
+"""Contours per kernel, on average."""
 BIAS: Final = 0.7
-"""Standard deviation of the biases; responses to typical speech have one of about 1."""
+"""Standard deviation of biases; that of responses to typical speech is about 1."""
 RESPONSES: Final = ("share", "size", "peak")
 SEED: Final = 0
 
-# Round numbers for the mean and spread of speech, which bring contours to one scale.
+# Rounded mean and standard deviation over speech, to bring contours to one scale.
 SPECTRAL_SCALES: Final = {
     "rms_db": (-40.0, 12.0),
     "pitch": (33.0, 8.0),
@@ -65,7 +65,7 @@ VOICE: Final = (
 
 
 class _Bank(NamedTuple):
-    """Kernels of one group and dilation: weights ``(LENGTH * n_contours, COUNT)``, biases."""
+    """Kernels of one group and dilation: weights ``(LENGTH * n_contours, COUNT)`` and biases."""
 
     group: str
     dilation: int
@@ -75,14 +75,14 @@ class _Bank(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _banks() -> tuple[_Bank, ...]:
-    # The legacy generator's stream is frozen: the kernels are the same under every NumPy.
+    # The stream of the legacy generator is frozen, so kernels do not depend on NumPy's version.
     rng = np.random.RandomState(SEED)
     banks = []
     for group, contours in {"voice": len(VOICE), "mfcc": N_MFCC}.items():
         for dilation in DILATIONS:
             weights = rng.normal(size=(LENGTH, contours, COUNT))
-            weights *= rng.uniform(size=(1, contours, COUNT)) < CONTOURS_READ / contours
-            # Every second kernel hears changes only.
+            weights *= rng.uniform(size=(1, contours, COUNT)) < N_INPUTS / contours
+            # Every second kernel responds to changes only.
             weights[..., ::2] -= weights[..., ::2].mean(axis=0)
             size = np.sqrt((weights**2).sum(axis=(0, 1)))
             weights /= np.where(size > 0, size, 1)
@@ -94,7 +94,7 @@ def _banks() -> tuple[_Bank, ...]:
 
 @lru_cache(maxsize=1)
 def kernel_names() -> tuple[str, ...]:
-    """Names of the responses, ``kernel_group_dilation_number_response``."""
+    """Return the names of the responses: ``kernel_group_dilation_number_response``."""
     return tuple(
         f"{KERNEL_PREFIX}{bank.group}_{bank.dilation}_{number:03d}_{response}"
         for bank in _banks()
@@ -104,15 +104,15 @@ def kernel_names() -> tuple[str, ...]:
 
 
 def kernel_responses(frames: dict[str, np.ndarray]) -> np.ndarray:
-    """Summarise the responses of all kernels to one utterance.
+    """Compute the responses of all kernels to one utterance.
 
     Args:
-        frames: Results of ``frame_features`` and ``prosody_features`` with at least 20 MFCCs, each
-            ``(n_frames, n_coefficients)``.
+        frames: Result of :func:`frame_features` with prosody and at least 20 MFCCs, each array of
+            shape ``(n_frames, n_coefficients)``.
 
     Returns:
-        float32 in the order of :func:`kernel_names`: for each kernel the share of frames that it
-        responds to, the mean square root of its response and its largest one.
+        float32 array in the order of :func:`kernel_names`: for each kernel the share of frames with a
+        positive response, the mean square root of positive responses and the maximum response.
     """
     voice = np.concatenate(
         [(frames[name] - SPECTRAL_SCALES[name][0]) / SPECTRAL_SCALES[name][1] for name in VOICE],
@@ -122,24 +122,24 @@ def kernel_responses(frames: dict[str, np.ndarray]) -> np.ndarray:
     contours = {"voice": _padded(voice), "mfcc": _padded(mfcc)}
     summaries = []
     for bank in _banks():
-        heard = _windows(contours[bank.group], bank.dilation) @ bank.weights
-        heard += bank.biases
-        share, peak = (heard > 0).mean(axis=0, dtype=np.float32), heard.max(axis=0)
-        np.maximum(heard, 0, out=heard)
-        np.sqrt(heard, out=heard)
-        summaries += [share, heard.mean(axis=0), peak]
+        responses = _windows(contours[bank.group], bank.dilation) @ bank.weights
+        responses += bank.biases
+        share, peak = (responses > 0).mean(axis=0, dtype=np.float32), responses.max(axis=0)
+        np.maximum(responses, 0, out=responses)
+        np.sqrt(responses, out=responses)
+        summaries += [share, responses.mean(axis=0), peak]
     return np.concatenate(summaries)
 
 
 def _padded(contours: np.ndarray) -> np.ndarray:
-    """Put zeros, which stand for typical speech, as far around as the widest kernel reaches."""
+    """Pad with zeros, the value of typical speech, by the reach of the widest kernel."""
     padded = np.zeros((len(contours) + 2 * REACH, contours.shape[1]), dtype=np.float32)
     padded[REACH:-REACH] = contours
     return padded
 
 
 def _windows(padded: np.ndarray, dilation: int) -> np.ndarray:
-    """What a kernel sees around each frame, ``(n_frames, LENGTH * n_contours)``."""
+    """Return the inputs of a kernel at each frame, shape ``(n_frames, LENGTH * n_contours)``."""
     count = len(padded) - 2 * REACH
     first = REACH - dilation * (LENGTH // 2)
     starts = range(first, first + LENGTH * dilation, dilation)

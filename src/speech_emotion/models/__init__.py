@@ -1,4 +1,4 @@
-"""Models: estimators, networks, ensembles, calibration, the predictor and its storage."""
+"""Models: estimators, networks, ensembles, calibration, predictor, persistence."""
 
 from speech_emotion.models.bandwidth import (
     BANDWIDTH_FEATURE,

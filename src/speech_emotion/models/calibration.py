@@ -1,6 +1,6 @@
-"""Calibrate probabilities by one temperature, and the threshold from which speech is flagged.
+"""Temperature scaling of probabilities, and the decision threshold of a label.
 
-C. Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017: temperature scaling.
+C. Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017.
 """
 
 from __future__ import annotations
@@ -17,16 +17,25 @@ SMALLEST = 1e-9
 
 
 def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Soften (above 1) or sharpen (below 1) probabilities ``(n, n_labels)``; their order stays."""
+    """Soften or sharpen probabilities by temperature scaling; their order does not change.
+
+    Args:
+        probabilities: Shape ``(n, n_labels)``.
+        temperature: Above 1 softens, below 1 sharpens.
+
+    Examples:
+        >>> with_temperature(np.array([[0.9, 0.1]]), 2.0).round(2).tolist()
+        [[0.75, 0.25]]
+    """
     return softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature, axis=1)
 
 
 def fit_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
-    """Return the temperature of the highest likelihood.
+    """Return the temperature that maximizes the likelihood.
 
     Args:
         probabilities: Shape ``(n, n_labels)``.
-        codes: Position of the true label of each row, shape ``(n,)``.
+        codes: Column of the true label of each row, shape ``(n,)``.
     """
 
     def loss(log_temperature: float) -> float:
@@ -37,15 +46,15 @@ def fit_temperature(probabilities: np.ndarray, codes: np.ndarray) -> float:
 
 
 class Threshold(Settings):
-    """From which probability on an utterance is flagged, and what that rests on.
+    """Decision threshold of a target label, and the data it was chosen on.
 
     Attributes:
-        target: Label that is looked for.
-        value: Probability of the target.
-        false_alarms: Share of other utterances that may reach it.
-        recall: Share of the target's utterances that reach it.
-        n_utterances: Utterances it was chosen on.
-        n_speakers: Their speakers, none of whom the judging model had learnt from.
+        target: Label to detect.
+        value: Smallest probability of the target that flags an utterance.
+        false_alarms: Largest accepted false-alarm rate.
+        recall: Share of the target's utterances that are flagged.
+        n_utterances: Number of utterances.
+        n_speakers: Number of their speakers, all unseen by the models that scored them.
     """
 
     target: str

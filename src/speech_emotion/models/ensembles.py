@@ -1,4 +1,4 @@
-"""Combine the probabilities of several models: weighted soft voting and stacking."""
+"""Ensembles: soft voting and stacking of the probabilities of several models."""
 
 from __future__ import annotations
 
@@ -27,13 +27,18 @@ SMALLEST = 1e-6
 
 @dataclass(frozen=True)
 class Combiner:
-    """How the probabilities of several models become those of one.
+    """Combination of the probabilities of several models.
 
     Attributes:
         name: ``soft_voting``, ``stacking``, or the name of the only member.
         members: Model families, in the order of the weights.
-        weights: One weight a member; for a stack ``(n_labels, n_members * n_labels)``.
-        offsets: For a stack ``(n_labels,)``, else empty.
+        weights: One weight per member; for stacking ``(n_labels, n_members * n_labels)``.
+        offsets: Shape ``(n_labels,)`` for stacking, else empty.
+
+    Examples:
+        >>> combiner = Combiner("soft_voting", ("svm", "mlp"), np.array([0.5, 0.5]), np.empty(0))
+        >>> combiner(np.array([[[0.8, 0.2], [0.6, 0.4]]])).round(2).tolist()
+        [[0.71, 0.29]]
     """
 
     name: str
@@ -42,22 +47,22 @@ class Combiner:
     offsets: np.ndarray
 
     def __call__(self, stacked: np.ndarray) -> np.ndarray:
-        """Combine probabilities ``(n, n_members, n_labels)`` into ``(n, n_labels)``."""
+        """Combine probabilities of shape ``(n, n_members, n_labels)`` into ``(n, n_labels)``."""
         logs = _logs(stacked)
         if self.name != STACKING:
             return softmax(np.einsum("nml,m->nl", logs, self.weights), axis=1)
         return softmax(logs.reshape(len(logs), -1) @ self.weights.T + self.offsets, axis=1)
 
     def trimmed(self) -> Combiner:
-        """Leave out the members that a vote gave no weight, which change nothing but take time."""
-        heard = self.weights > SMALLEST
-        if self.name != SOFT_VOTING or not heard.any():
+        """Return the combiner without members of zero weight, which only cost time."""
+        kept = self.weights > SMALLEST
+        if self.name != SOFT_VOTING or not kept.any():
             return self
-        members = tuple(np.asarray(self.members)[heard].tolist())
-        return Combiner(self.name, members, self.weights[heard], self.offsets)
+        members = tuple(np.asarray(self.members)[kept].tolist())
+        return Combiner(self.name, members, self.weights[kept], self.offsets)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in plain types."""
+        """Return all attributes as JSON types."""
         return {
             "name": self.name,
             "members": list(self.members),
@@ -66,18 +71,18 @@ class Combiner:
         }
 
     @classmethod
-    def from_dict(cls, facts: dict[str, Any]) -> Self:
-        """Build a combiner from its :meth:`to_dict`."""
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build a combiner from the result of :meth:`to_dict`."""
         return cls(
-            facts["name"],
-            tuple(facts["members"]),
-            np.asarray(facts["weights"]),
-            np.asarray(facts["offsets"]),
+            values["name"],
+            tuple(values["members"]),
+            np.asarray(values["weights"]),
+            np.asarray(values["offsets"]),
         )
 
     @classmethod
     def single(cls, family: str) -> Self:
-        """Leave one model as it is."""
+        """Return a combiner that passes the probabilities of one model through."""
         return cls(family, (family,), np.ones(1), np.empty(0))
 
 
@@ -86,11 +91,11 @@ def _logs(stacked: np.ndarray) -> np.ndarray:
 
 
 def _fit_soft_voting(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
-    """Weighted geometric mean of probabilities, with the weights of highest likelihood.
+    """Fit the weights of a geometric mean of probabilities by maximum likelihood.
 
-    C. Genest and J. V. Zidek, *Combining probability distributions: a critique and an annotated
-    bibliography*, Statistical Science 1, 1986: the logarithmic opinion pool. Members that are too sure of
-    themselves get small weights, which an arithmetic mean cannot do.
+    This is the logarithmic opinion pool (C. Genest and J. V. Zidek, *Combining probability distributions:
+    a critique and an annotated bibliography*, Statistical Science 1, 1986). Weights may sum to less than
+    1, so overconfident members are softened, too.
     """
     logs = _logs(stacked)
     true_logs = logs[np.arange(len(codes)), :, codes].mean(axis=0)
@@ -108,14 +113,16 @@ def _fit_soft_voting(members: Sequence[str], stacked: np.ndarray, codes: np.ndar
 
 
 def _fit_stacking(members: Sequence[str], stacked: np.ndarray, codes: np.ndarray) -> Combiner:
-    """Multinomial logistic regression on log probabilities, strongly regularised.
+    """Fit a strongly regularized multinomial logistic regression on log probabilities.
 
     D. H. Wolpert, *Stacked generalization*, Neural Networks 5, 1992.
     """
     model = LogisticRegression(C=0.01, class_weight="balanced", solver="newton-cholesky")
     model.fit(_logs(stacked).reshape(len(stacked), -1), codes)
     weights = np.zeros((stacked.shape[2], stacked.shape[1] * stacked.shape[2]))
-    offsets = np.full(stacked.shape[2], -50.0)  # a label that is not there is not predicted
+    offsets = np.full(
+        stacked.shape[2], -50.0
+    )  # labels that are not in training are never predicted
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])

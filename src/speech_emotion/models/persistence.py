@@ -1,7 +1,7 @@
-"""Store fitted estimators without pickle: skops for scikit-learn, ``.keras`` for networks.
+"""Save fitted estimators without pickle: skops for scikit-learn, ``.keras`` for networks.
 
-Both formats are read without running code of the file's author; skops additionally names every
-type it builds, and only the types below are accepted.
+Loading either format runs no code of the file's author. skops lists the types of a file, and only those
+in :data:`TRUSTED` are accepted.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ ARGUMENTS = "estimator.json"
 
 
 class UntrustedModel(ValueError):
-    """A model file holds types that no model of this project has."""
+    """Raised for a model file with types that no model of this project has."""
 
 
 def save_estimator(estimator: BaseEstimator, folder: Path) -> None:
-    """Write a fitted estimator into ``folder``, which is made if need be."""
+    """Save a fitted estimator in ``folder``, which is created if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(estimator, Conv1DClassifier):
         estimator.network_.save(folder / NETWORK)
         names = getattr(estimator, "feature_names_in_", None)
-        facts = {
+        card = {
             "kind": type(estimator).__name__,
             "feature_names": None if names is None else names.tolist(),
             "arguments": estimator.get_params(),
@@ -54,37 +54,37 @@ def save_estimator(estimator: BaseEstimator, folder: Path) -> None:
             "n_features_in": estimator.n_features_in_,
             "history": estimator.history_,
         }
-        (folder / ARGUMENTS).write_text(json.dumps(facts, indent=1))
+        (folder / ARGUMENTS).write_text(json.dumps(card, indent=1))
     else:
         skops.io.dump(estimator, folder / SKOPS)
 
 
 def load_estimator(folder: Path) -> BaseEstimator:
-    """Read an estimator that :func:`save_estimator` wrote.
+    """Load an estimator that :func:`save_estimator` saved.
 
     Raises:
-        UntrustedModel: If the file would build types beyond those of this project's models.
-        FileNotFoundError: If there is no estimator in ``folder``.
+        UntrustedModel: If the file contains other types than the models of this project.
+        FileNotFoundError: If ``folder`` contains no estimator.
     """
     if (folder / NETWORK).exists():
         import keras
 
-        facts = json.loads((folder / ARGUMENTS).read_text())
-        estimator = NETWORKS[facts["kind"]](**facts["arguments"])
+        card = json.loads((folder / ARGUMENTS).read_text())
+        estimator = NETWORKS[card["kind"]](**card["arguments"])
         estimator.network_ = keras.saving.load_model(folder / NETWORK, safe_mode=True)
-        estimator.classes_ = np.asarray(facts["classes"])
-        estimator.n_features_in_ = facts["n_features_in"]
-        estimator.history_ = facts["history"]
-        if facts["feature_names"] is not None:
-            estimator.feature_names_in_ = np.asarray(facts["feature_names"], dtype=object)
+        estimator.classes_ = np.asarray(card["classes"])
+        estimator.n_features_in_ = card["n_features_in"]
+        estimator.history_ = card["history"]
+        if card["feature_names"] is not None:
+            estimator.feature_names_in_ = np.asarray(card["feature_names"], dtype=object)
         return estimator
     path = folder / SKOPS
     if not path.exists():
-        raise FileNotFoundError(f"{folder} holds no estimator ({SKOPS} or {NETWORK})")
+        raise FileNotFoundError(f"{folder} contains no estimator ({SKOPS} or {NETWORK})")
     unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED)
     if unknown:
         raise UntrustedModel(
-            f"{path} holds types that no model of this project has: {', '.join(sorted(unknown))}; "
-            "do not load it unless you wrote it"
+            f"{path} contains types that no model of this project has: {', '.join(sorted(unknown))}; "
+            "load it with skops only if you trust its author"
         )
     return skops.io.load(path, trusted=list(TRUSTED))

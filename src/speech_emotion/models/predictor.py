@@ -1,4 +1,4 @@
-"""The finished model: one or several fitted estimators, and how their inputs are extracted."""
+"""The predictor: fitted estimators with feature extraction, combination and calibration."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ CARD = "predictor.json"
 
 @dataclass(frozen=True)
 class Member:
-    """A fitted estimator that the predictor listens to.
+    """A fitted estimator of a predictor.
 
     Attributes:
-        family: Name of its family, which says what it reads.
+        family: Name of its family, which selects its inputs.
         estimator: The fitted estimator; its classes are positions in the predictor's labels.
     """
 
@@ -41,19 +41,25 @@ class Member:
 
 @dataclass(frozen=True)
 class EmotionPredictor:
-    """Recognise emotion in recordings: its members' probabilities, combined and calibrated.
+    """Predict emotion in recordings: combined and calibrated probabilities of fitted estimators.
 
     Attributes:
         labels: Labels in the order of the probabilities.
-        features: How inputs are extracted from samples.
+        features: Settings of feature extraction.
         members: The estimators, in the order of the combiner's members.
-        combiner: How their probabilities become one.
-        temperature: What the result is calibrated by.
-        threshold: From which probability on speech is flagged; ``None`` in models that were stored
-            without one.
-        synthetic: Whether any of the speech it was trained on is synthetic: then what it says of real
-            speech means nothing.
-        digest: Digest of the files it was read from; empty if it was never stored.
+        combiner: Combination of their probabilities.
+        temperature: Temperature that calibrates the combined probabilities.
+        threshold: Decision threshold of the target label; ``None`` in models saved without one.
+        synthetic: Whether training data includes synthetic speech; predictions for real speech are then
+            meaningless.
+        digest: Digest of the files the predictor was loaded from; empty if it was not loaded.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> predictor = EmotionPredictor.load(Path("data/06_models/champion"))  # doctest: +SKIP
+        >>> predictor.predict_files(["call.wav"])["emotion"]  # doctest: +SKIP
+        0    angry
+        Name: emotion, dtype: object
     """
 
     labels: tuple[str, ...]
@@ -71,11 +77,11 @@ class EmotionPredictor:
         return self.combiner.name
 
     def predict_proba(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
-        """Return probabilities of utterances whose speakers are not known, ``(n, n_labels)``.
+        """Return probabilities of utterances of unseen speakers, shape ``(n, n_labels)``.
 
         Args:
-            statistics: Named features, one row an utterance.
-            sequences: Frames, shape ``(n, n_frames, n_channels)``.
+            statistics: Named features, one row per utterance.
+            sequences: Frame sequences, shape ``(n, n_frames, n_channels)``.
         """
         stacked = np.zeros((len(statistics), len(self.members), len(self.labels)))
         for position, member in enumerate(self.members):
@@ -86,16 +92,16 @@ class EmotionPredictor:
     def predict_files(
         self, entries: Sequence[object], *, paths: bool = True, below: Path | None = None
     ) -> pd.DataFrame:
-        """Predict the emotion of sound files.
+        """Predict the emotion of audio files.
 
         Args:
-            entries: Paths, or sound files in base64, see :func:`speech_emotion.audio.open_sound`.
-            paths: Whether paths may be read.
-            below: Folder that they must lie in; any if ``None``.
+            entries: Paths, or audio files in base64, see :func:`speech_emotion.audio.open_sound`.
+            paths: Whether paths are allowed.
+            below: Folder that must contain the paths; ``None`` allows any.
 
         Returns:
-            One row a file: ``emotion``, one probability column a label, and ``error``, which is
-            empty unless the file could not be used; then the rest is missing.
+            One row per file: ``emotion``, one probability column per label, and ``error``, the reason
+            why a file has no prediction, else missing.
         """
         rows: list[pd.Series] = []
         sequences: list[np.ndarray] = []
@@ -122,7 +128,7 @@ class EmotionPredictor:
         return table
 
     def save(self, folder: Path) -> None:
-        """Write the predictor into ``folder``, in the place of anything that was there."""
+        """Save the predictor in ``folder``, replacing its contents."""
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -142,17 +148,17 @@ class EmotionPredictor:
 
     @classmethod
     def load(cls, folder: Path) -> EmotionPredictor:
-        """Read a predictor that :meth:`save` wrote.
+        """Load a predictor that :meth:`save` saved.
 
         Raises:
-            FileNotFoundError: If there is none in ``folder``.
+            FileNotFoundError: If ``folder`` contains no predictor.
         """
         folder = Path(folder)
         if not (folder / CARD).exists():
-            raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
+            raise FileNotFoundError(f"{folder} contains no predictor: {CARD} is missing")
         card = json.loads((folder / CARD).read_text())
         combiner = Combiner.from_dict(card["combiner"])
-        threshold = card.get("threshold")  # older cards have neither this nor `synthetic`
+        threshold = card.get("threshold")  # missing, like `synthetic`, in older models
         return cls(
             labels=tuple(card["labels"]),
             features=FeatureSettings.model_validate(card["features"]),
@@ -169,12 +175,12 @@ class EmotionPredictor:
 
 @dataclass(frozen=True)
 class PackedPredictor:
-    """A predictor as other processes get it, which unpack it once each and unpickle nothing.
+    """A predictor for transfer to other processes, without pickle.
 
     Attributes:
         digest: Digest of the content.
-        content: Bytes of a ZIP archive of its folder, shape ``(n_bytes,)``: large arrays are handed
-            to other processes without copying.
+        content: Bytes of a ZIP archive of the saved predictor, shape ``(n_bytes,)``; joblib shares
+            large arrays between processes without copying.
     """
 
     digest: str
@@ -182,21 +188,23 @@ class PackedPredictor:
 
     @classmethod
     def pack(cls, predictor: EmotionPredictor) -> PackedPredictor:
-        """Pack a predictor."""
-        with tempfile.TemporaryDirectory() as place:
-            predictor.save(Path(place) / "predictor")
-            archive = Path(shutil.make_archive(f"{place}/packed", "zip", Path(place) / "predictor"))
+        """Save a predictor into memory."""
+        with tempfile.TemporaryDirectory() as folder:
+            predictor.save(Path(folder) / "predictor")
+            archive = Path(
+                shutil.make_archive(f"{folder}/packed", "zip", Path(folder) / "predictor")
+            )
             content = archive.read_bytes()
         return cls(hashlib.sha256(content).hexdigest(), np.frombuffer(content, dtype=np.uint8))
 
     def unpacked(self) -> EmotionPredictor:
-        """Return the predictor, the one of the last time where it was the same."""
+        """Load the predictor; a process loads the same one only once."""
         if self.digest not in _unpacked:
-            with tempfile.TemporaryDirectory() as place:
-                archive = Path(place) / "packed.zip"
+            with tempfile.TemporaryDirectory() as folder:
+                archive = Path(folder) / "packed.zip"
                 archive.write_bytes(self.content.tobytes())
-                shutil.unpack_archive(archive, Path(place) / "predictor")
-                predictor = EmotionPredictor.load(Path(place) / "predictor")
+                shutil.unpack_archive(archive, Path(folder) / "predictor")
+                predictor = EmotionPredictor.load(Path(folder) / "predictor")
             _unpacked.clear()
             _unpacked[self.digest] = predictor
         return _unpacked[self.digest]

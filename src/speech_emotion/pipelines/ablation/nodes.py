@@ -138,7 +138,7 @@ def compare_mfcc(
     stored = statistic_names(features)
     numbers = {name: mfcc_number(name) for name in stored}
     channels = sequence_names(settings.sequence, n_mfcc=settings.n_mfcc)
-    further = mfcc_moments(sequences, channels, known=set(numbers.values()))
+    further = mfcc_moments(sequences, channels, exclude=set(numbers.values()))
     numbers |= {name: mfcc_number(name) for name in further}
     data = AblationData.select(
         pd.concat([features, further], axis=1), utterances, splits, labels=labels
