@@ -11,7 +11,7 @@ from speech_emotion.features import (
     store,
     store_features,
 )
-from speech_emotion.pipelines.augmentation.nodes import draw_examples
+from speech_emotion.pipelines.reporting.nodes import draw_augmentation
 from speech_emotion.runtime import ShardStore
 
 SETTINGS = FeatureSettings(feature_set="means_36", n_mfcc=20)
@@ -223,5 +223,5 @@ def test_the_key_has_the_version_of_the_extraction_and_not_of_the_package(
 
 def test_without_copies_there_is_still_an_example(utterances):
     recorded = utterances(1).iloc[:1].assign(synthetic=False)
-    sounds, _ = draw_examples(recorded, plan_of(recorded).iloc[:0])
+    sounds, _ = draw_augmentation(recorded, plan_of(recorded).iloc[:0], SETTINGS)
     assert list(sounds) == ["recording"]

@@ -1,12 +1,12 @@
-"""Utterances → augmentation plan and examples."""
+"""Utterances and splits → augmentation plan."""
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.augmentation.nodes import draw_examples, plan_variants
+from speech_emotion.pipelines.augmentation.nodes import plan_variants
 
 
 def create_pipeline() -> Pipeline:
-    """Plan the augmented variants of training utterances, and show what the transforms do."""
+    """Plan the augmented variants of training utterances; features are extracted from them later."""
     return Pipeline(
         [
             Node(
@@ -14,13 +14,7 @@ def create_pipeline() -> Pipeline:
                 ["utterances", "splits", "params:augmentation"],
                 "augmentation_plan",
                 name="plan_variants",
-            ),
-            Node(
-                draw_examples,
-                ["utterances", "augmentation_plan"],
-                ["augmentation_sounds", "augmentation_picture@figure"],
-                name="draw_augmentation_examples",
-            ),
+            )
         ],
         tags="augmentation",
         namespace="augmentation",

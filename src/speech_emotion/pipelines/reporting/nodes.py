@@ -14,7 +14,7 @@ from PIL.Image import Image
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from speech_emotion.audio import load_audio
+from speech_emotion.audio import NONE, TELEPHONE_TRANSFORM, TRANSFORMS, augment, load_audio
 from speech_emotion.corpora import CORPORA, TEST, TRAIN, CorporaSettings
 from speech_emotion.datasets.audio import Sound
 from speech_emotion.evaluation import (
@@ -32,6 +32,7 @@ from speech_emotion.features import FeatureSettings
 from speech_emotion.reporting import synthetic_note
 from speech_emotion.reporting.models import (
     Evidence,
+    augmentation_picture,
     breakdown_figure,
     confusion_figure,
     detection_figure,
@@ -181,26 +182,21 @@ def export_leaderboard(leaderboard: pd.DataFrame, selection: SelectionSettings) 
 
 
 def explain_pca(
-    features: pd.DataFrame,
-    splits: pd.DataFrame,
-    utterances: pd.DataFrame,
-    selection: SelectionSettings,
-) -> tuple[pd.DataFrame, go.Figure]:
+    features: pd.DataFrame, splits: pd.DataFrame, selection: SelectionSettings
+) -> pd.DataFrame:
     """Fit the PCA of the MFCC block on training recordings: explained variance by component."""
     rows = features[
         features["utterance_id"].isin(_training(splits, selection)) & (features["variant"] == 0)
     ]
     block = StandardScaler().fit_transform(rows.filter(regex="^mfcc_"))
     explained = PCA().fit(block).explained_variance_ratio_
-    variance = pd.DataFrame(
+    return pd.DataFrame(
         {
             "component": np.arange(1, len(explained) + 1),
             "explained": explained,
             "cumulative": explained.cumsum(),
         }
     )
-    trained_on = _trained_on(utterances, splits, selection)
-    return variance, pca_figure(variance, trained_on=trained_on)
 
 
 def draw_comparison(
@@ -210,9 +206,10 @@ def draw_comparison(
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     labels: list[str],
+    pca_variance: pd.DataFrame,
     selection: SelectionSettings,
-) -> tuple[go.Figure, go.Figure, go.Figure, go.Figure]:
-    """Draw the leaderboard, the label counts, the hyperparameter search and the learning curves."""
+) -> tuple[go.Figure, go.Figure, go.Figure, go.Figure, go.Figure]:
+    """Draw the leaderboard, label counts, hyperparameter search, learning curves and PCA."""
     note = synthetic_note(utterances)
     trained_on = _trained_on(utterances, splits, selection)
     curves = learning_curves[learning_curves["protocol"] == selection.protocol]
@@ -221,6 +218,7 @@ def draw_comparison(
         emotions_figure(utterances, note=note),
         tuning_figure(trials, trained_on=trained_on),
         learning_curves_figure(curves, trained_on=trained_on),
+        pca_figure(pca_variance, trained_on=trained_on),
     )
 
 
@@ -241,6 +239,34 @@ def draw_sounds(utterances: pd.DataFrame, settings: FeatureSettings) -> tuple[Fi
         waveform_picture(examples, rate, note=note),
         mfcc_picture(examples, rate, note=note),
     )
+
+
+def draw_augmentation(
+    utterances: pd.DataFrame, plan: pd.DataFrame, settings: FeatureSettings
+) -> tuple[dict[str, Sound], Figure]:
+    """Select an utterance for each transform, and give its sound before and after."""
+    rate = settings.sample_rate
+    paths = utterances.set_index("utterance_id")["path"]
+    examples = {}
+    # Without any augmentation there is still one sound: Kedro cannot load an empty folder.
+    sounds = {"recording": Sound(load_audio(paths.iloc[0], rate), rate)}
+    # Telephone sound is shown of recordings alone, and other transforms without it.
+    alone = plan[~plan["telephone"] | (plan["transform"] == NONE)]
+    for transform, rows in alone.groupby(
+        alone["transform"].replace(NONE, TELEPHONE_TRANSFORM), sort=True
+    ):
+        info = TRANSFORMS[str(transform)]
+        row = rows.loc[(rows["value"] - info.neutral).abs().idxmax()]  # the strongest change
+        before = load_audio(paths[row["utterance_id"]], rate)
+        after = augment(
+            before, rate, transform=str(transform), value=row["value"], seed=row["seed"]
+        )
+        value = f" {row['value']:.2f}" if info.smallest < info.largest else ""
+        described = f"{transform}{value} {info.unit}\n{row['utterance_id']}"
+        examples[described] = (before, after)
+        sounds[f"{transform}_before"] = Sound(before, rate)
+        sounds[f"{transform}_after"] = Sound(after, rate)
+    return sounds, augmentation_picture(examples, rate, note=synthetic_note(utterances))
 
 
 def gather_evidence(

@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from speech_emotion.pipelines.reporting.nodes import (
     break_down_models,
     compare_with_champion,
+    draw_augmentation,
     draw_comparison,
     draw_sounds,
     examine_champion,
@@ -28,7 +29,7 @@ FIGURES = (
     "learning_curves",
     "pca",
 )
-PICTURES = ("waveform", "mfcc")
+PICTURES = ("waveform", "mfcc", "augmentation")
 INPUTS = {
     "utterances",
     "rejected_audio",
@@ -36,8 +37,7 @@ INPUTS = {
     "splits",
     "features",
     "rejected_features",
-    "augmentation_sounds",
-    "augmentation_picture@image",
+    "augmentation_plan",
     "predictions",
     "trials",
     "learning_curves",
@@ -89,8 +89,8 @@ def _examining() -> list[Node]:
         ),
         Node(
             explain_pca,
-            ["features", "splits", "utterances", "params:selection"],
-            ["pca_variance_table", "pca_figure"],
+            ["features", "splits", "params:selection"],
+            "pca_variance_table",
             name="explain_pca",
         ),
         Node(
@@ -113,6 +113,7 @@ def _drawing() -> list[Node]:
                 "utterances",
                 "splits",
                 "labels",
+                "pca_variance_table",
                 "params:selection",
             ],
             [
@@ -120,6 +121,7 @@ def _drawing() -> list[Node]:
                 "emotions_figure",
                 "tuning_figure",
                 "learning_curves_figure",
+                "pca_figure",
             ],
             name="draw_comparison",
         ),
@@ -128,6 +130,12 @@ def _drawing() -> list[Node]:
             ["utterances", "params:features"],
             ["waveform_picture@figure", "mfcc_picture@figure"],
             name="draw_sounds",
+        ),
+        Node(
+            draw_augmentation,
+            ["utterances", "augmentation_plan", "params:features"],
+            ["augmentation_sounds", "augmentation_picture@figure"],
+            name="draw_augmentation",
         ),
     ]
 
@@ -162,7 +170,6 @@ def _writing() -> list[Node]:
                 "evidence": "evidence",
                 "sounds": "augmentation_sounds",
                 "run": "run_info",
-                "augmentation": "augmentation_picture@image",
             }
             | {name: f"{name}_figure" for name in FIGURES}
             | {name: f"{name}_picture@image" for name in PICTURES},
