@@ -117,7 +117,7 @@ class TestPage:
         page.get_by_label("angry (2)").uncheck()
         page.get_by_label("review (1)").check()
         assert calls_of(page) == [NOISY]
-        assert "68% of 22 windows were not judged" in page.locator("tr.call:visible").inner_text()
+        assert "68% of 22 windows were not scored" in page.locator("tr.call:visible").inner_text()
 
     def test_an_open_call_goes_with_its_row(self, page):
         detail = open_call(page, ANGRY)
@@ -198,7 +198,7 @@ class TestPage:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["calm", "review"], "No call was flagged as angry. 1 could not be judged"),
+        (["calm", "review"], "No call was flagged as angry. 1 could not be scored"),
         (["calm"], "No call was flagged as angry."),
         ([], "No call was scored. All 1 recordings were rejected"),
     ],

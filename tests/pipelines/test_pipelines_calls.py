@@ -133,7 +133,7 @@ def test_an_export_is_read_and_joined_with_scored_recordings(tmp_path, run_kedro
     assert rejected[["line", "reason"]].to_numpy().tolist() == [[5, "talk_s -1 is negative"]]
     page = (tmp_path / "data/08_reporting/call_kpis/call_kpis.html").read_text()
     assert "GENERATED" not in page
-    assert "2 heard in recordings, 0 generated, 57 not known" in page
+    assert "2 from recordings, 0 generated, 57 unknown" in page
     assert "talk_s -1 is negative" in page
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from speech_emotion.call_scoring import format_clock
 from speech_emotion.pipelines.call_report.nodes import cut_passages, draw_timelines
 from speech_emotion.reporting.calls import (
     CallReportSettings,
@@ -18,7 +19,7 @@ from speech_emotion.reporting.calls import (
     read_envelopes,
     target_of,
 )
-from speech_emotion.reporting.calls.timelines import clock, scored_windows
+from speech_emotion.reporting.calls.timelines import scored_windows
 
 SETTINGS = CallReportSettings()
 
@@ -56,11 +57,11 @@ def test_names_of_files_are_plain_and_unique(calls):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [(0, "0:00"), (65.9, "1:05"), (3599, "59:59"), (3725, "1:02:05"), (float("nan"), "–")],
 )
-def test_clock(seconds, said):
-    assert clock(seconds) == said
+def test_clock(seconds, text):
+    assert format_clock(seconds) == text
 
 
 def test_windows_end_where_the_next_begins():
@@ -158,7 +159,7 @@ def test_every_shown_call_has_a_picture_with_what_is_known(gone):
     assert len(score.patches) == 2  # shaded passages
     assert [text.get_text() for text in score.texts] == ["threshold 0.55"]
     legend = [text.get_text() for text in emotions.get_legend().get_texts()]
-    assert legend == ["angry", "happy", "neutral", "sad", "not judged"]
+    assert legend == ["angry", "happy", "neutral", "sad", "not scored"]
     figure.canvas.draw()
 
 

@@ -84,7 +84,7 @@ def test_figures_of_few_calls_are_grey(calls):
         assert all(np.isfinite(np.asarray(trace.y, float)).any() == grey for trace in few)
         groups = groups_figure(kpi_breakdown(calls, [], FAST), "agent", [], settings, note="")
         assert (set(groups.data[0].marker.color) == {"#bbbbbb"}) is grey
-    hours = hours_figure(calls, most, whose="the center", note="")
+    hours = hours_figure(calls, most, selected="the center", note="")
     assert np.isfinite(np.asarray(hours.data[0].z, float)).any()  # counts are always shown
     assert np.isnan(np.asarray(hours.data[1].z, float)).all()
 
@@ -118,12 +118,12 @@ def test_emotions_that_are_not_known_leave_agents_grey_and_panels_say_so(calls):
     )
     groups = groups_figure(kpi_breakdown(silent, [], FAST), "agent", [], FAST, note="")
     for drawn in (over_time, groups):
-        assert "not known of any call" in {note.text for note in drawn.layout.annotations}
+        assert "unknown for all calls" in {note.text for note in drawn.layout.annotations}
 
 
-def test_hours_are_taken_together_where_calls_are_few(calls):
-    whole = hours_figure(calls, FAST, whose="", note="")
-    own = hours_figure(calls[calls["agent_id"] == "A01"], FAST, whose="A01", note="")
+def test_hours_are_grouped_if_calls_are_few(calls):
+    whole = hours_figure(calls, FAST, selected="", note="")
+    own = hours_figure(calls[calls["agent_id"] == "A01"], FAST, selected="A01", note="")
     assert len(own.data[0].x) < len(whole.data[0].x)
     assert np.nansum(np.asarray(own.data[0].z, float)) == (calls["agent_id"] == "A01").sum()
 
@@ -140,7 +140,7 @@ def test_shares_of_handle_times_add_up(calls):
         assert np.sum(trace.y[:-1]) == pytest.approx(1, abs=0.02)
 
 
-def test_effects_are_drawn_as_they_are_and_adjusted(calls):
+def test_effects_are_drawn_unadjusted_and_adjusted(calls):
     effects = anger_effects(calls, FAST)
     figure = effects_figure(effects, note=emotions_note(calls))
     assert list(figure.data[0].x) == effects["ratio"].tolist()
@@ -186,35 +186,35 @@ def page_of(evidence, calls):
     return kpi_page(evidence, dict.fromkeys(FIGURES, figure))
 
 
-def test_the_report_needs_nothing_else_and_escapes_text(evidence, calls):
+def test_report_is_self_contained_and_escapes_text(evidence, calls):
     page = page_of(evidence(), calls)
     assert Links(page).outside == []
     assert page.count("plotly.js v") == 1
     assert "<script>x" not in page
     assert "talk_s -1 is negative" in page
     assert "1 rows of the export" in page
-    assert "0 heard in recordings" in page
+    assert "0 from recordings" in page
     assert "Angry calls last longer" in page
 
 
-def test_generated_calls_are_marked_and_others_are_not(evidence, calls):
+def test_generated_calls_are_marked(evidence, calls):
     assert "GENERATED CALLS" in page_of(evidence(), calls)
     page = page_of(
         evidence(synthetic=False, emotion_source="recording"), calls.assign(synthetic=False)
     )
     assert "GENERATED" not in page
-    assert f"{len(calls):,} heard in recordings, 0 generated" in page
+    assert f"{len(calls):,} from recordings, 0 generated" in page
 
 
-def test_the_report_says_how_many_calls_do_not_count_for_resolution(evidence, calls):
+def test_report_states_how_many_calls_are_excluded_from_resolution(evidence, calls):
     undecided = int(calls["fcr"].isna().sum())
     assert undecided > 0
-    assert f"not counted are {undecided:,} calls" in evidence().to_dict()["FCR"]
+    assert f"{undecided:,} calls are excluded" in evidence().to_dict()["FCR"]
 
 
-def test_without_emotions_nothing_is_said_of_anger(evidence):
+def test_effects_are_unknown_without_emotions(evidence):
     answers = evidence(angry=np.nan, flag="").answers()
-    assert all("not known" in answer for answer in answers)
+    assert all("unknown" in answer for answer in answers)
 
 
 @pytest.fixture(scope="module")
@@ -285,16 +285,16 @@ def test_one_call_only_is_drawn_and_reported(year):
         *(over_time_figure(series, kpi, "day", FAST, note=note) for kpi in ("aht", "fcr", "angry")),
         motion_figure(calls, agents, FAST, note=note),
         handle_time_figure(calls, agents, note=note),
-        hours_figure(calls, FAST, whose="", note=note),
+        hours_figure(calls, FAST, selected="", note=note),
         groups_figure(breakdown, "agent", agents, FAST, note=note),
         groups_figure(breakdown, "topic", agents, FAST, note=note),
         effects_figure(effects, note=note),
     ]
-    assert "FCR is not known" in said(drawn[3])
+    assert "FCR is unknown" in said(drawn[3])
     assert all("n = 1 calls" in said(figure) for figure in drawn)
     listed = angry_calls(calls, agents, FAST)
     rejected = no_rejected_calls()
     facts = KpiEvidence(calls, rejected, breakdown, effects, listed, agents, FAST)
     page = page_of(facts, calls)
     assert "nan" not in re.sub("<script.*?</script>", "", page, flags=re.DOTALL)
-    assert "not counted are 1 calls" in page
+    assert "1 calls are excluded" in page

@@ -16,6 +16,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from PIL.Image import Image
 
+from speech_emotion.call_scoring import format_clock
 from speech_emotion.reporting.plotting import describe, row_interval
 
 __all__ = [
@@ -39,8 +40,8 @@ def read_template(name: str) -> str:
 def template(name: str, **filters: Callable[..., Any]) -> Any:
     """Return a Jinja template by its path in ``reporting/templates``.
 
-    Text is escaped in HTML templates. Templates have the filters ``percent`` and ``decimal``, which
-    show a dash for missing numbers, and the function ``interval(row, metric)``.
+    Text is escaped in HTML templates. Templates have the filters ``percent``, ``decimal`` and ``clock``,
+    which show a dash for missing numbers, and the function ``interval(row, metric)``.
 
     Args:
         name: Path of the template.
@@ -55,6 +56,7 @@ def template(name: str, **filters: Callable[..., Any]) -> Any:
     )
     environment.filters["percent"] = lambda value: "–" if pd.isna(value) else f"{value:.1%}"
     environment.filters["decimal"] = lambda value: "–" if pd.isna(value) else f"{value:.2f}"
+    environment.filters["clock"] = format_clock
     environment.filters.update(filters)
     environment.globals["interval"] = row_interval
     return environment.get_template(name)

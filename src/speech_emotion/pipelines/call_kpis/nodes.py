@@ -118,7 +118,7 @@ def draw_patterns(
         kpi_patterns.motion_figure(calls, agents, settings, note=note),
         kpi_patterns.handle_time_figure(calls, agents, note=note),
         kpi_patterns.hours_figure(
-            own, settings, whose=" and ".join(agents) or "the center", note=kpis.calls_note(own)
+            own, settings, selected=" and ".join(agents) or "the center", note=kpis.calls_note(own)
         ),
     )
 

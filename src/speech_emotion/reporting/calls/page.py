@@ -1,4 +1,4 @@
-"""The page of a batch of calls: which were flagged, when and why, to see and to hear."""
+"""The HTML page of a batch of calls: flags, reasons, timelines and excerpts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from speech_emotion.reporting.calls.timelines import (
     CallReportSettings,
     by_channel,
     channel_id,
-    clock,
     color_of,
     labels_of,
     scored_windows,
@@ -24,7 +23,7 @@ from speech_emotion.reporting.rendering import read_template, template
 __all__ = ["calls_page"]
 
 ORDER = {"review": 1, "calm": 2}
-"""Flags behind the target, which comes first."""
+"""Order of the flags after the target label."""
 
 
 def calls_page(
@@ -37,20 +36,19 @@ def calls_page(
     *,
     sounds: str = "passages",
 ) -> str:
-    """Write the page as one HTML file; only the cut passages lie beside it.
+    """Render the page as one HTML file; only the excerpts are separate files.
 
-    Timelines are numbers that the page draws when a call is opened, some 15 kB each: a picture, or
-    Plotly's 4.5 MB of script, would weigh more. Passages are files: a batch has minutes of them,
-    which no browser wants to read before it shows a table.
+    The page contains the numbers of each timeline (about 15 kB per call) and draws a timeline when its
+    call is opened. Excerpts are separate files because embedded audio would slow the page down.
 
     Args:
-        summary: One row a scored channel. A column ``threshold``, if there is one, is drawn.
+        summary: One row per scored channel. The column ``threshold`` is optional.
         windows: Scored windows.
         excerpts: Flagged passages, see :func:`speech_emotion.reporting.calls.timelines.excerpt_table`.
         envelopes: Waveforms, see :func:`speech_emotion.reporting.calls.timelines.read_envelopes`.
         rejected: ``call`` and ``reason`` of recordings that were not scored.
-        settings: Which calls have a timeline.
-        sounds: Folder of the passages, as the page sees it.
+        settings: Selection of calls with a timeline.
+        sounds: Folder of the excerpts, relative to the page.
     """
     target, labels = target_of(summary), labels_of(windows)
     order = {target: 0} | ORDER
@@ -64,19 +62,19 @@ def calls_page(
     rows, timelines = [], {}
     for record in ranked.to_dict("records"):
         call, channel = str(record["call"]), int(record["channel"])
-        key, own = channel_id(call, channel), (call, channel)
+        key, place = channel_id(call, channel), (call, channel)
         first, longest = record[f"first_{target}_s"], record[f"longest_{target}_s"]
         rows.append(record | {"id": key, "first": first, "longest": longest})
         timelines[key] = {
             "seconds": round(float(record["minutes"]) * 60, 2),
             "threshold": _rounded(record.get("threshold")),
             "shares": {label: _rounded(record.get(f"share_{label}")) for label in labels},
-            "passages": _passages(excerpts_of.get(own, excerpts.iloc[:0]), sounds),
+            "passages": _passages(excerpts_of.get(place, excerpts.iloc[:0]), sounds),
         }
-        if own in shown:
-            heard = windows_of.get(own, windows.iloc[:0])
-            timelines[key] |= _windows(heard, labels, settings.points)
-            timelines[key]["envelope"] = _envelope(envelopes_of.get(own, envelopes.iloc[:0]))
+        if place in shown:
+            scored = windows_of.get(place, windows.iloc[:0])
+            timelines[key] |= _windows(scored, labels, settings.points)
+            timelines[key]["envelope"] = _envelope(envelopes_of.get(place, envelopes.iloc[:0]))
     flags = [target, "review", "calm"]
     counts = {flag: sum(row["flag"] == flag for row in rows) for flag in flags}
     return template("calls/calls.html.j2").render(
@@ -92,11 +90,10 @@ def calls_page(
         rejected=rejected.fillna("").to_dict("records"),
         data={
             "target": target,
-            "colours": {label: color_of(label) for label in labels},
+            "colors": {label: color_of(label) for label in labels},
             "calls": timelines,
         },
         script=read_template("calls/calls.js"),
-        clock=clock,
     )
 
 
@@ -105,14 +102,14 @@ def _rounded(value: Any, digits: int = 3) -> float | None:
 
 
 def _text(value: Any) -> str:
-    """What a cell of a CSV file says: an empty one is read as missing."""
+    """Return the text of a CSV cell, empty for a missing value."""
     return "" if pd.isna(value) else str(value)
 
 
 def _passages(excerpts: pd.DataFrame, sounds: str) -> list[dict[str, Any]]:
-    facts = ("start_s", "end_s", "from_s", "to_s", "peak")
+    columns = ("start_s", "end_s", "from_s", "to_s", "peak")
     return [
-        {name: _rounded(row[name], 2) for name in facts}
+        {name: _rounded(row[name], 2) for name in columns}
         | {
             "source": f"{sounds}/{row['file']}.wav" if _text(row["file"]) else "",
             "error": _text(row["error"]),
@@ -122,20 +119,20 @@ def _passages(excerpts: pd.DataFrame, sounds: str) -> list[dict[str, Any]]:
 
 
 def _windows(windows: pd.DataFrame, labels: list[str], most: int) -> dict[str, Any]:
-    """Windows as lists of whole percents, neighbours joined if there are more than ``most``.
+    """Return windows as lists of whole percents; neighbors are merged to at most ``most`` windows.
 
-    A joined window has the highest score of its parts, so that no flag loses its cause.
+    A merged window has the highest score of its windows, so that the cause of each flag is shown.
     """
     ordered = scored_windows(windows)
     each = max(-(-len(ordered) // most), 1)
     aggregated = {"start_s": "min", "until_s": "max", "score": "max"}
     aggregated |= {PROBABILITY + label: "mean" for label in labels}
     joined = ordered.groupby(np.arange(len(ordered)) // each).agg(aggregated)
-    judged = joined[[PROBABILITY + label for label in labels]].notna().all(axis=1)
+    scored_rows = joined[[PROBABILITY + label for label in labels]].notna().all(axis=1)
     return {
         "starts": joined["start_s"].round(1).tolist(),
         "ends": joined["until_s"].round(1).tolist(),
-        "scores": _percents(joined["score"].where(judged)),
+        "scores": _percents(joined["score"].where(scored_rows)),
         "probabilities": [_percents(joined[PROBABILITY + label]) for label in labels],
     }
 
@@ -144,7 +141,7 @@ def _envelope(envelope: pd.DataFrame) -> dict[str, Any]:
     drawn = envelope.dropna(subset=["low", "high"])
     if drawn.empty:
         errors = envelope["error"].tolist()
-        return {"error": errors[0] if errors else "it was not read"}
+        return {"error": errors[0] if errors else "was not read"}
     return {"low": _percents(drawn["low"]), "high": _percents(drawn["high"])}
 
 

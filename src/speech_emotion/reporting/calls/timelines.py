@@ -1,4 +1,4 @@
-"""Timelines of calls: which are shown, what they hold, and how they look as pictures."""
+"""Timelines of calls: selection, data and pictures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from pydantic import Field
 
 from speech_emotion.audio import AudioError, read_envelope, read_excerpt
+from speech_emotion.call_scoring import format_clock
 from speech_emotion.config import Settings
 
 __all__ = [
     "CallReportSettings",
     "by_channel",
     "channel_id",
-    "clock",
     "color_of",
     "excerpt_table",
     "labels_of",
@@ -35,7 +35,7 @@ __all__ = [
 CALM: Final = "calm"
 PROBABILITY: Final = "p_"
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# The palette of Okabe and Ito, which color-blind readers can distinguish.
 COLORS: Final = {
     "angry": "#d55e00",
     "disgust": "#009e73",
@@ -46,22 +46,22 @@ COLORS: Final = {
     "sad": "#0072b2",
     "surprised": "#7cc4ee",
 }
-OTHER_COLOUR: Final = "#8a8a8a"
+OTHER_COLOR: Final = "#8a8a8a"
 INK: Final = "#44546a"
 SHADE: Final = "#fbd9c6"
 TICKS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 
 
 class CallReportSettings(Settings):
-    """What can be seen and heard of scored calls.
+    """Timelines and excerpts of the call report.
 
     Attributes:
-        timelines: ``flagged`` draws flagged calls and those to review, ``all`` every one, which reads
-            every recording once more and makes a larger page.
-        points: Stretches of a drawn waveform, and windows of a timeline on the page, at most.
-        before_s: Seconds that are heard before a flagged passage.
-        after_s: Seconds that are heard behind it.
-        channels: ``all`` channels of the recording are heard, or the ``scored`` one alone.
+        timelines: ``flagged`` draws flagged calls and calls to review; ``all`` draws every call, which
+            reads every recording again and makes the page larger.
+        points: Maximal number of segments of a waveform, and of windows of a timeline on the page.
+        before_s: Seconds of audio before a flagged passage in its excerpt.
+        after_s: Seconds of audio after a flagged passage in its excerpt.
+        channels: ``all`` channels of the recording are in an excerpt, or the ``scored`` one alone.
     """
 
     timelines: Literal["flagged", "all"] = "flagged"
@@ -72,47 +72,38 @@ class CallReportSettings(Settings):
 
 
 def channel_id(call: str, channel: int) -> str:
-    """Return a name for files of one channel of a call: readable, ASCII, and unlike any other."""
+    """Return a unique, readable ASCII file name for one channel of a call."""
     readable = re.sub(r"[^\w.-]+", "_", call, flags=re.ASCII).strip("._")[-60:]
     digest = hashlib.sha256(call.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{readable}-{digest}-{channel}"
 
 
-def clock(seconds: float) -> str:
-    """Write seconds as ``m:ss`` or ``h:mm:ss``; a dash for none."""
-    if pd.isna(seconds):
-        return "–"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
 def target_of(summary: pd.DataFrame) -> str:
-    """Return the label that was looked for, which names columns of the summary."""
+    """Return the target label, which is part of column names of the summary."""
     found = [re.fullmatch(r"first_(.+)_s", str(column)) for column in summary]
     return next((match.group(1) for match in found if match), "angry")
 
 
 def labels_of(windows: pd.DataFrame) -> list[str]:
-    """Return the labels that windows have probabilities of, in their order."""
+    """Return the labels with probability columns, in their order."""
     columns = [str(column) for column in windows]
     return [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
 
 
 def color_of(label: str) -> str:
-    """Return the colour of a label, the same in pictures and on the page."""
-    return COLORS.get(label, OTHER_COLOUR)
+    """Return the color of a label in pictures and on the page."""
+    return COLORS.get(label, OTHER_COLOR)
 
 
 def shown_channels(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
-    """Return the rows of the summary that get a timeline."""
+    """Return the rows of the summary that are shown with a timeline."""
     if summary.empty or settings.timelines == "all":
         return summary
     return summary[summary["flag"] != CALM]
 
 
 def by_channel(table: pd.DataFrame) -> dict[tuple[str, int], pd.DataFrame]:
-    """Divide a table into the rows of each channel of each call."""
+    """Group the rows of a table by call and channel."""
     if table.empty:
         return {}
     groups = table.groupby(["call", "channel"], sort=False)
@@ -120,11 +111,11 @@ def by_channel(table: pd.DataFrame) -> dict[tuple[str, int], pd.DataFrame]:
 
 
 def read_envelopes(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
-    """Read the waveforms of the channels that are shown, block by block.
+    """Read the waveform envelopes of the shown channels, block by block.
 
     Args:
-        summary: One row a scored channel.
-        settings: Which are shown, and how finely.
+        summary: One row per scored channel.
+        settings: Selection of calls and number of points.
 
     Returns:
         ``call``, ``channel``, ``start_s``, ``end_s``, ``low``, ``high`` and ``error``; a recording
@@ -144,14 +135,14 @@ def read_envelopes(summary: pd.DataFrame, settings: CallReportSettings) -> pd.Da
 
 
 def excerpt_table(passages: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
-    """Plan what is cut out of the recordings, and check that it is there.
+    """Determine the excerpt of each flagged passage, and check that it can be read.
 
     Args:
         passages: Flagged passages: ``call``, ``path``, ``channel``, ``start_s``, ``end_s``, ``peak``.
         settings: Seconds before and after, and the channels.
 
     Returns:
-        The passages with ``from_s`` and ``to_s`` (what is heard), ``file`` (a name without suffix,
+        The passages with ``from_s`` and ``to_s`` (the excerpt), ``file`` (a name without suffix,
         empty if there is nothing to hear) and ``error`` (why).
     """
     rows = []
@@ -171,10 +162,10 @@ def excerpt_table(passages: pd.DataFrame, settings: CallReportSettings) -> pd.Da
 
 
 def scored_windows(windows: pd.DataFrame) -> pd.DataFrame:
-    """Order the windows of one channel and cut their overlaps.
+    """Sort the windows of one channel and remove overlaps.
 
     Returns:
-        The windows by time with ``until_s``: where the window ends or the next one starts.
+        The windows by time with ``until_s``: the end of the window or the start of the next one.
     """
     ordered = windows.sort_values("start_s", ignore_index=True)
     following = ordered["start_s"].shift(-1).fillna(np.inf)
@@ -189,14 +180,14 @@ def timeline_picture(
     *,
     target: str = "angry",
 ) -> Figure:
-    """Draw one channel of a call: waveform, score with threshold, emotions; passages are shaded.
+    """Draw one channel of a call: waveform, score with threshold, and emotions; passages are shaded.
 
     Args:
-        row: Its row of the summary; the threshold is drawn if the row has one.
-        windows: Its windows.
-        passages: Its flagged passages.
-        envelope: Its waveform.
-        target: The label that is looked for.
+        row: Row of the summary; the threshold is drawn if the row has one.
+        windows: Windows of the channel.
+        passages: Flagged passages of the channel.
+        envelope: Waveform of the channel.
+        target: The target label.
     """
     figure = Figure(figsize=(12, 6.2), layout="constrained")
     note = " (model of the SYNTHETIC sample corpus)" if row.get("synthetic_model") else ""
@@ -218,7 +209,9 @@ def timeline_picture(
     emotions.set(xlim=(0, length), xlabel="time (minutes:seconds)")
     apart = next((step for step in TICKS if length / step <= 12), TICKS[-1])
     emotions.xaxis.set_major_locator(MultipleLocator(apart))
-    emotions.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(max(seconds, 0))))
+    emotions.xaxis.set_major_formatter(
+        FuncFormatter(lambda seconds, _: format_clock(max(seconds, 0)))
+    )
     figure.align_ylabels()
     return figure
 
@@ -227,8 +220,8 @@ def _draw_envelope(axes: Axes, envelope: pd.DataFrame) -> None:
     drawn = envelope.dropna(subset=["low", "high"])
     if drawn.empty:
         errors = envelope["error"].tolist()
-        said = f"recording not read: {errors[0]}" if errors else "recording not read"
-        axes.text(0.5, 0.5, said, ha="center", transform=axes.transAxes, fontsize=8, wrap=True)
+        text = f"recording not read: {errors[0]}" if errors else "recording not read"
+        axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes, fontsize=8, wrap=True)
     else:
         middles = (drawn["start_s"] + drawn["end_s"]) / 2
         axes.fill_between(middles, drawn["low"], drawn["high"], color=INK, linewidth=0.3)
@@ -238,10 +231,10 @@ def _draw_envelope(axes: Axes, envelope: pd.DataFrame) -> None:
 
 
 def _draw_score(axes: Axes, windows: pd.DataFrame, threshold: object, target: str) -> None:
-    judged = windows[windows["emotion"].isin(labels_of(windows))]
-    axes.hlines(judged["score"], judged["start_s"], judged["until_s"], color=color_of(target), lw=2)
-    middles = (judged["start_s"] + judged["until_s"]) / 2
-    axes.plot(middles, judged["score"], color=color_of(target), lw=0.8, alpha=0.5)
+    scored = windows[windows["emotion"].isin(labels_of(windows))]
+    axes.hlines(scored["score"], scored["start_s"], scored["until_s"], color=color_of(target), lw=2)
+    middles = (scored["start_s"] + scored["until_s"]) / 2
+    axes.plot(middles, scored["score"], color=color_of(target), lw=0.8, alpha=0.5)
     if isinstance(threshold, int | float) and not pd.isna(threshold):
         axes.axhline(threshold, color="#333333", linestyle="--", linewidth=1)
         axes.annotate(
@@ -258,14 +251,14 @@ def _draw_score(axes: Axes, windows: pd.DataFrame, threshold: object, target: st
 
 def _draw_emotions(axes: Axes, windows: pd.DataFrame) -> None:
     labels = labels_of(windows)
-    judged = windows[windows["emotion"].isin(labels)]
-    floor = np.zeros(len(judged))
+    scored = windows[windows["emotion"].isin(labels)]
+    floor = np.zeros(len(scored))
     for label in labels:
-        top = floor + judged[PROBABILITY + label].to_numpy()
-        _draw_columns(axes, judged, floor, top, facecolor=color_of(label), label=label)
+        top = floor + scored[PROBABILITY + label].to_numpy()
+        _draw_columns(axes, scored, floor, top, facecolor=color_of(label), label=label)
         floor = top
     others = windows[~windows["emotion"].isin(labels)]
-    style = {"hatch": "////", "facecolor": "white", "edgecolor": "#bbbbbb", "label": "not judged"}
+    style = {"hatch": "////", "facecolor": "white", "edgecolor": "#bbbbbb", "label": "not scored"}
     _draw_columns(axes, others, np.zeros(len(others)), np.ones(len(others)), **style)
     axes.set(ylim=(0, 1), ylabel="probability")
     axes.legend(ncols=len(labels) + 1, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.28))
@@ -274,7 +267,7 @@ def _draw_emotions(axes: Axes, windows: pd.DataFrame) -> None:
 def _draw_columns(
     axes: Axes, windows: pd.DataFrame, floor: np.ndarray, top: np.ndarray, **style: Any
 ) -> None:
-    """Draw a column a window, all in one piece: bars of their own would take seconds an hour."""
+    """Draw one column per window as one collection, which is much faster than separate bars."""
     left, right = windows["start_s"].to_numpy(), windows["until_s"].to_numpy()
     corners = [(left, floor), (left, top), (right, top), (right, floor)]
     columns = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)

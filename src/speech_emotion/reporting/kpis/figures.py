@@ -1,4 +1,4 @@
-"""Plotly figures of a contact center's key figures: each says how many calls it rests on, and of what kind.
+"""Plotly figures of the KPIs of a contact center, each with the number and kind of calls.
 
 Figures of few calls are grey; bands and bars are 95 % intervals.
 """
@@ -35,9 +35,9 @@ __all__ = [
     "over_time_figure",
 ]
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
+# The palette of Okabe and Ito, which color-blind readers can distinguish.
 AGENT_COLORS: Final = ("#0072B2", "#D55E00", "#CC79A7", "#56B4E9")
-TEAM_COLOURS: Final = ("#009E73", "#E69F00")
+TEAM_COLORS: Final = ("#009E73", "#E69F00")
 CENTER_COLOR: Final = "#666666"
 SMALL: Final = "#bbbbbb"
 TITLES: Final = {
@@ -51,25 +51,25 @@ COUNTS: Final = {"aht": "n_calls", "fcr": "n_fcr", "angry": "n_angry"}
 
 
 def calls_note(calls: pd.DataFrame) -> str:
-    """Return how many calls of which days these are, and whether they are generated."""
+    """Return the number of calls, the period, and whether the calls are generated."""
     first, last = calls["day"].min(), calls["day"].max()
     marked = " (GENERATED calls)" if calls["synthetic"].any() else ""
     return f"n = {len(calls):,} calls, {first:%Y-%m-%d} to {last:%Y-%m-%d}{marked}"
 
 
 def emotions_note(calls: pd.DataFrame) -> str:
-    """Return how many emotions were heard in recordings, generated, or are not known."""
+    """Return the number of emotions from recordings, of generated emotions, and of unknown ones."""
     count = count_emotions(calls)
     return (
-        f"emotions: {count['recording']:,} heard in recordings, {count['generated']:,} generated, "
-        f"{count['none']:,} not known"
+        f"emotions: {count['recording']:,} from recordings, {count['generated']:,} generated, "
+        f"{count['none']:,} unknown"
     )
 
 
 def unknown(figure: go.Figure, **place: int) -> None:
-    """Say in the middle of an empty panel why it is empty."""
+    """Add the reason to the middle of an empty panel."""
     middle = {"xref": "x domain", "yref": "y domain", "x": 0.5, "y": 0.5}
-    figure.add_annotation(text="not known of any call", showarrow=False, **middle, **place)
+    figure.add_annotation(text="unknown for all calls", showarrow=False, **middle, **place)
 
 
 def _tickformat(kpi: str) -> str:
@@ -81,18 +81,18 @@ def _shown(kpi: str) -> str:
 
 
 def scope_colors(scopes: Sequence[str]) -> dict[str, str]:
-    """Return the colour of the center, of each team and of each agent."""
+    """Return the color of the center, of each team and of each agent."""
     teams = [scope for scope in scopes if scope.startswith("team ")]
     agents = [scope for scope in scopes if scope != "center" and scope not in teams]
-    colours = {"center": CENTER_COLOR}
-    for names, palette in ((teams, TEAM_COLOURS), (agents, AGENT_COLORS)):
-        colours |= {name: palette[number % len(palette)] for number, name in enumerate(names)}
-    return colours
+    colors = {"center": CENTER_COLOR}
+    for names, palette in ((teams, TEAM_COLORS), (agents, AGENT_COLORS)):
+        colors |= {name: palette[number % len(palette)] for number, name in enumerate(names)}
+    return colors
 
 
-def translucent(colour: str, opacity: float) -> str:
-    """Return a colour that lets others shine through."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+def translucent(color: str, opacity: float) -> str:
+    """Return a color that lets others shine through."""
+    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
 
 
@@ -106,7 +106,7 @@ def kpi_figure(
     grain: Literal["auto", "day", "week", "month"] = "auto",
     settings: KpiSettings | None = None,
 ) -> go.Figure:
-    """Draw a key figure over time, of an agent against team and center.
+    """Draw a KPI over time: an agent compared with the team and the contact center.
 
     Args:
         calls: See :data:`~speech_emotion.contact_center.calls_table.CALLS`.
@@ -134,7 +134,7 @@ def kpi_figure(
 def over_time_figure(
     series: pd.DataFrame, kpi: str, grain: str, settings: KpiSettings, *, note: str
 ) -> go.Figure:
-    """Draw a key figure over time with bands; points of few calls are grey.
+    """Draw a KPI over time with 95 % bands; points of few calls are gray.
 
     Args:
         series: From :func:`~speech_emotion.contact_center.kpi_tables.kpi_series`.
@@ -145,16 +145,16 @@ def over_time_figure(
     """
     figure = go.Figure()
     column, counted = COLUMNS[kpi], COUNTS[kpi]
-    colours = scope_colors(list(series["scope"].unique()))
+    colors = scope_colors(list(series["scope"].unique()))
     for scope, rows in series.groupby("scope", sort=False):
-        colour = colours[str(scope)]
+        color = colors[str(scope)]
         group = {"legendgroup": str(scope), "x": rows["period"]}
         hidden = {"mode": "lines", "line": {"width": 0}, "showlegend": False, "hoverinfo": "skip"}
         figure.add_scatter(y=rows[f"{column}_low"], **group, **hidden)
         figure.add_scatter(
             y=rows[f"{column}_high"],
             fill="tonexty",
-            fillcolor=translucent(colour, 0.15),
+            fillcolor=translucent(color, 0.15),
             **group,
             **hidden,
         )
@@ -162,8 +162,8 @@ def over_time_figure(
             y=rows[column],
             mode="lines+markers",
             name=str(scope),
-            line={"color": colour, "width": 1.5 if scope == "center" else 2.5},
-            marker={"color": colour, "size": 7},
+            line={"color": color, "width": 1.5 if scope == "center" else 2.5},
+            marker={"color": color, "size": 7},
             customdata=rows[[counted, f"{column}_low", f"{column}_high"]],
             hovertemplate=_shown(kpi)
             + " ["
@@ -189,7 +189,7 @@ def over_time_figure(
         )
     values = series.loc[series[counted] >= settings.min_calls, [f"{column}_low", f"{column}_high"]]
     if values.notna().to_numpy().any():
-        # Wide intervals of few calls would squeeze what the others show.
+        # Wide intervals of few calls would compress the axis.
         ends = [np.nanmin([values.min().min(), target or np.nan])]
         ends.append(np.nanmax([values.max().max(), target or np.nan]))
         margin = 0.08 * (ends[1] - ends[0]) or 0.1 * ends[1]
@@ -200,7 +200,7 @@ def over_time_figure(
         figure.update_yaxes(range=[0, 1])
     figure.update_yaxes(title=AXES[kpi], tickformat=_tickformat(kpi))
     figure.update_xaxes(hoverformat="%Y-%m-%d")
-    subtitle = f"{note}; grey points rest on fewer than {settings.min_calls} calls"
+    subtitle = f"{note}; gray points: fewer than {settings.min_calls} calls"
     return finish_figure(figure, f"{TITLES[kpi]} by {grain}", subtitle, hovermode="x unified")
 
 
@@ -212,20 +212,20 @@ def groups_figure(
     Args:
         breakdown: From :func:`~speech_emotion.contact_center.kpi_tables.kpi_breakdown`.
         by: What they are grouped by.
-        agents: Agents that are drawn in their colours.
+        agents: Agents that are drawn in their colors.
         settings: Targets and smallest count.
         note: Number of calls and days, for the subtitle.
     """
     rows = breakdown[(breakdown["scope"] == "center") & (breakdown["by"] == by)]
     rows = rows.sort_values("aht_s", ascending=False)
-    own = scope_colors(["center", *agents])
+    by_scope = scope_colors(["center", *agents])
     figure = make_subplots(
         cols=3, shared_yaxes=True, subplot_titles=list(AXES.values()), horizontal_spacing=0.05
     )
     targets = {"aht": settings.target_aht_s, "fcr": settings.target_fcr}
     for col, (kpi, column) in enumerate(COLUMNS.items(), start=1):
         few = rows[COUNTS[kpi]] < settings.min_calls
-        plain = rows["value"].map(own).fillna("#444444")
+        plain = rows["value"].map(by_scope).fillna("#444444")
         figure.add_scatter(
             x=rows[column],
             y=rows["value"],
@@ -247,7 +247,7 @@ def groups_figure(
         if kpi in targets:
             figure.add_vline(x=targets[kpi], line_dash="dot", row=1, col=col)
     figure.update_yaxes(type="category", title=by, col=1)
-    subtitle = f"{note}; dotted: targets; grey: fewer than {settings.min_calls} calls"
+    subtitle = f"{note}; dotted: targets; gray: fewer than {settings.min_calls} calls"
     return finish_figure(figure, f"By {by}", subtitle, height=max(340, 170 + 28 * len(rows)))
 
 
@@ -260,8 +260,8 @@ def effects_figure(effects: pd.DataFrame, *, note: str) -> go.Figure:
     """
     figure = go.Figure()
     named = effects["outcome"].map(OUTCOMES).str.removesuffix(", s")
-    for column, name, colour, place in (
-        ("ratio", "as they are", "#666666", -0.12),
+    for column, name, color, place in (
+        ("ratio", "unadjusted", "#666666", -0.12),
         ("adjusted_ratio", "within agent and topic", "#0072B2", 0.12),
     ):
         figure.add_scatter(
@@ -269,15 +269,15 @@ def effects_figure(effects: pd.DataFrame, *, note: str) -> go.Figure:
             y=np.arange(len(effects)) + place,
             mode="markers",
             name=name,
-            marker={"color": np.where(effects["small"], SMALL, colour).tolist(), "size": 11},
-            error_x=error_bar(effects, column, color=colour),
+            marker={"color": np.where(effects["small"], SMALL, color).tolist(), "size": 11},
+            error_x=error_bar(effects, column, color=color),
             customdata=effects[["n_angry", "n_other", f"{column}_low", f"{column}_high"]],
             hovertemplate="%{x:.2f} [%{customdata[2]:.2f}, %{customdata[3]:.2f}], "
             "n = %{customdata[0]:,} angry and %{customdata[1]:,} others",
         )
-    figure.add_vline(x=1, line_dash="dot", annotation_text="alike")
-    figure.update_xaxes(title="angry calls, as a multiple of the others")
+    figure.add_vline(x=1, line_dash="dot", annotation_text="equal")
+    figure.update_xaxes(title="ratio of angry calls to other calls")
     figure.update_yaxes(
         tickvals=list(range(len(effects))), ticktext=list(named), range=[len(effects) - 0.5, -0.5]
     )
-    return finish_figure(figure, "What goes with anger", note, height=360)
+    return finish_figure(figure, "Angry calls compared with others", note, height=360)

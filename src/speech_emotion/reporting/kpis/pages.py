@@ -1,4 +1,4 @@
-"""Pages about a contact center: the report on its key figures, and the one on which they are heard."""
+"""Pages about a contact center: the KPI report and the sonification."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from speech_emotion.reporting.rendering import plot_html, template, wav_base64
 
 __all__ = ["KpiEvidence", "kpi_page", "sound_page"]
 
-LISTED: Final = 100  # rows of a table that a page shows; the rest is in the table itself
-# Where the chart lies on its page, in its own units: left, top, right, bottom.
+LISTED: Final = 100  # rows of a table on the page; the CSV file has all
+# Edges of the chart in units of its viewBox.
 LEFT, TOP, RIGHT, BOTTOM = 80.0, 20.0, 980.0, 400.0
-MARKS: Final = 9  # at most, on either axis
+MARKS: Final = 9  # maximal number of labels per axis
 
 
 @dataclass(frozen=True)
 class KpiEvidence:
-    """What a run knows about the calls of a period.
+    """Tables and settings that the KPI report quotes.
 
     Attributes:
         calls: From :func:`~speech_emotion.contact_center.kpis.select_period`.
-        rejected: Rows of the export that were left out.
+        rejected: Rejected rows of the export.
         breakdown: From :func:`~speech_emotion.contact_center.kpi_tables.kpi_breakdown`.
         effects: From :func:`~speech_emotion.contact_center.effects.anger_effects`.
         angry_calls: From :func:`~speech_emotion.contact_center.kpi_tables.angry_calls`.
-        agents: Agents that are looked at.
-        settings: How all was computed.
+        agents: Selected agents.
+        settings: Settings of the KPIs.
     """
 
     calls: pd.DataFrame
@@ -58,7 +58,7 @@ class KpiEvidence:
         return bool(self.calls["synthetic"].any())
 
     def to_dict(self) -> dict[str, str]:
-        """Return what the figures rest on, by name."""
+        """Return the data basis of the KPIs by name."""
         calls, settings = self.calls, self.settings
         emotions = count_emotions(calls)
         undecided = int(calls["fcr"].isna().sum())
@@ -69,43 +69,43 @@ class KpiEvidence:
             "calls": calls_note(calls),
             "agents and teams": f"{calls['agent_id'].nunique()} and {calls['team'].nunique()}",
             "time zone": settings.time_zone,
-            "emotions": f"{emotions['recording']:,} heard in recordings, {emotions['generated']:,} "
-            f"generated, {emotions['none']:,} not known; {unsure:,} too unsure to count "
-            "(marked for review)",
+            "emotions": f"{emotions['recording']:,} from recordings, {emotions['generated']:,} "
+            f"generated, {emotions['none']:,} unknown; {unsure:,} uncertain, therefore not counted "
+            "(flag review)",
             "repeat": f"the same customer called{topic} within {settings.repeat_days:g} days",
-            "FCR": f"of {of}; not counted are {undecided:,} calls"
+            "FCR": f"of {of}; {undecided:,} calls are excluded"
             + (
-                " (repeats, and those whose repeat window is not wholly within the data)"
+                " (repeats, and calls whose repeat window is not completely within the data)"
                 if settings.fcr_of == "first_contacts"
-                else " whose repeat window is not wholly within the data"
+                else " whose repeat window is not completely within the data"
             ),
-            "intervals": "95 %: shares after Wilson, AHT from a bootstrap over customers",
+            "intervals": "95 %: Wilson intervals for shares, bootstrap over customers for AHT",
             "rejected": f"{len(self.rejected):,} rows of the export",
         }
 
     def overall(self) -> list[dict[str, Any]]:
-        """Return the key figures of the center, the teams and the agents."""
+        """Return the KPIs of the contact center, the teams and the agents."""
         rows = self.breakdown
         return rows[rows["by"] == "all"].to_dict("records")
 
     def by(self, dimension: str) -> list[dict[str, Any]]:
-        """Return the center's key figures by agent, team or topic."""
+        """Return the KPIs of the contact center by agent, team or topic."""
         rows = self.breakdown
         return rows[(rows["scope"] == "center") & (rows["by"] == dimension)].to_dict("records")
 
     def answers(self) -> list[str]:
-        """Return what angry calls differ in, in words."""
+        """Return the differences of angry calls in words."""
         return [_answer(row) for row in self.effects.to_dict("records")]
 
     def reasons(self) -> list[tuple[str, int]]:
-        """Return how many rows were left out for a reason of a kind, the commonest first."""
+        """Return the number of rejected rows by kind of reason, the most frequent first."""
         kinds = self.rejected["reason"].str.extract(r"^(\S+)", expand=False)
         return [(str(kind), int(n)) for kind, n in kinds.value_counts().items()]
 
 
 def _answer(row: dict[str, Any]) -> str:
     if pd.isna(row["difference"]):
-        return f"{row['outcome']}: not known, there are no angry calls, or no others."
+        return f"{row['outcome']}: unknown, because there are no angry calls or no other calls."
     timed = row["outcome"] == "handle_s"
 
     def shown(name: str) -> str:
@@ -115,7 +115,7 @@ def _answer(row: dict[str, Any]) -> str:
         ends = f"[{one(row[name + '_low'])}, {one(row[name + '_high'])}]"
         return f"{one(row[name])} {ends}"
 
-    said = {
+    words = {
         "handle_s": ("last longer", "are shorter"),
         "came_back": ("are followed by another call more often", "are followed up less often"),
         "fcr": (
@@ -124,11 +124,11 @@ def _answer(row: dict[str, Any]) -> str:
         ),
     }[row["outcome"]]
     if row["difference_low"] > 0:
-        verdict = f"Angry calls {said[0]}"
+        verdict = f"Angry calls {words[0]}"
     elif row["difference_high"] < 0:
-        verdict = f"Angry calls {said[1]}"
+        verdict = f"Angry calls {words[1]}"
     else:
-        verdict = f"These calls do not tell whether angry calls {said[0]} or not"
+        verdict = f"The data do not show whether angry calls {words[0]}"
     means = [f"{row[kind]:.0f} s" if timed else f"{row[kind]:.1%}" for kind in ("angry", "other")]
     return (
         f"{verdict}: {means[0]} against {means[1]}, {shown('difference')}; "
@@ -139,17 +139,17 @@ def _answer(row: dict[str, Any]) -> str:
 
 
 def _size(row: dict[str, Any]) -> str:
-    """Name the size of an effect after Romano et al. (2006) and Cohen (1988)."""
+    """Return the size of an effect in words, after Romano et al. (2006) and Cohen (1988)."""
     limits = (0.147, 0.33, 0.474) if row["effect_name"] == "Cliff's delta" else (0.2, 0.5, 0.8)
     names = ("negligible", "small", "medium", "large")
     return names[int(np.searchsorted(limits, abs(row["effect"]), side="right"))]
 
 
 def kpi_page(evidence: KpiEvidence, figures: dict[str, go.Figure]) -> str:
-    """Write the report as one HTML file that needs nothing else.
+    """Render the KPI report as one self-contained HTML file.
 
     Args:
-        evidence: Tables and facts.
+        evidence: Tables and settings.
         figures: Plotly figures by section name.
     """
     return template("kpis/call_kpis.html.j2").render(
@@ -161,7 +161,7 @@ def kpi_page(evidence: KpiEvidence, figures: dict[str, go.Figure]) -> str:
 
 
 def sound_page(sound: KpiSound) -> str:
-    """Write a page on which the chart is drawn while the sound plays, in one HTML file.
+    """Render a self-contained page whose chart is drawn while the sound plays.
 
     Args:
         sound: From :func:`~speech_emotion.contact_center.sonification.kpi_sound`.
@@ -193,17 +193,17 @@ def _shown(sound: KpiSound, value: float) -> str:
 
 
 def _voice(sound: KpiSound, name: str, number: int) -> dict[str, Any]:
-    """Lay out one voice: a bar a note, as thick as the share of angry calls, and a line."""
+    """Lay out one voice: one bar per note, whose width is the share of angry calls, and a line."""
     notes = sound.notes[sound.notes["voice"] == name]
-    colour = CENTER_COLOR if name == "center" else AGENT_COLORS[number % len(AGENT_COLORS)]
+    color = CENTER_COLOR if name == "center" else AGENT_COLORS[number % len(AGENT_COLORS)]
     bars, path, pen = [], [], "M"
     for row in notes.itertuples():
         if pd.isna(row.note):
-            pen = "M"  # silence interrupts the line
+            pen = "M"  # a rest interrupts the line
             continue
         x, y = _x(sound, row.start_s), _y(sound, row.value)
         anger = 0.0 if pd.isna(row.angry) else min(row.angry / sound.mapping.full_anger_share, 1.0)
-        said = "not known" if pd.isna(row.angry) else f"{row.angry:.1%}"
+        share = "unknown" if pd.isna(row.angry) else f"{row.angry:.1%}"
         bars.append(
             {
                 "x": x,
@@ -212,16 +212,16 @@ def _voice(sound: KpiSound, name: str, number: int) -> dict[str, Any]:
                 "width": round(3 + 11 * anger, 1),
                 "small": row.small,
                 "text": f"{name}, {row.period:%Y-%m-%d}: {_shown(sound, row.value)}, {row.name}, "
-                f"angry {said}, n = {row.n_calls:,}",
+                f"angry {share}, n = {row.n_calls:,}",
             }
         )
         path.append(f"{pen}{x} {y}")
         pen = "L"
-    return {"name": name, "colour": colour, "bars": bars, "path": " ".join(path)}
+    return {"name": name, "color": color, "bars": bars, "path": " ".join(path)}
 
 
 def _ticks(sound: KpiSound) -> list[dict[str, Any]]:
-    """Mark some notes of the scale at the middle of the values that sound as them."""
+    """Label some notes of the scale at the center of their range of values."""
     notes = scale_notes(sound.mapping)
     ticks = []
     for note in notes[:: math.ceil(len(notes) / MARKS)]:

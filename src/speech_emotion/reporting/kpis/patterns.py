@@ -1,4 +1,4 @@
-"""Plotly figures of patterns in a year of calls: months, hours, and how handle times are spread."""
+"""Plotly figures of patterns in a year of calls: months, hours and handle times."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def motion_figure(
     calls: pd.DataFrame, agents: Sequence[str], settings: KpiSettings, *, note: str
 ) -> go.Figure:
-    """Draw agents moving over the months: AHT and FCR as place, calls as size, anger as colour.
+    """Draw agents moving over the months: AHT and FCR as place, calls as size, anger as color.
 
     Args:
-        calls: From :func:`~speech_emotion.contact_center.kpis.select_period`.
+        calls: From :func:`~speech_emotion.contact_center.select_period`.
         agents: Agents that are outlined.
         settings: Targets, smallest count.
         note: Number of calls and days, for the subtitle.
     """
     known = calls.dropna(subset="fcr")
     if known.empty:
-        return finish_figure(go.Figure(), "Agents over the months", f"FCR is not known yet; {note}")
+        return finish_figure(go.Figure(), "Agents over the months", f"FCR is unknown; {note}")
     table = kpi_table(known, ["month", "agent"], settings)
     order = sorted(table["agent"].unique())
     largest, angriest = table["n_calls"].max(), max(table["angry"].fillna(0).max(), 0.01)
@@ -49,7 +49,7 @@ def motion_figure(
         rows = table[table["month"] == month].set_index("agent").reindex(order)
         few = ~(rows["n_calls"] >= settings.min_calls)
         shares = rows["angry"].where(~few) / angriest
-        colours = [
+        colors = [
             SMALL if pd.isna(share) else sample_colorscale("YlOrRd", share)[0] for share in shares
         ]
         return go.Scatter(
@@ -63,7 +63,7 @@ def motion_figure(
                 "size": rows["n_calls"].fillna(0),
                 "sizemode": "area",
                 "sizeref": 2 * largest / 45**2,
-                "color": colours,
+                "color": colors,
                 "line": {
                     "color": "#222",
                     "width": [3 if agent in agents else 0.5 for agent in order],
@@ -81,7 +81,7 @@ def motion_figure(
         go.Frame(data=[bubbles(month)], name=name, traces=[0])
         for month, name in zip(months, names, strict=True)
     ]
-    # Missing shares have no place on a colour scale, so its bar belongs to an empty trace.
+    # Markers without a share are gray, so the color bar belongs to an empty trace.
     bar = {"title": {"text": "angry calls"}, "tickformat": ".0%"}
     scale = {"colorscale": "YlOrRd", "cmin": 0, "cmax": angriest, "color": [0], "colorbar": bar}
     scale["showscale"] = bool(table["angry"].notna().any())
@@ -100,7 +100,7 @@ def motion_figure(
         update(range=[low - margin, high + margin])
     figure.update_xaxes(title="AHT, s")
     figure.update_yaxes(title="FCR", tickformat=".0%")
-    subtitle = f"Size: calls; grey: fewer than {settings.min_calls}, or emotions not known; {note}"
+    subtitle = f"Size: calls; gray: fewer than {settings.min_calls}, or unknown emotions; {note}"
     return finish_figure(
         figure,
         "Agents over the months",
@@ -154,8 +154,8 @@ def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str)
     """Draw how handle times are spread: of the agents against the center, of angry against calm calls.
 
     Args:
-        calls: From :func:`~speech_emotion.contact_center.kpis.select_period`.
-        agents: Agents that are looked at.
+        calls: From :func:`~speech_emotion.contact_center.select_period`.
+        agents: Selected agents.
         note: Number of calls and days, for the subtitle.
     """
     figure = make_subplots(
@@ -165,19 +165,19 @@ def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str)
     edges = np.geomspace(0.95 * shortest, 1.05 * longest, 41)
     left = {"center": calls} | {agent: calls[calls["agent_id"] == agent] for agent in agents}
     right = {"angry": calls[calls["angry"] == 1], "not angry": calls[calls["angry"] == 0]}
-    colours = scope_colors(list(left)) | {"angry": "#B00020", "not angry": "#56B4E9"}
-    for col, parts in ((1, left), (2, right)):
-        for name, part in parts.items():
-            if part.empty:
+    colors = scope_colors(list(left)) | {"angry": "#B00020", "not angry": "#56B4E9"}
+    for col, groups in ((1, left), (2, right)):
+        for name, group in groups.items():
+            if group.empty:
                 continue
-            counts, _ = np.histogram(part["handle_s"], edges)
+            counts, _ = np.histogram(group["handle_s"], edges)
             figure.add_scatter(
                 x=edges,
-                y=np.append(counts, counts[-1]) / len(part),
-                line={"shape": "hv", "color": colours[name]},
+                y=np.append(counts, counts[-1]) / len(group),
+                line={"shape": "hv", "color": colors[name]},
                 fill="tozeroy",
-                fillcolor=translucent(colours[name], 0.12),
-                name=f"{name}, n = {len(part):,}, median {part['handle_s'].median():.0f} s",
+                fillcolor=translucent(colors[name], 0.12),
+                name=f"{name}, n = {len(group):,}, median {group['handle_s'].median():.0f} s",
                 legend="legend" if col == 1 else "legend2",
                 hovertemplate="from %{x:.0f} s: %{y:.1%}<extra></extra>",
                 row=1,
@@ -198,7 +198,7 @@ def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str)
     )
 
 
-def _hours_together(calls: pd.DataFrame, settings: KpiSettings) -> int:
+def _hours_per_cell(calls: pd.DataFrame, settings: KpiSettings) -> int:
     for block in (1, 2, 3, 4, 6):
         cells = calls.groupby(["weekday", calls["hour"] // block]).size()
         if cells.median() >= settings.min_calls:
@@ -206,18 +206,20 @@ def _hours_together(calls: pd.DataFrame, settings: KpiSettings) -> int:
     return 6
 
 
-def hours_figure(calls: pd.DataFrame, settings: KpiSettings, *, whose: str, note: str) -> go.Figure:
-    """Draw calls, AHT, FCR and angry share by local hour and weekday; few calls leave a cell grey.
+def hours_figure(
+    calls: pd.DataFrame, settings: KpiSettings, *, selected: str, note: str
+) -> go.Figure:
+    """Draw calls, AHT, FCR and angry share by local hour and weekday; cells of few calls are gray.
 
-    Hours are taken together, as few as give most cells enough calls.
+    Hours are grouped so that most cells contain enough calls.
 
     Args:
-        calls: From :func:`~speech_emotion.contact_center.kpis.select_period`, of those that are looked at.
+        calls: Calls of the shown agents, from :func:`~speech_emotion.contact_center.select_period`.
         settings: Smallest count.
-        whose: Whose calls these are, for the title.
+        selected: Name of the agents or the contact center, for the title.
         note: Number of calls and days, for the subtitle.
     """
-    block = _hours_together(calls, settings)
+    block = _hours_per_cell(calls, settings)
     calls = calls.assign(block=calls["hour"] // block * block)
     table = kpi_table(calls, ["weekday", "block"], settings)
     hours = list(range(int(table["block"].min()), int(table["block"].max()) + 1, block))
@@ -270,6 +272,6 @@ def hours_figure(calls: pd.DataFrame, settings: KpiSettings, *, whose: str, note
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=False, type="category")
     figure.update_xaxes(title="local hour", row=2)
-    subtitle = f"{note}; grey cells rest on fewer than {settings.min_calls} calls"
-    title = f"Hours and weekdays, {whose}"
+    subtitle = f"{note}; gray cells: fewer than {settings.min_calls} calls"
+    title = f"Hours and weekdays, {selected}"
     return finish_figure(figure, title, subtitle, height=640, plot_bgcolor="#e2e2e2")

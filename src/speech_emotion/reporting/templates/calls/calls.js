@@ -2,7 +2,7 @@
 // Sort, filter and open the calls of the page; draw a timeline when its call is opened.
 (() => {
   const DATA = JSON.parse(document.getElementById("data").textContent);
-  const LABELS = Object.keys(DATA.colours);
+  const LABELS = Object.keys(DATA.colors);
   const table = document.getElementById("calls");
   if (!table) return;
   const body = table.tBodies[0];
@@ -31,7 +31,7 @@
     return made;
   }
 
-  // Sorting and filtering: rows move with their details, nothing is made anew.
+  // Sorting and filtering: rows move with their details, nothing is rebuilt.
   function place(ordered) {
     for (const row of ordered) {
       body.append(row);
@@ -75,8 +75,8 @@
         hide(details.get(row), row.hidden || !opened);
       }
     }
-    const said = `${shown} of ${rows.length} shown`;
-    document.getElementById("shown").textContent = said;
+    const text = `${shown} of ${rows.length} shown`;
+    document.getElementById("shown").textContent = text;
   }
 
   function hide(detail, hidden) {
@@ -110,14 +110,14 @@
       .sort((a, b) => call.shares[b] - call.shares[a])
       .map((label) => `${label} ${(100 * call.shares[label]).toFixed(0)} %`);
     if (shares.length) {
-      inside.append(element("p", { class: "facts" }, `Judged speech: ${shares.join(", ")}.`));
+      inside.append(element("p", { class: "facts" }, `Scored speech: ${shares.join(", ")}.`));
     }
     const audios = call.passages.map(player);
     if (call.starts) {
       timeline(inside, call, audios, row.querySelector(".open").textContent);
     } else {
-      const said = "No timeline was drawn: set call_report.timelines to all to have it.";
-      inside.append(element("p", { class: "facts" }, said));
+      const text = "No timeline: set call_report.timelines=all to draw one for every call.";
+      inside.append(element("p", { class: "facts" }, text));
     }
     if (audios.length) {
       const list = element("ol", { class: "passages" });
@@ -146,12 +146,12 @@
     if (audio) {
       made.append(audio);
       audio.addEventListener("error", () => {
-        const said = `${passage.source} is not beside this page: copy its folder along.`;
-        audio.replaceWith(element("p", { class: "problem" }, said));
+        const text = `${passage.source} was not found next to this page: copy its folder with the page.`;
+        audio.replaceWith(element("p", { class: "problem" }, text));
       });
     } else {
-      const said = `Nothing to hear: the recording ${passage.error || "was not read"}`;
-      made.append(element("p", { class: "problem" }, said));
+      const text = `No excerpt: the recording ${passage.error || "was not read"}`;
+      made.append(element("p", { class: "problem" }, text));
     }
     return made;
   }
@@ -162,7 +162,7 @@
   const HEIGHT = 376;
 
   function timeline(parent, call, audios, name) {
-    // One unit is one pixel at first, so that words have their size on narrow screens too.
+    // One unit is one pixel at first, so that text keeps its size on narrow screens.
     const width = Math.min(Math.max(table.clientWidth - 30, 480), 1300);
     const inner = width - LEFT - RIGHT;
     const x = (seconds) => LEFT + (inner * seconds) / call.seconds;
@@ -176,8 +176,8 @@
       const top = LANES.sound[0];
       const place = { x: start, y: top, width: Math.max(end - start, 2), height: LANES.score[1] - top };
       const band = shape("rect", { ...place, fill: "#fbd9c6", class: "passage" }, svg);
-      const said = `Passage ${number + 1}, ${clock(passage.start_s)}–${clock(passage.end_s)}: play`;
-      shape("title", {}, band, said);
+      const text = `Passage ${number + 1}, ${clock(passage.start_s)}–${clock(passage.end_s)}: play`;
+      shape("title", {}, band, text);
       band.addEventListener("click", () => audios[number] && audios[number].play());
     });
     const named = { sound: "sound", score: DATA.target, emotions: "emotions" };
@@ -209,15 +209,15 @@
         if (percent) path += column("emotions", index, floors[index], top);
         floors[index] = top;
       });
-      shape("path", { d: path, fill: DATA.colours[label], "pointer-events": "none" }, svg);
+      shape("path", { d: path, fill: DATA.colors[label], "pointer-events": "none" }, svg);
     });
-    let unjudged = "";
+    let unscored = "";
     let line = "";
     let steps = "";
     let pen = "M";
     call.scores.forEach((score, index) => {
       if (score === null) {
-        unjudged += column("emotions", index, 0, 1);
+        unscored += column("emotions", index, 0, 1);
         pen = "M";
         return;
       }
@@ -227,9 +227,9 @@
       line += `${pen}${((+start + +end) / 2).toFixed(1)} ${height}`;
       pen = "L";
     });
-    shape("path", { d: unjudged, fill: "#f0f0f0", stroke: "#c4c4c4", "stroke-dasharray": "3 3" }, svg);
-    const colour = DATA.colours[DATA.target] || "#d55e00";
-    const quiet = { fill: "none", stroke: colour, "pointer-events": "none" };
+    shape("path", { d: unscored, fill: "#f0f0f0", stroke: "#c4c4c4", "stroke-dasharray": "3 3" }, svg);
+    const color = DATA.colors[DATA.target] || "#d55e00";
+    const quiet = { fill: "none", stroke: color, "pointer-events": "none" };
     shape("path", { d: line, ...quiet, opacity: 0.45 }, svg);
     shape("path", { d: steps, ...quiet, "stroke-width": 2.5 }, svg);
     if (call.threshold !== null) {
@@ -253,7 +253,7 @@
       hand.setAttribute("x2", x(seconds));
       hand.style.pointerEvents = "none";
     };
-    const hint = audios.length ? "; click a shaded passage to hear it." : ".";
+    const hint = audios.length ? "; click a shaded passage to play it." : ".";
     const readout = element("p", { class: "readout" }, `Point at the timeline to read it${hint}`);
     svg.addEventListener("pointermove", (event) => {
       const area = svg.getBoundingClientRect();
@@ -269,7 +269,7 @@
       audio.addEventListener("timeupdate", () => point(offset + audio.currentTime));
     });
     const legend = element("div", { class: "legend" });
-    const drawn = [...LABELS.map((label) => [label, DATA.colours[label]]), ["not judged", "#f0f0f0"]];
+    const drawn = [...LABELS.map((label) => [label, DATA.colors[label]]), ["not scored", "#f0f0f0"]];
     for (const [label, fill] of drawn) {
       const swatch = element("i");
       swatch.style.background = fill;
@@ -299,7 +299,7 @@
   function reading(call, seconds) {
     const index = call.starts.findIndex((start, at) => start <= seconds && seconds < call.ends[at]);
     if (index < 0) return "no speech";
-    if (call.scores[index] === null) return "not judged";
+    if (call.scores[index] === null) return "not scored";
     const likeliest = LABELS.map((label, at) => [label, call.probabilities[at][index]])
       .sort((a, b) => b[1] - a[1])
       .slice(0, 3)
