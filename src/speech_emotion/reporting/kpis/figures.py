@@ -1,6 +1,6 @@
 """Plotly figures of the KPIs of a contact center, each with the number and kind of calls.
 
-Figures of few calls are grey; bands and bars are 95 % intervals.
+Points and rows of few calls are gray; bands and bars are 95 % intervals.
 """
 
 from __future__ import annotations
