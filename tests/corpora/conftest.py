@@ -10,7 +10,7 @@ CONFIGURATION = Path(__file__).parents[2] / "conf" / "base" / "ingestion" / "par
 
 @pytest.fixture
 def corpora_settings():
-    """Make settings from the project's own configuration, with changes."""
+    """Build settings from the configuration of the project, with changes."""
 
     def make(**changes):
         base = yaml.safe_load(CONFIGURATION.read_text())["corpora"]

@@ -12,7 +12,7 @@ from speech_emotion.corpora.download import unpack
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Serves a folder; a file named in ``broken`` is cut off in the middle."""
+    """Serve a folder; transfers of files in ``broken`` stop in the middle."""
 
     broken: set[str] = set()  # noqa: RUF012
     served: list[str] = []  # noqa: RUF012
@@ -60,7 +60,7 @@ def zipped(entries):
 
 @pytest.fixture
 def published(server, tmp_path):
-    """Two corpora as they are published, in small; and the settings that fetch them."""
+    """Settings to download two small corpora, which are published in both ways."""
     content = zipped({"Actor_01/03-01-01-01-01-01-01.wav": b"sound" * 1000})
     (server.folder / "ravdess.zip").write_bytes(content)
     names = ["1001_DFA_ANG_XX", "1001_DFA_SAD_XX"]
@@ -92,10 +92,10 @@ def fetch(settings):
     return download_corpora(settings, progress=False).set_index("corpus")
 
 
-def test_corpora_are_fetched_unpacked_and_not_fetched_again(server, published, tmp_path):
+def test_corpora_are_downloaded_once_and_unpacked(server, published, tmp_path):
     report = fetch(published())
     assert report.loc[["ravdess", "crema_d"], "status"].tolist() == ["downloaded"] * 2
-    # The archive's one recording; two recordings, their list and the demographics.
+    # One recording in the archive; two recordings, their index and the demographics.
     assert report.loc[["ravdess", "crema_d"], "files"].tolist() == [1, 4]
     assert report.loc["ravdess", "bytes"] == 5000
     assert report.loc["ravdess", "folder"] == str(tmp_path / "raw/ravdess")
@@ -127,7 +127,7 @@ def test_wrong_content_is_not_kept(published, tmp_path, changes, note):
     assert fetch(published()).loc["ravdess", "status"] == "downloaded"
 
 
-def test_interrupted_transfers_leave_no_half_file_and_are_taken_up(server, published, tmp_path):
+def test_interrupted_transfers_leave_no_partial_file_and_are_resumed(server, published, tmp_path):
     server.RequestHandlerClass.func.broken = {"ravdess.zip", "1001_DFA_SAD_XX.wav"}
     report = fetch(published())
     assert (report.loc[["ravdess", "crema_d"], "status"] == "failed").all()
@@ -141,7 +141,7 @@ def test_interrupted_transfers_leave_no_half_file_and_are_taken_up(server, publi
     assert "1001_DFA_ANG_XX.wav" not in server.RequestHandlerClass.func.served
 
 
-def test_what_a_person_put_there_is_kept(server, published, tmp_path):
+def test_files_from_elsewhere_are_kept(server, published, tmp_path):
     for name in ("ravdess", "savee"):
         (tmp_path / "raw" / name).mkdir(parents=True)
         (tmp_path / "raw" / name / "mine.wav").write_text("mine")
@@ -156,7 +156,7 @@ def test_what_a_person_put_there_is_kept(server, published, tmp_path):
     assert (tmp_path / "raw/ravdess/mine.wav").exists()
 
 
-def test_what_is_no_archive_is_fetched_anew(server, published, tmp_path):
+def test_invalid_archives_are_downloaded_again(server, published, tmp_path):
     good = (server.folder / "ravdess.zip").read_bytes()
     (server.folder / "ravdess.zip").write_bytes(b"<html>Busy</html>".ljust(len(good)))
     assert fetch(published()).loc["ravdess", "status"] == "failed"
@@ -164,7 +164,7 @@ def test_what_is_no_archive_is_fetched_anew(server, published, tmp_path):
     assert fetch(published()).loc["ravdess", "status"] == "downloaded"
 
 
-def test_an_address_that_fails_is_reported(published, tmp_path):
+def test_unreachable_addresses_are_reported(published, tmp_path):
     report = fetch(published(url="http://127.0.0.1:9/ravdess.zip"))
     assert report.loc["ravdess", "status"] == "failed"
     assert report.loc["crema_d", "status"] == "downloaded"
@@ -176,7 +176,7 @@ def test_an_address_that_fails_is_reported(published, tmp_path):
 def test_archives_cannot_leave_their_folder(tmp_path, name):
     archive = tmp_path / "evil.zip"
     archive.write_bytes(zipped({"fine.txt": "x", name: "evil"}))
-    with pytest.raises(DownloadError, match="leaves the folder"):
+    with pytest.raises(DownloadError, match="outside of the folder"):
         unpack(archive, tmp_path / "in" / "corpus")
     assert not list(tmp_path.rglob("*.txt"))
 
@@ -187,20 +187,20 @@ def test_links_in_archives_are_refused(tmp_path):
         entry = zipfile.ZipInfo("link")
         entry.external_attr = 0o120777 << 16
         file.writestr(entry, "/etc/passwd")
-    with pytest.raises(DownloadError, match="leaves the folder"):
+    with pytest.raises(DownloadError, match="outside of the folder"):
         unpack(archive, tmp_path / "corpus")
 
 
 @pytest.mark.parametrize(
     ("listing", "note"),
     [
-        ("Stimulus,Filename\n1,../../evil\n", "'../../evil', which is no plain file name"),
-        ("Stimulus,Filename\n1\n", "no plain file name in column 'Filename'"),
-        ("Stimulus,Renamed\n1,1001_DFA_ANG_XX\n", "no plain file name in column 'Filename'"),
-        ("<html>Busy</html>", "names no file in column 'Filename'"),
+        ("Stimulus,Filename\n1,../../evil\n", "'../../evil', which is not a file name"),
+        ("Stimulus,Filename\n1\n", "which is not a file name, in column 'Filename'"),
+        ("Stimulus,Renamed\n1,1001_DFA_ANG_XX\n", "which is not a file name, in column 'Filename'"),
+        ("<html>Busy</html>", "lists no file in column 'Filename'"),
     ],
 )
-def test_an_index_that_cannot_be_is_refused_and_fetched_anew(
+def test_invalid_indexes_are_refused_and_downloaded_again(
     server, published, tmp_path, listing, note
 ):
     good = (server.folder / "index.csv").read_text()

@@ -61,8 +61,8 @@ def test_defects_of_the_sample_are_listed(sample, corpora_settings):
     _, rejected = read(sample, corpora_settings())
     reasons = "\n".join(rejected["reason"])
     assert len(rejected) == 4
-    for part in ("silent", "git lfs pull", "duplicate of", "unknown emotion code '09'"):
-        assert part in reasons
+    for reason in ("silent", "git lfs pull", "duplicate of", "unknown emotion code '09'"):
+        assert reason in reasons
 
 
 def test_every_file_is_in_one_table(sample, corpora_settings, tmp_path):
@@ -73,27 +73,27 @@ def test_every_file_is_in_one_table(sample, corpora_settings, tmp_path):
     (root / "savee" / "notes.txt").write_text("no audio file by name")
     utterances, rejected = read(root, corpora_settings(label_set="six"))
     listed = sorted([*utterances["path"], *rejected["path"]])
-    there = sorted(path.as_posix() for path in root.rglob("*.wav"))
-    assert listed == there
+    existing = sorted(path.as_posix() for path in root.rglob("*.wav"))
+    assert listed == existing
     surprise = rejected[rejected["reason"].str.contains("not in label set 'six'")]
     assert len(surprise) == 2 + 2 + 2  # RAVDESS, TESS, SAVEE
 
 
-def test_order_and_workers_do_not_matter(sample, corpora_settings):
-    alone = ingest(sample, corpora_settings(), progress=False, n_jobs=1)
-    both = ingest(sample, corpora_settings(), progress=False, n_jobs=2)
-    for first, second in zip(alone, both, strict=True):
+def test_result_does_not_depend_on_the_number_of_threads(sample, corpora_settings):
+    one = ingest(sample, corpora_settings(), progress=False, n_jobs=1)
+    two = ingest(sample, corpora_settings(), progress=False, n_jobs=2)
+    for first, second in zip(one, two, strict=True):
         pd.testing.assert_frame_equal(first, second)
-    assert alone[0]["utterance_id"].is_monotonic_increasing
+    assert one[0]["utterance_id"].is_monotonic_increasing
 
 
 def speech(seed, seconds=0.5, rate=16000):
     generator = np.random.default_rng(seed)
-    # Whole numbers: WAV and FLAC then hold exactly the same samples.
+    # Integers, so that WAV and FLAC contain equal samples.
     return np.round(3000 * generator.standard_normal(round(seconds * rate))).astype(np.int16)
 
 
-def test_measures_are_those_of_the_sound(tone, write_sound, tmp_path, corpora_settings):
+def test_audio_properties_of_a_known_sound(tone, write_sound, tmp_path, corpora_settings):
     rate = 16000
     silence = np.zeros(rate, np.float32)
     sound = np.concatenate([silence, tone(440, 1.0, 0.5, rate), silence])
@@ -110,18 +110,18 @@ def test_measures_are_those_of_the_sound(tone, write_sound, tmp_path, corpora_se
     assert not row["synthetic"]
 
 
-def test_copies_and_contradictions(write_sound, tmp_path, corpora_settings):
+def test_duplicates_and_contradictions_are_rejected(write_sound, tmp_path, corpora_settings):
     same, other = speech(1), speech(2)
     write_sound("ravdess/Actor_01/03-01-03-01-01-01-01.wav", same, 16000)
-    # The published archive unpacked twice, one time inside itself and as FLAC.
+    # The published archive unpacked twice, once as FLAC.
     write_sound("ravdess/copy/03-01-03-01-01-01-01.flac", same, 16000)
     write_sound(
         "ravdess/Actor_01/03-01-03-01-01-02-01.wav", same, 16000
-    )  # another name, same label
+    )  # another name, equal label
     write_sound("crema_d/1006_TIE_HAP_XX.wav", other, 16000)
     write_sound("crema_d/1006_TIE_NEU_XX.wav", other, 16000)
     write_sound("tess/OAF_back_sad.wav", speech(3), 16000)
-    write_sound("tess/again/OAF_back_sad.wav", speech(4), 16000)  # same name, another sound
+    write_sound("tess/again/OAF_back_sad.wav", speech(4), 16000)  # equal name, other sound
     utterances, rejected = read(tmp_path, corpora_settings())
     assert utterances["utterance_id"].tolist() == [
         "ravdess:03-01-03-01-01-01-01",
@@ -135,9 +135,9 @@ def test_copies_and_contradictions(write_sound, tmp_path, corpora_settings):
     }
 
 
-def test_nothing_is_a_duplicate_of_a_rejected_file(write_sound, tmp_path, corpora_settings):
+def test_no_file_is_a_duplicate_of_a_rejected_one(write_sound, tmp_path, corpora_settings):
     write_sound("ravdess/a/03-01-03-01-01-01-01.wav", speech(1), 16000)
-    write_sound("ravdess/b/03-01-03-01-01-01-01.wav", speech(2), 16000)  # another sound
+    write_sound("ravdess/b/03-01-03-01-01-01-01.wav", speech(2), 16000)  # other sound
     write_sound("ravdess/c/03-01-03-01-01-02-01.wav", speech(2), 16000)
     utterances, rejected = read(tmp_path, corpora_settings())
     assert [Path(path).parent.name for path in utterances["path"]] == ["a", "c"]
@@ -158,7 +158,7 @@ CONTENTS = [*(speech(seed) for seed in range(3)), b"", b"version https://git-lfs
         min_size=1,
     )
 )
-def test_any_folder_is_divided_into_two_tables(tmp_path_factory, corpora_settings, files):
+def test_every_folder_is_divided_into_two_tables(tmp_path_factory, corpora_settings, files):
     root = tmp_path_factory.mktemp("any")
     for (folder, name, suffix), chosen in files.items():
         path, content = root / "ravdess" / folder / f"{name}{suffix}", CONTENTS[chosen]
@@ -169,20 +169,20 @@ def test_any_folder_is_divided_into_two_tables(tmp_path_factory, corpora_setting
             path.write_bytes(content)
         else:
             soundfile.write(path, content, 16000)
-    # One recording is always good: of nothing usable no tables are made.
+    # Without any usable recording, ingestion is an error.
     soundfile.write(root / "ravdess" / "03-01-01-01-01-01-24.wav", speech(99), 16000)
     utterances, rejected = read(root, corpora_settings())
     UTTERANCES.validate(utterances)
     REJECTED.validate(rejected)
     named = [path.as_posix() for path in root.rglob("*.*") if path.suffix in {".wav", ".FLAC"}]
     assert sorted([*utterances["path"], *rejected["path"]]) == sorted(named)
-    labelled = utterances.set_index("path")["label"]
-    assert labelled.map({"happy": "03", "sad": "04", "neutral": "01"}).to_dict() == {
+    label_of = utterances.set_index("path")["label"]
+    assert label_of.map({"happy": "03", "sad": "04", "neutral": "01"}).to_dict() == {
         path: Path(path).stem[6:8] for path in utterances["path"]
     }
 
 
-def test_equal_audio_of_two_speakers_is_a_contradiction(write_sound, tmp_path, corpora_settings):
+def test_equal_audio_of_two_speakers_is_rejected(write_sound, tmp_path, corpora_settings):
     write_sound("ravdess/03-01-03-01-01-01-01.wav", speech(1), 16000)
     write_sound("ravdess/03-01-03-01-01-01-02.wav", speech(1), 16000)
     write_sound("ravdess/03-01-04-01-01-01-02.wav", speech(2), 16000)
@@ -191,7 +191,7 @@ def test_equal_audio_of_two_speakers_is_a_contradiction(write_sound, tmp_path, c
     assert rejected["reason"].str.contains("different labels or speakers").all()
 
 
-def test_suffixes_in_any_case_and_by_content(write_sound, tmp_path, corpora_settings):
+def test_suffixes_are_read_in_any_case(write_sound, tmp_path, corpora_settings):
     write_sound("RAVDESS/03-01-01-01-01-01-01.WAV", speech(1), 16000)
     write_sound("RAVDESS/03-01-02-01-01-01-01.Flac", speech(2), 16000)
     write_sound("RAVDESS/03-01-03-01-01-01-01.ogg", speech(3), 16000)
@@ -202,7 +202,7 @@ def test_suffixes_in_any_case_and_by_content(write_sound, tmp_path, corpora_sett
     assert rejected.empty
 
 
-def test_short_and_crooked_recordings(write_sound, tmp_path, corpora_settings):
+def test_short_recordings_and_nan_samples_are_rejected(write_sound, tmp_path, corpora_settings):
     write_sound("ravdess/03-01-01-01-01-01-01.wav", speech(1, seconds=0.1), 16000)
     write_sound("ravdess/03-01-02-01-01-01-01.wav", np.array([0.1, np.nan]), 16000, subtype="FLOAT")
     write_sound("ravdess/03-01-03-01-01-01-01.wav", speech(2), 16000)
@@ -226,7 +226,7 @@ def test_synthetic_corpus_beside_a_real_one(write_sound, tmp_path, corpora_setti
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_names_that_are_no_utf8_are_rejected(write_sound, tmp_path, corpora_settings):
+def test_names_that_are_not_utf8_are_rejected(write_sound, tmp_path, corpora_settings):
     path = write_sound("tess/OAF_back_sad.wav", speech(1), 16000)
     for name in (b"OAF_b\xe4r_sad.wav", b"OAF_b\xf6r_sad.wav"):
         shutil.copy(path, os.path.join(os.fsencode(path.parent), name))
@@ -236,7 +236,7 @@ def test_names_that_are_no_utf8_are_rejected(write_sound, tmp_path, corpora_sett
     assert rejected["reason"].str.contains("not UTF-8; rename").all()
 
 
-def test_missing_corpora_are_said(write_sound, tmp_path, corpora_settings, caplog):
+def test_missing_corpora_cause_a_warning(write_sound, tmp_path, corpora_settings, caplog):
     write_sound("tess/OAF_back_sad.wav", speech(1), 16000)
     read(tmp_path, corpora_settings())
     for title in ("RAVDESS", "SAVEE", "CREMA-D"):
@@ -245,7 +245,7 @@ def test_missing_corpora_are_said(write_sound, tmp_path, corpora_settings, caplo
 
 
 @pytest.mark.parametrize("make", [lambda root: None, os.mkdir, lambda r: os.makedirs(r / "tess")])
-def test_no_corpus_at_all_says_what_to_do(make, tmp_path, corpora_settings):
+def test_no_corpus_is_an_error_with_instructions(make, tmp_path, corpora_settings):
     root = tmp_path / "nothing"
     make(root)
     with pytest.raises(CorporaNotFound) as caught:
@@ -254,13 +254,13 @@ def test_no_corpus_at_all_says_what_to_do(make, tmp_path, corpora_settings):
         assert part.lower() in str(caught.value).lower()
 
 
-def test_nothing_usable_says_why(write_sound, tmp_path, corpora_settings):
+def test_no_usable_recording_is_an_error_with_the_reason(write_sound, tmp_path, corpora_settings):
     write_sound("tess/OAF_back_sad.wav", np.zeros(16000), 16000)
     with pytest.raises(CorporaNotFound, match=r"None of the 1 recordings.*silent"):
         read(tmp_path, corpora_settings())
 
 
-def test_only_unknown_names_say_why(write_sound, tmp_path, corpora_settings):
+def test_only_unknown_names_are_an_error_with_the_reason(write_sound, tmp_path, corpora_settings):
     write_sound("ravdess/holiday.wav", speech(1), 16000)
     with pytest.raises(CorporaNotFound, match=r"None of the 1 recordings.*'holiday' is not MM-CC"):
         read(tmp_path, corpora_settings())
@@ -276,7 +276,7 @@ def test_sex_is_unknown_without_demographics(
         table.write_text(content)
     assert read(tmp_path, corpora_settings())[0]["sex"].tolist() == ["unknown"]
     assert caplog.text.count("VideoDemographics.csv") == 1
-    table.write_text("ActorID,Age,Sex\n1001,51,Male\n")  # mended, it counts at once
+    table.write_text("ActorID,Age,Sex\n1001,51,Male\n")  # the corrected file is read
     assert read(tmp_path, corpora_settings())[0]["sex"].tolist() == ["male"]
 
 
@@ -290,7 +290,7 @@ def test_sex_is_unknown_without_demographics(
         ({"min_duration_s": 0}, "min_duration_s"),
     ],
 )
-def test_settings_that_do_not_fit(corpora_settings, changes, message):
+def test_invalid_settings_are_refused(corpora_settings, changes, message):
     with pytest.raises(ValidationError, match=message):
         corpora_settings(**changes)
 
@@ -302,7 +302,7 @@ def test_selection_by_string_and_list(sample, corpora_settings):
         assert not set(utterances["path"]) & set(rejected["path"])
 
 
-def test_sample_is_deterministic_and_made_once(sample, tmp_path):
+def test_sample_is_deterministic_and_written_once(sample, tmp_path):
     again = tmp_path / "again"
     write_sample(again, TINY, progress=False)
     for path in sample.rglob("*.wav"):
@@ -315,13 +315,13 @@ def test_sample_is_deterministic_and_made_once(sample, tmp_path):
     assert chosen.exists()
 
 
-def test_larger_samples_hold_the_smaller(sample, tmp_path):
+def test_larger_samples_contain_the_smaller(sample, tmp_path):
     write_sample(tmp_path / "s", TINY.model_copy(update={"tess_words": 2}), progress=False)
     for path in (sample / "tess").rglob("*.wav"):
         assert path.read_bytes() == (tmp_path / "s" / path.relative_to(sample)).read_bytes()
 
 
-def test_foreign_folders_are_not_overwritten(tmp_path):
+def test_other_files_are_not_overwritten(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(FileExistsError, match="not the sample corpus"):
         write_sample(tmp_path, TINY, progress=False)
@@ -351,9 +351,9 @@ def test_real_corpora_have_their_known_defects(corpora_settings):
         "03-01-03-01-02-02-07": "duplicate of",
         **{f"{name}_XX": "equal audio under different labels" for name in (*pairs, "1017_IWW_FEA")},
     }
-    there = {path.stem for path in Path(root).rglob("*") if path.is_file()}
-    assert there & expected.keys()
-    for name in there & expected.keys():
+    existing = {path.stem for path in Path(root).rglob("*") if path.is_file()}
+    assert existing & expected.keys()
+    for name in existing & expected.keys():
         assert expected[name] in reasons[name]
-    if "OA_bite_neutral" in there:
+    if "OA_bite_neutral" in existing:
         assert "tess:OAF_bite_neutral" in set(utterances["utterance_id"])

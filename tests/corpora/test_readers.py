@@ -75,7 +75,7 @@ def test_names_are_read(corpus, path, expected):
         (RAVDESS, "03-01-03.wav", "MM-CC-EE"),
         (RAVDESS, "03-01-03-01-01-01-25.wav", "actor '25'"),
         (RAVDESS, "03-01-03-01-01-01-00.wav", "actor '00'"),
-        (RAVDESS, "03-01-03-01-01-01-²².wav", "MM-CC-EE"),  # digits to Unicode, not to int()
+        (RAVDESS, "03-01-03-01-01-01-²².wav", "MM-CC-EE"),  # Unicode digits that int() refuses
         (TESS, "OAF_back_bored.wav", "'bored'"),
         (TESS, "XAF_back_sad.wav", "OAF_word_emotion"),
         (SAVEE, "DC/x01.wav", "'x'"),
@@ -87,13 +87,13 @@ def test_names_are_read(corpus, path, expected):
         (CREMA_D, "100²_IEO_ANG_XX.wav", "1001_DFA_ANG_XX"),
     ],
 )
-def test_unknown_names_say_why(corpus, path, reason):
+def test_unknown_names_are_refused_with_a_reason(corpus, path, reason):
     with pytest.raises(UnknownName, match=reason):
         corpus.parse(Path(path))
 
 
 @given(corpus=st.sampled_from(list(CORPORA.values())), name=st.text(max_size=30))
-def test_any_name_is_read_or_refused(corpus, name):
+def test_every_name_is_read_or_refused(corpus, name):
     path = Path("folder") / f"{name.replace('/', '_').replace(chr(0), '_') or 'x'}.wav"
     with contextlib.suppress(UnknownName):
         annotation = corpus.parse(path)

@@ -38,7 +38,9 @@ def utterances_of(speakers: int, labels: int, repetitions: int, corpora: int = 1
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=30, deadline=None)
-def test_cold_never_shares_a_speaker(speakers, labels, repetitions, corpora, folds, seed):
+def test_speaker_independent_never_shares_a_speaker(
+    speakers, labels, repetitions, corpora, folds, seed
+):
     utterances = utterances_of(speakers, labels, repetitions, corpora)
     splits = assign_splits(utterances, SplitSettings(folds=folds, seed=seed))
     table = splits.merge(utterances, on="utterance_id")
@@ -50,15 +52,15 @@ def test_cold_never_shares_a_speaker(speakers, labels, repetitions, corpora, fol
     assert ((speaker_independent["split"] == TEST) == (speaker_independent["fold"] == -1)).all()
 
 
-def test_enrolled_knows_a_few_neutral_utterances_and_does_not_test_them():
+def test_enrolled_normalizes_with_neutral_utterances_and_does_not_test_them():
     utterances = utterances_of(10, 3, 4)
     settings = SplitSettings(folds=3, enrolment=2, neutral="label1")
     splits = assign_splits(utterances, settings).merge(utterances, on="utterance_id")
     enrolled = splits[splits["protocol"] == "enrolled"]
-    known = enrolled[enrolled["for_normalization"]]
-    assert (known.groupby("speaker").size() == 2).all()
-    assert known["speaker"].nunique() == 10
-    assert set(known["label"]) == {"label1"}
+    enrolment = enrolled[enrolled["for_normalization"]]
+    assert (enrolment.groupby("speaker").size() == 2).all()
+    assert enrolment["speaker"].nunique() == 10
+    assert set(enrolment["label"]) == {"label1"}
     assert (enrolled["tested"] == ~enrolled["for_normalization"]).all()
     speaker_independent = splits[splits["protocol"] == "speaker_independent"].set_index(
         "utterance_id"
@@ -71,9 +73,9 @@ def test_enrolled_knows_a_few_neutral_utterances_and_does_not_test_them():
     ].any()
 
 
-def test_speakers_without_neutral_speech_are_said(caplog):
+def test_speakers_without_neutral_utterances_cause_a_warning(caplog):
     assign_splits(utterances_of(10, 2, 3), SplitSettings(folds=3, neutral="calm"))
-    assert "10 speaker(s) say nothing labelled 'calm'" in caplog.text
+    assert "10 speaker(s) have no utterance with label 'calm'" in caplog.text
 
 
 def test_folds_of_cross_corpus_are_the_corpora():
@@ -82,20 +84,20 @@ def test_folds_of_cross_corpus_are_the_corpora():
     crossed = splits[splits["protocol"] == "cross_corpus"]
     assert (crossed.groupby("corpus")["fold"].nunique() == 1).all()
     assert set(crossed["fold"]) == {0, 1, 2}
-    speaker_adapted = splits[splits["protocol"] == "cross_corpus_adapted"]
-    assert speaker_adapted["for_normalization"].all()
-    assert (speaker_adapted["fold"].to_numpy() == crossed["fold"].to_numpy()).all()
-    alone = assign_splits(utterances_of(12, 2, 3), SplitSettings(folds=3))
-    assert not {"cross_corpus", "cross_corpus_adapted"} & set(alone["protocol"])
+    adapted = splits[splits["protocol"] == "cross_corpus_adapted"]
+    assert adapted["for_normalization"].all()
+    assert (adapted["fold"].to_numpy() == crossed["fold"].to_numpy()).all()
+    one_corpus = assign_splits(utterances_of(12, 2, 3), SplitSettings(folds=3))
+    assert not {"cross_corpus", "cross_corpus_adapted"} & set(one_corpus["protocol"])
 
 
-def test_nothing_is_held_out_if_so_asked():
+def test_there_is_no_test_set_with_size_zero():
     splits = assign_splits(utterances_of(10, 2, 3), SplitSettings(folds=5, test_size=0))
     assert set(splits["split"]) == {"train"}
     assert set(splits["fold"]) == set(range(5))
 
 
-def test_random_shares_speakers_and_says_so():
+def test_random_split_shares_speakers():
     utterances = utterances_of(10, 4, 5)
     splits = assign_splits(utterances, SplitSettings(folds=3))
     table = splits.merge(utterances, on="utterance_id")
@@ -129,12 +131,12 @@ def test_order_of_rows_does_not_matter():
         (utterances_of(4, 3, 10), "too few"),
     ],
 )
-def test_too_few_speakers(utterances, message):
+def test_too_few_speakers_are_an_error(utterances, message):
     with pytest.raises(SplitError, match=message):
         assign_splits(utterances, SplitSettings(folds=5))
 
 
-def test_label_of_one_speaker_cannot_be_trained():
+def test_label_of_one_speaker_is_an_error():
     utterances = utterances_of(10, 3, 3)
     rare = utterances["speaker"] == "speaker03"
     utterances.loc[rare, "label"] = "whisper"
@@ -142,21 +144,21 @@ def test_label_of_one_speaker_cannot_be_trained():
         assign_splits(utterances, SplitSettings(folds=3))
 
 
-def test_label_with_fewer_speakers_than_folds_is_said(caplog):
+def test_label_with_fewer_speakers_than_folds_causes_a_warning(caplog):
     utterances = utterances_of(12, 3, 4)
     rare = utterances["speaker"].isin(["speaker03", "speaker05", "speaker07", "speaker09"])
     utterances.loc[rare & (utterances["label"] == "label2"), "label"] = "whisper"
     assign_splits(utterances, SplitSettings(folds=5))
-    assert "'whisper' is spoken by 4 speaker(s)" in caplog.text
+    assert "'whisper' has 4 speaker(s)" in caplog.text
 
 
-def test_digest_is_of_the_held_out_utterances_alone():
+def test_digest_depends_only_on_the_test_set():
     utterances = utterances_of(10, 3, 3)
     splits = assign_splits(utterances, SplitSettings(folds=3))
     digest = split_digest(splits, utterances, "speaker_independent")
     other_folds = splits.assign(fold=np.where(splits["fold"] >= 0, 0, -1))
     assert split_digest(other_folds, utterances, "speaker_independent") == digest
-    held_out = splits[(splits["protocol"] == "speaker_independent") & (splits["split"] == TEST)]
+    test_set = splits[(splits["protocol"] == "speaker_independent") & (splits["split"] == TEST)]
     changed = utterances.copy()
-    changed.loc[changed["utterance_id"] == held_out["utterance_id"].iloc[0], "label"] = "label9"
+    changed.loc[changed["utterance_id"] == test_set["utterance_id"].iloc[0], "label"] = "label9"
     assert split_digest(splits, changed, "speaker_independent") != digest

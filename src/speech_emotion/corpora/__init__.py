@@ -1,4 +1,4 @@
-"""Corpora of emotional speech: readers, ingestion, labels, splits, sample corpus, download."""
+"""Corpora of emotional speech: readers, ingestion, labels, schemas, splits, sample corpus, download."""
 
 from speech_emotion.corpora.base import (
     Annotation,

@@ -1,4 +1,4 @@
-"""What a corpus reader is: where recordings lie, and what their names say."""
+"""Corpus readers: file layout of a corpus, and the annotation in its file names."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ UNSPECIFIED = "unspecified"
 
 
 class UnknownName(ValueError):
-    """A file name does not follow its corpus's scheme, or names what is no emotional speech."""
+    """A file name does not follow the scheme of its corpus, or is not of emotional speech."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What the name of a recording says.
+    """Annotation of a recording, read from its file name.
 
     Attributes:
         key: Name of the utterance within its corpus, the same for every copy of it.
         speaker: Name of the speaker within the corpus.
         sex: ``female``, ``male`` or ``unknown``.
-        emotion: Emotion as the corpus names it.
+        emotion: Emotion in the words of the corpus.
         intensity: ``normal``, ``strong``, ``low``, ``medium``, ``high`` or ``unspecified``.
-        statement: What is said: text, word or the corpus's code for it.
+        statement: Spoken text or word, or the code of the corpus for it.
     """
 
     key: str
@@ -38,16 +38,16 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus: its names for people, and the function that reads its file names.
+    """A corpus: its description, and the function that reads its file names.
 
     Attributes:
         name: Name of its folder and prefix of its speakers.
         title: Full title.
-        layout: How its files are named, for messages.
-        source: Where a person gets it.
+        layout: Example of a file path, for messages.
+        source: Address or instructions to get it.
         licence: Its licence.
-        parse: Reads the name of a recording, for SAVEE also that of its folder; raises
-            :class:`UnknownName` with the reason.
+        parse: Function that reads the annotation from a path (the file name, for SAVEE also its folder).
+            It raises :class:`UnknownName` with the reason.
     """
 
     name: str

@@ -31,14 +31,15 @@ logger = logging.getLogger(__name__)
 
 
 def read_sexes(folder: Path) -> dict[str, str]:
-    """Read the sex of every speaker from ``VideoDemographics.csv`` at or below ``folder``.
+    """Read the sex of every speaker from ``VideoDemographics.csv`` in ``folder`` or below.
 
-    Where it is missing or unreadable, that is said and all speakers count as ``unknown``.
+    Returns:
+        Sex by speaker; empty, with a warning, if the file is missing or unreadable.
     """
     found = sorted(folder.rglob(DEMOGRAPHICS))
     if not found:
         logger.warning(
-            "%s holds no %s: the speakers' sex stays unknown. Copy the file from the corpus.",
+            "%s contains no %s: the sex of the speakers is unknown. Copy the file from the corpus.",
             folder,
             DEMOGRAPHICS,
         )
@@ -47,8 +48,8 @@ def read_sexes(folder: Path) -> dict[str, str]:
         rows = csv.DictReader(file)
         if not {"ActorID", "Sex"} <= set(rows.fieldnames or ()):
             logger.warning(
-                "%s has no columns ActorID and Sex: the speakers' sex stays unknown. "
-                "Replace it by the file of the corpus.",
+                "%s has no columns ActorID and Sex: the sex of the speakers is unknown. "
+                "Replace it with the file from the corpus.",
                 found[0],
             )
             return {}
@@ -58,7 +59,7 @@ def read_sexes(folder: Path) -> dict[str, str]:
 def parse(path: Path) -> Annotation:
     """Read ``1001_DFA_ANG_XX``: speaker, sentence, emotion, level.
 
-    The speaker's sex is not in the name, see :func:`read_sexes`.
+    The name does not contain the sex of the speaker, see :func:`read_sexes`.
 
     Raises:
         UnknownName: If a field is missing or unknown.

@@ -1,4 +1,4 @@
-"""Fetch the freely available corpora from their official addresses, with pooch."""
+"""Download the freely available corpora from their official addresses, with pooch."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from speech_emotion.corpora.ingestion import CORPORA
 __all__ = ["DownloadError", "DownloadSettings", "download_corpora", "unpack"]
 
 COMPLETE: Final = ".complete"
-"""Marks a corpus folder whose download and unpacking ended."""
+"""Name of a file that marks a completely downloaded corpus folder."""
 
 logger = logging.getLogger(__name__)
 
 
 class DownloadError(RuntimeError):
-    """A corpus could not be fetched or unpacked."""
+    """A corpus could not be downloaded or unpacked."""
 
 
 class Archive(Settings):
-    """A zip file with a whole corpus.
+    """A corpus published as one zip file.
 
     Attributes:
-        url: Its address.
-        hash: Published checksum, ``md5:…`` or ``sha256:…``; ``None`` where none is published.
-        size: Published size in bytes, ``None`` where none is published.
-        recordings: Recordings that it holds at least. A Dataverse bundle over the server's limit
-            comes without an error and with some files left out.
+        url: Address of the file.
+        hash: Published checksum, ``md5:…`` or ``sha256:…``; ``None`` if none is published.
+        size: Published size in bytes; ``None`` if none is published.
+        recordings: Smallest number of recordings. A Dataverse bundle above the size limit of its server
+            arrives without an error, but with files missing.
     """
 
     url: str
@@ -50,13 +50,13 @@ class Archive(Settings):
 
 
 class FileList(Settings):
-    """A corpus that is published file by file.
+    """A corpus published file by file.
 
     Attributes:
-        index_url: Address of a CSV whose column ``column`` names the recordings without suffix.
-        column: That column.
+        index_url: Address of a CSV file that lists the recordings.
+        column: Its column with the names of the recordings, without suffix.
         file_url: Address of a recording, with ``{name}`` for its name.
-        extra_urls: Further files to fetch beside the recordings.
+        extra_urls: Addresses of further files.
     """
 
     index_url: str
@@ -66,10 +66,10 @@ class FileList(Settings):
 
 
 class DownloadSettings(Settings):
-    """What is fetched, from where and to where.
+    """Addresses of the corpora, and the target folder.
 
     Attributes:
-        folder: Folder that gets one sub-folder a corpus.
+        folder: Target folder, with one sub-folder per corpus.
         archives: Corpora published as one zip file.
         file_lists: Corpora published file by file.
     """
@@ -80,11 +80,11 @@ class DownloadSettings(Settings):
 
 
 def download_corpora(settings: DownloadSettings, *, progress: bool = True) -> pd.DataFrame:
-    """Fetch and unpack what is not there yet.
+    """Download and unpack the corpora that are missing.
 
-    A file is written under its own name only when it is whole and its checksum fits; a second call
-    goes on where the first ended. A folder that a person has filled is left as it is. Corpora that
-    only a person can get are listed with how.
+    A file gets its final name only when it is complete and its checksum matches, and a second call resumes
+    the first. Folders that contain files from elsewhere are not changed. Corpora without an address are
+    listed with instructions.
 
     Args:
         settings: Addresses, checksums and target folder.
@@ -94,7 +94,7 @@ def download_corpora(settings: DownloadSettings, *, progress: bool = True) -> pd
         Columns ``corpus``, ``status`` (``downloaded``, ``present``, ``failed`` or ``by hand``),
         ``files``, ``bytes``, ``folder`` and ``note``.
     """
-    # pooch says three lines a file on stderr, through the progress bar.
+    # pooch prints three lines per file to stderr, which breaks the progress bar.
     pooch.get_logger().setLevel(logging.WARNING)
     rows = []
     for name, corpus in CORPORA.items():
@@ -106,14 +106,14 @@ def download_corpora(settings: DownloadSettings, *, progress: bool = True) -> pd
             elif name in settings.file_lists:
                 _fetch_files(settings.file_lists[name], folder, progress=progress)
             elif _files(folder):
-                status, note = "present", "filled by hand and left as it is; not checked"
+                status, note = "present", "filled by hand; not checked and not changed"
             elif name in settings.archives:
                 _fetch_archive(settings.archives[name], folder, progress=progress)
             else:
                 status, note = "by hand", f"Get it from: {corpus.source}"
         except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
             status, note = "failed", f"{error}; run the download again"
-            logger.error("%s could not be fetched: %s", corpus.title, error)
+            logger.error("%s could not be downloaded: %s", corpus.title, error)
         files = _files(folder)
         size = sum(path.stat().st_size for path in files)
         rows.append((name, status, len(files), size, str(folder), note))
@@ -126,15 +126,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _retrieve(url: str, path: Path, known_hash: str | None, *, progress: bool) -> Path:
-    """Fetch one file; pooch writes beside it and moves it when it is whole and fits."""
-    fetched = pooch.retrieve(
+    """Download one file. pooch renames it only when it is complete and its checksum matches."""
+    retrieved = pooch.retrieve(
         url,
         known_hash=known_hash,
         fname=path.name,
         path=path.parent,
         downloader=pooch.HTTPDownloader(progressbar=progress, timeout=60),
     )
-    return Path(fetched)
+    return Path(retrieved)
 
 
 def _fetch_archive(archive: Archive, folder: Path, *, progress: bool) -> None:
@@ -147,7 +147,7 @@ def _fetch_archive(archive: Archive, folder: Path, *, progress: bool) -> None:
     try:
         unpack(path, folder, recordings=archive.recordings)
     except (DownloadError, zipfile.BadZipFile):
-        path.unlink()  # kept, it would be taken for a good one without a checksum
+        path.unlink()  # without a checksum, the next call would accept it
         raise
     path.unlink()
 
@@ -159,11 +159,13 @@ def _fetch_files(listing: FileList, folder: Path, *, progress: bool) -> None:
     index = folder / PurePosixPath(listing.index_url).name
     with index.open(newline="", encoding="utf-8-sig") as file:
         names = [row.get(listing.column) or "" for row in csv.DictReader(file)]
-    strange = [name for name in names if not re.fullmatch(r"[\w-]+", name)]
-    if strange or not names:
-        index.unlink()  # kept, it would be taken for a good one the next time
-        said = f"names {strange[0]!r}, which is no plain file name" if strange else "names no file"
-        raise DownloadError(f"{listing.index_url} {said} in column {listing.column!r}")
+    invalid = [name for name in names if not re.fullmatch(r"[\w-]+", name)]
+    if invalid or not names:
+        index.unlink()  # the next call would accept it
+        problem = (
+            f"contains {invalid[0]!r}, which is not a file name," if invalid else "lists no file"
+        )
+        raise DownloadError(f"{listing.index_url} {problem} in column {listing.column!r}")
     for name in tqdm(names, desc=folder.name, disable=None if progress else True):
         url = listing.file_url.format(name=name)
         _retrieve(url, folder / PurePosixPath(url).name, None, progress=False)
@@ -171,26 +173,26 @@ def _fetch_files(listing: FileList, folder: Path, *, progress: bool) -> None:
 
 
 def unpack(archive: Path, folder: Path, *, recordings: int | None = None) -> None:
-    """Unpack a zip file into ``folder``, which appears only when everything is unpacked.
+    """Unpack a zip file into ``folder``, which is created only when all files are unpacked.
 
     Args:
         archive: The zip file.
-        folder: Target, absent or empty.
-        recordings: Recordings that the archive must hold at least.
+        folder: Target folder, missing or empty.
+        recordings: Smallest number of recordings in the archive.
 
     Raises:
-        DownloadError: If an entry would land outside of ``folder`` or is a link, or if recordings
-            are missing.
-        OSError: If ``folder`` holds anything.
+        DownloadError: If an entry is a link or would be outside of ``folder``, or recordings are
+            missing.
+        OSError: If ``folder`` is not empty.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     with zipfile.ZipFile(archive) as file:
         for entry in file.infolist():
             _check_entry(entry, archive)
-        held = sum(Path(name).suffix.lower() in AUDIO_SUFFIXES for name in file.namelist())
-        if recordings is not None and held < recordings:
-            raise DownloadError(f"{archive} holds {held} recordings instead of {recordings}")
+        found = sum(Path(name).suffix.lower() in AUDIO_SUFFIXES for name in file.namelist())
+        if recordings is not None and found < recordings:
+            raise DownloadError(f"{archive} contains {found} recordings instead of {recordings}")
         file.extractall(partial)
     (partial / COMPLETE).touch()
     if folder.exists():
@@ -200,7 +202,9 @@ def unpack(archive: Path, folder: Path, *, recordings: int | None = None) -> Non
 
 def _check_entry(entry: zipfile.ZipInfo, archive: Path) -> None:
     path = PurePosixPath(entry.filename.replace("\\", "/"))
-    escapes = path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1])
+    outside = path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1])
     nameless = entry.filename in {"", "."}
-    if escapes or nameless or stat.S_ISLNK(entry.external_attr >> 16):
-        raise DownloadError(f"{archive} holds {entry.filename!r}, which leaves the folder")
+    if outside or nameless or stat.S_ISLNK(entry.external_attr >> 16):
+        raise DownloadError(
+            f"{archive} contains {entry.filename!r}, which is outside of the folder"
+        )

@@ -1,6 +1,6 @@
-"""Ingestion: find the recordings of all corpora, read their names, measure and compare them.
+"""Ingestion: list the recordings of all corpora with annotation, label and audio properties.
 
-Every recording ends in exactly one of two tables: the utterances or the rejected files.
+Every recording is in exactly one of two tables, the utterances or the rejected files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from speech_emotion.audio import (
@@ -26,7 +26,7 @@ from speech_emotion.audio import (
     read_samples,
     trim_silence,
 )
-from speech_emotion.config import Settings
+from speech_emotion.config import NameList, Settings
 from speech_emotion.corpora.base import Corpus, UnknownName
 from speech_emotion.corpora.crema_d import CREMA_D, read_sexes
 from speech_emotion.corpora.labels import check_label_set, label_of
@@ -41,39 +41,33 @@ CORPORA: Final[dict[str, Corpus]] = {
     corpus.name: corpus for corpus in (RAVDESS, TESS, SAVEE, CREMA_D)
 }
 SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
-"""A file of this name beside or inside the corpus folders marks everything there as synthetic."""
+"""Name of a file that marks all corpora of a folder, or one corpus folder, as synthetic."""
 
 logger = logging.getLogger(__name__)
 
 
 class CorporaNotFound(FileNotFoundError):
-    """No corpus was found where it was looked for."""
+    """No corpus was found in the folder of the corpora."""
 
 
 class CorporaSettings(Settings):
-    """Which corpora are read and how their emotions are called.
+    """Which corpora are read, and which label each emotion gets.
 
     Attributes:
-        select: Corpora to read, as a list or as ``a;b``; ``None`` for all that are there.
-        label_set: Name of the label set in use.
-        label_sets: For each set and label the emotions that it takes in, as corpora name them.
-        trim_db: Silence so far below the loudest frame counts as trimmed.
-        min_duration_s: Recordings of fewer seconds are rejected.
+        select: Corpora to read; ``None`` for all corpora found.
+        label_set: Name of the label set to use.
+        label_sets: Emotions of each label of each set, in the words of the corpora.
+        trim_db: Level below the loudest frame, in dB, that is trimmed as silence.
+        min_duration_s: Shortest duration in seconds; shorter recordings are rejected.
     """
 
     renamed: ClassVar[dict[str, str]] = {"shortest": "min_duration_s"}
 
-    select: list[str] | None = None
+    select: NameList | None = None
     label_set: str = "seven"
     label_sets: dict[str, dict[str, list[str]]]
     trim_db: float = Field(30.0, gt=0)
     min_duration_s: float = Field(0.2, gt=0)
-
-    @field_validator("select", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        # Kedro's --params cannot carry lists.
-        return [name.strip() for name in value.split(";")] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _known(self) -> CorporaSettings:
@@ -90,10 +84,10 @@ def ingest(
     """List the usable utterances of all corpora below ``root``.
 
     Args:
-        root: Folder with the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``, or some; in an
-            object store if it is a ``upath.UPath``.
-        settings: Selection, label set and thresholds.
-        n_jobs: Threads that decode, ``-1`` for one a core; the result does not depend on it.
+        root: Folder with one or more of the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``; a
+            ``upath.UPath`` for an object store.
+        settings: Selected corpora, label set and thresholds.
+        n_jobs: Decoding threads, ``-1`` for one a core; the result does not depend on it.
         progress: Show a progress bar.
 
     Returns:
@@ -101,7 +95,7 @@ def ingest(
         rejected files with ``path`` and ``reason``.
 
     Raises:
-        CorporaNotFound: If there is no recording of any selected corpus, with what to do.
+        CorporaNotFound: If there is no usable recording of any selected corpus, with instructions.
     """
     files = pd.DataFrame(_annotations(root, settings), columns=ANNOTATIONS)
     if files.empty:
@@ -112,16 +106,16 @@ def ingest(
         files["label"].isna(),
         "emotion " + files["emotion"].map(repr) + f" is not in label set {settings.label_set!r}",
     )
-    files = _with_measures(files, settings, n_jobs=n_jobs, progress=progress)
-    _reject_copies(files)
+    files = _with_audio_properties(files, settings, n_jobs=n_jobs, progress=progress)
+    _reject_repetitions(files)
     usable = files["reason"].isna()
     rejected = files.loc[~usable, ["path", "reason"]].sort_values("path", ignore_index=True)
-    rejected = rejected.astype(str)  # without a rejected file the column of reasons is no text
+    rejected = rejected.astype(str)  # the dtype is object if no file is rejected
     columns = list(UTTERANCES.columns)
     utterances = files.loc[usable, columns].sort_values("utterance_id", ignore_index=True)
-    whole = ["sample_rate", "channels", "n_samples", "n_samples_trimmed"]
-    utterances = utterances.astype(dict.fromkeys(whole, int))
-    _report(utterances, rejected)
+    integers = ["sample_rate", "channels", "n_samples", "n_samples_trimmed"]
+    utterances = utterances.astype(dict.fromkeys(integers, int))
+    _log_summary(utterances, rejected)
     if utterances.empty:
         raise CorporaNotFound(
             f"None of the {len(rejected)} recordings below {root} is usable; the first: "
@@ -159,23 +153,23 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
             )
         for folder, paths in folders.items():
             sexes = read_sexes(folder) if corpus is CREMA_D and paths else {}
-            synthetic = any((place / SYNTHETIC_MARK).exists() for place in (root, folder))
+            synthetic = any((parent / SYNTHETIC_MARK).exists() for parent in (root, folder))
             for path in paths:
-                # A name that is no UTF-8 can be shown, but not stored in a table as it is.
-                shown = os.fsencode(str(path.absolute())).decode(errors="backslashreplace")
-                facts = _annotate(corpus, path, sexes)
-                yield {"corpus": name, "path": shown, "synthetic": synthetic, **facts}
+                # Tables store text only, so bytes that are not UTF-8 are escaped.
+                text = os.fsencode(str(path.absolute())).decode(errors="backslashreplace")
+                annotation = _annotate(corpus, path, sexes)
+                yield {"corpus": name, "path": text, "synthetic": synthetic, **annotation}
 
 
 def _folders(root: Path, name: str) -> list[Path]:
-    """The folders of a corpus, more than one where names differ by case alone."""
+    """Folders of a corpus: several if their names differ only in case."""
     if not root.is_dir():
         return []
     return [path for path in sorted(root.iterdir()) if path.name.lower() == name and path.is_dir()]
 
 
 def _recordings(folder: Path) -> list[Path]:
-    """All names of sound files at any depth, even broken links and what only looks like sound."""
+    """Paths with the suffix of an audio file at any depth, broken links included."""
     return [
         path
         for path in sorted(folder.rglob("*"))
@@ -188,12 +182,12 @@ def _annotate(corpus: Corpus, path: Path, sexes: dict[str, str]) -> dict[str, An
         str(path.absolute()).encode()
         annotation = corpus.parse(path)
     except UnicodeEncodeError:
-        return {"reason": "the name of the file or of a folder above is not UTF-8; rename it"}
+        return {"reason": "the name of the file or of a folder above it is not UTF-8; rename it"}
     except UnknownName as error:
         return {"reason": str(error)}
-    facts = asdict(annotation)
-    key, speaker = facts.pop("key"), facts.pop("speaker")
-    return facts | {
+    row = asdict(annotation)
+    key, speaker = row.pop("key"), row.pop("speaker")
+    return row | {
         "utterance_id": f"{corpus.name}:{key}",
         "speaker": f"{corpus.name}_{speaker}",
         "sex": sexes.get(speaker, annotation.sex),
@@ -202,28 +196,31 @@ def _annotate(corpus: Corpus, path: Path, sexes: dict[str, str]) -> dict[str, An
 
 
 def _reject(files: pd.DataFrame, where: pd.Series | np.ndarray, reasons: Any) -> None:
-    """Note reasons; the first reason of a file stays."""
+    """Add reasons to files that have none yet."""
     fresh = where & files["reason"].isna()
     files.loc[fresh, "reason"] = reasons[fresh] if isinstance(reasons, pd.Series) else reasons
 
 
-def _with_measures(
+def _with_audio_properties(
     files: pd.DataFrame, settings: CorporaSettings, *, n_jobs: int, progress: bool
 ) -> pd.DataFrame:
     usable = files.loc[files["reason"].isna(), "path"]
-    jobs = (delayed(_measure)(path, settings.trim_db, settings.min_duration_s) for path in usable)
-    # Threads: the work is in C code, and processes take longer to start than to do it.
+    jobs = (
+        delayed(_audio_properties)(path, settings.trim_db, settings.min_duration_s)
+        for path in usable
+    )
+    # Threads, because decoding is C code and processes take longer to start.
     decoded = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(jobs)
     bar = tqdm(
         decoded, total=len(usable), desc="Reading recordings", disable=None if progress else True
     )
-    measures = pd.DataFrame(list(bar), index=usable.index).reindex(columns=[*MEASURES, "unusable"])
-    files = files.join(measures)
+    properties = pd.DataFrame(list(bar), index=usable.index)
+    files = files.join(properties.reindex(columns=[*AUDIO_PROPERTIES, "unusable"]))
     _reject(files, files["unusable"].notna(), files["unusable"])
     return files.drop(columns="unusable")
 
 
-MEASURES: Final = (
+AUDIO_PROPERTIES: Final = (
     "sample_rate",
     "channels",
     "n_samples",
@@ -235,7 +232,7 @@ MEASURES: Final = (
 )
 
 
-def _measure(path: str, trim_db: float, min_duration_s: float) -> dict[str, Any]:
+def _audio_properties(path: str, trim_db: float, min_duration_s: float) -> dict[str, Any]:
     try:
         samples, rate = read_samples(path)
     except AudioError as error:
@@ -247,7 +244,7 @@ def _measure(path: str, trim_db: float, min_duration_s: float) -> dict[str, Any]
         return {"unusable": f"silent: the peak amplitude is {peak:.1g}, below {SILENCE:g}"}
     if seconds < min_duration_s:
         return {
-            "unusable": f"{seconds:.3f} s are too short; corpora.min_duration_s is {min_duration_s} s"
+            "unusable": f"too short: {seconds:.3f} s, corpora.min_duration_s is {min_duration_s} s"
         }
     trimmed = trim_silence(mono, trim_db)
     digest = hashlib.sha256(f"{rate} {samples.shape}".encode())
@@ -262,22 +259,25 @@ def _measure(path: str, trim_db: float, min_duration_s: float) -> dict[str, Any]
         float(np.sqrt(np.mean(np.square(mono, dtype=np.float64)))),
         digest.hexdigest(),
     )
-    return dict(zip(MEASURES, values, strict=True))
+    return dict(zip(AUDIO_PROPERTIES, values, strict=True))
 
 
-def _reject_copies(files: pd.DataFrame) -> None:
-    """Keep equal audio once if its copies agree on label and speaker, and else not at all."""
+def _reject_repetitions(files: pd.DataFrame) -> None:
+    """Reject duplicates of audio and second recordings of an utterance.
+
+    Equal audio under different labels or speakers is rejected entirely.
+    """
     for copies in _repeated(files, "content_hash"):
         if copies["label"].nunique() > 1 or copies["speaker"].nunique() > 1:
-            said = ", ".join(
+            names = ", ".join(
                 f"{Path(row.path).name} ({row.speaker}, {row.label})" for row in copies.itertuples()
             )
-            reason = f"equal audio under different labels or speakers: {said}"
+            reason = f"equal audio under different labels or speakers: {names}"
             _reject(files, files.index.isin(copies.index), reason)
-    # Before the duplicates: nothing may count as duplicate of a file that is rejected itself.
-    for takes in _repeated(files, "utterance_id"):
-        others = takes.index[takes["content_hash"] != takes["content_hash"].iloc[0]]
-        reason = f"second recording of the utterance {takes['path'].iloc[0]}; remove one"
+    # Before the duplicates, so that no file is the duplicate of a rejected one.
+    for recordings in _repeated(files, "utterance_id"):
+        others = recordings.index[recordings["content_hash"] != recordings["content_hash"].iloc[0]]
+        reason = f"second recording of the utterance {recordings['path'].iloc[0]}; remove one"
         _reject(files, files.index.isin(others), reason)
     for copies in _repeated(files, "content_hash"):
         reason = f"duplicate of {copies['path'].iloc[0]} (equal audio)"
@@ -285,21 +285,21 @@ def _reject_copies(files: pd.DataFrame) -> None:
 
 
 def _repeated(files: pd.DataFrame, column: str) -> list[pd.DataFrame]:
-    """Groups of two or more usable files that are equal in a column, each group in fixed order."""
+    """Groups of usable files with equal values in a column, sorted by utterance and path."""
     usable = files[files["reason"].isna()].sort_values(["utterance_id", "path"])
     repeated = usable[usable.duplicated(column, keep=False)]
     return [group for _, group in repeated.groupby(column, sort=False)]
 
 
-def _report(utterances: pd.DataFrame, rejected: pd.DataFrame) -> None:
+def _log_summary(utterances: pd.DataFrame, rejected: pd.DataFrame) -> None:
     counts = utterances.groupby("corpus")["speaker"].agg(["size", "nunique"])
-    said = ", ".join(
+    by_corpus = ", ".join(
         f"{corpus}: {row['size']} of {row['nunique']} speakers" for corpus, row in counts.iterrows()
     )
-    logger.info("%d utterances (%s), %d rejected files", len(utterances), said, len(rejected))
+    logger.info("%d utterances (%s), %d rejected files", len(utterances), by_corpus, len(rejected))
     if utterances["synthetic"].any():
         logger.warning(
-            "These utterances are SYNTHETIC: no figure computed on them is about real speech"
+            "These utterances are SYNTHETIC: metrics computed on them say nothing about real speech"
         )
 
 
@@ -307,7 +307,7 @@ def _how_to_get_corpora(root: Path) -> str:
     lines = [f"No corpus was found below {root.absolute()}. Expected are one or more of:"]
     lines += [f"  {corpus.layout}\n    from {corpus.source}" for corpus in CORPORA.values()]
     lines.append(
-        "Give their folder with --params corpora_dir=PATH, or fetch the free ones with "
+        "Set their folder with --params corpora_dir=PATH, or download the free corpora with "
         "`kedro run --env full --pipeline download`."
     )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Label sets: which emotions of the corpora become which label."""
+"""Label sets: mapping of the emotions of the corpora to labels."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ __all__ = ["LabelSetError", "check_label_set", "label_of"]
 
 
 class LabelSetError(ValueError):
-    """A label set is unknown or contradicts itself."""
+    """A label set is unknown, or maps an emotion to two labels."""
 
 
 def check_label_set(name: str, label_sets: dict[str, dict[str, list[str]]]) -> None:
-    """Check that a label set exists and that every set maps each emotion once.
+    """Check that a label set exists, and that every set maps each emotion once.
 
     Args:
         name: Name of the label set.
-        label_sets: For each set and label the emotions that it takes in, as corpora name them.
+        label_sets: Emotions of each label of each set, in the words of the corpora.
 
     Raises:
         LabelSetError: If there is no such set, or an emotion belongs to two labels of one set.
@@ -23,18 +23,23 @@ def check_label_set(name: str, label_sets: dict[str, dict[str, list[str]]]) -> N
         raise LabelSetError(
             f"There is no label set {name!r}; write one of: {', '.join(sorted(label_sets))}"
         )
-    for each, labels in label_sets.items():
-        owners: dict[str, str] = {}
+    for set_name, labels in label_sets.items():
+        assigned: dict[str, str] = {}
         for label, emotions in labels.items():
             for emotion in emotions:
-                if emotion in owners:
+                if emotion in assigned:
                     raise LabelSetError(
-                        f"Label set {each!r} maps {emotion!r} to {owners[emotion]!r} and to "
+                        f"Label set {set_name!r} maps {emotion!r} to {assigned[emotion]!r} and to "
                         f"{label!r}; keep one"
                     )
-                owners[emotion] = label
+                assigned[emotion] = label
 
 
 def label_of(label_set: dict[str, list[str]]) -> dict[str, str]:
-    """Turn a label set round: the label of each emotion."""
+    """Invert a label set.
+
+    Example:
+        >>> label_of({"angry": ["anger", "angry"], "sad": ["sad"]})
+        {'anger': 'angry', 'angry': 'angry', 'sad': 'sad'}
+    """
     return {emotion: label for label, emotions in label_set.items() for emotion in emotions}

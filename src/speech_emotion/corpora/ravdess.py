@@ -27,7 +27,7 @@ LAST_ACTOR = 24
 
 
 def parse(path: Path) -> Annotation:
-    """Read ``MM-CC-EE-II-SS-RR-AA``: modality, channel, emotion, intensity, statement, take, actor.
+    """Read ``MM-CC-EE-II-SS-RR-AA``: modality, channel, emotion, intensity, statement, repetition, actor.
 
     Raises:
         UnknownName: If a field is missing or unknown, or the recording is a song or a video.

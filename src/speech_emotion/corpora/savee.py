@@ -19,14 +19,14 @@ EMOTIONS = {
     "sa": "sadness",
     "su": "surprise",
 }
-# The two-letter codes come first: `sa` is not an `s` and a number.
+# Two-letter codes come first, so that `sa01` is sadness.
 NAME = re.compile(
     r"(?:(?P<speaker>[A-Z]{2})_)?(?P<emotion>sa|su|[a-z]+)(?P<sentence>\d+)", re.I | re.A
 )
 
 
 def parse(path: Path) -> Annotation:
-    """Read ``DC/a01`` (speaker's folder) or ``DC_a01`` (flat copies).
+    """Read ``DC/a01`` (folder of the speaker) or ``DC_a01`` (flat copies).
 
     Raises:
         UnknownName: If the speaker, emotion or sentence is missing or unknown.
@@ -38,7 +38,7 @@ def parse(path: Path) -> Annotation:
     if speaker not in SPEAKERS:
         raise UnknownName(
             f"no speaker: neither the name {path.stem!r} nor the folder {path.parent.name!r} "
-            f"says {', '.join(SPEAKERS)}"
+            f"contains one of {', '.join(SPEAKERS)}; rename it"
         )
     emotion = match["emotion"].lower()
     if emotion not in EMOTIONS:

@@ -1,4 +1,4 @@
-"""Tables of ingestion, checked whenever they are stored or loaded."""
+"""Schemas of the tables of ingestion, checked when they are saved or loaded."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ UTTERANCES = pa.DataFrameSchema(
     },
     checks=pa.Check(
         lambda table: table["n_samples_trimmed"] <= table["n_samples"],
-        error="n_samples_trimmed is above n_samples",
+        error="n_samples_trimmed is larger than n_samples",
     ),
     strict=True,
     ordered=True,
 )
-"""One row a usable utterance; see :func:`speech_emotion.corpora.ingest`."""
+"""One row per usable utterance; see :func:`speech_emotion.corpora.ingest`."""
 
 REJECTED = pa.DataFrameSchema(
     {
@@ -44,4 +44,4 @@ REJECTED = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-"""One row a file that was left out, with the reason."""
+"""One row per rejected file, with the reason."""

@@ -75,14 +75,14 @@ Protocol = Annotated[
 
 
 class SplitSettings(Settings):
-    """How utterances are divided into training folds and held-out utterances.
+    """How utterances are divided into cross-validation folds and a test set.
 
     Attributes:
-        test_size: Share of the data that is held out (0.2 takes about every fifth speaker); with 0
-            all is cross-validated, and figures rest on the folds alone.
-        folds: Number of cross-validation folds over the rest.
-        enrolment: Neutral utterances of each speaker that are known under ``enrolled``.
-        neutral: Label of the utterances that speakers are enrolled with.
+        test_size: Share of the test set; 0.2 is about every fifth speaker. With 0 there is no test set,
+            and all metrics come from cross-validation.
+        folds: Number of cross-validation folds of the training set.
+        enrolment: Neutral utterances of each speaker that normalize its features under ``enrolled``.
+        neutral: Label of these utterances.
         seed: Seed of the assignment.
     """
 
@@ -96,38 +96,52 @@ class SplitSettings(Settings):
 
 
 class SplitError(ValueError):
-    """The utterances cannot be divided as asked."""
+    """The utterances cannot be divided with these settings."""
 
 
 def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
-    """Divide utterances under every protocol, once, before anything is learnt or augmented.
+    """Divide utterances under every protocol, before anything is trained or augmented.
 
-    Labels and corpora are both balanced over the parts: the strata are corpus and label.
+    Folds and test set are stratified by corpus and label.
 
     Args:
-        utterances: One row an utterance with ``utterance_id``, ``corpus``, ``speaker``, ``label``.
-        settings: Held-out share, folds and seed.
+        utterances: One row per utterance with ``utterance_id``, ``corpus``, ``speaker``, ``label``.
+        settings: Size of the test set, number of folds and seed.
 
     Returns:
-        One row a protocol and utterance: ``utterance_id``, ``protocol``, ``split`` (``train`` or
+        One row per protocol and utterance: ``utterance_id``, ``protocol``, ``split`` (``train`` or
         ``test``), ``fold`` (0 … folds - 1 in training, -1 in the test set), ``for_normalization``
-        (whether its features are used to normalize its speaker) and ``tested``. Protocols that cross
-        corpora are missing where there is one corpus.
+        (whether its features are used to normalize its speaker) and ``tested``. With one corpus,
+        ``cross_corpus`` and ``cross_corpus_adapted`` are left out.
 
     Raises:
-        SplitError: If there are too few speakers, or a label cannot be trained in some fold.
+        SplitError: If there are too few speakers, or a label is missing in the training set of a fold.
+
+    Example:
+        >>> import pandas as pd
+        >>> utterances = pd.DataFrame(
+        ...     [
+        ...         {"utterance_id": f"{s}-{label}", "corpus": "tess", "speaker": s, "label": label}
+        ...         for s in ("anna", "ben", "carla", "dan", "eva", "finn")
+        ...         for label in ("angry", "neutral")
+        ...     ]
+        ... )
+        >>> splits = assign_splits(utterances, SplitSettings(test_size=0.5, folds=2))
+        >>> speaker_independent = splits[splits["protocol"] == "speaker_independent"]
+        >>> speaker_independent["split"].value_counts().sort_index().to_dict()
+        {'test': 6, 'train': 6}
     """
     utterances = utterances.sort_values("utterance_id", ignore_index=True)
     speakers = utterances["speaker"].nunique()
     if speakers < settings.folds + 1:
         raise SplitError(
             f"{speakers} speaker(s) ({', '.join(sorted(utterances['speaker'].unique())[:6])}) are "
-            f"too few for {settings.folds} speaker-disjoint folds and held-out speakers: "
+            f"too few for {settings.folds} speaker-disjoint folds and a test set: "
             f"add a corpus or set splits.folds to {max(speakers - 1, 2)} or less"
         )
     _warn_of_rare_labels(utterances, settings)
     speaker_independent = _assign(utterances, "speaker_independent", settings)
-    parts = [
+    protocols = [
         speaker_independent,
         _enrolled(utterances, speaker_independent, settings),
         speaker_independent.assign(protocol="speaker_adapted", for_normalization=True),
@@ -136,33 +150,40 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
     if utterances["corpus"].nunique() > 1:
         corpora = pd.factorize(utterances["corpus"], sort=True)[0]
         crossed = speaker_independent.assign(protocol="cross_corpus", split=TRAIN, fold=corpora)
-        parts += [crossed, crossed.assign(protocol="cross_corpus_adapted", for_normalization=True)]
-    return pd.concat(parts, ignore_index=True)
+        protocols += [
+            crossed,
+            crossed.assign(protocol="cross_corpus_adapted", for_normalization=True),
+        ]
+    return pd.concat(protocols, ignore_index=True)
 
 
 def _enrolled(
     utterances: pd.DataFrame, speaker_independent: pd.DataFrame, settings: SplitSettings
 ) -> pd.DataFrame:
-    """Draw the neutral utterances that are known of each speaker, and take them out of the test."""
+    """Draw neutral utterances of each speaker for normalization, which are then not tested."""
     neutral = utterances[utterances["label"] == settings.neutral]
     drawn = neutral.sample(frac=1, random_state=settings.seed).groupby("speaker")
-    known = speaker_independent["utterance_id"].isin(drawn.head(settings.enrolment)["utterance_id"])
-    strangers = utterances["speaker"].nunique() - drawn.ngroups
-    if strangers:
+    chosen = drawn.head(settings.enrolment)["utterance_id"]
+    is_chosen = speaker_independent["utterance_id"].isin(chosen)
+    without = utterances["speaker"].nunique() - drawn.ngroups
+    if without:
         logger.warning(
-            "%d speaker(s) say nothing labelled %r: nothing is known of them under 'enrolled'",
-            strangers,
+            "%d speaker(s) have no utterance with label %r: under 'enrolled' their features are not "
+            "normalized by speaker",
+            without,
             settings.neutral,
         )
-    return speaker_independent.assign(protocol="enrolled", for_normalization=known, tested=~known)
+    return speaker_independent.assign(
+        protocol=ENROLLED, for_normalization=is_chosen, tested=~is_chosen
+    )
 
 
 def _warn_of_rare_labels(utterances: pd.DataFrame, settings: SplitSettings) -> None:
     speakers = utterances.groupby("label")["speaker"].nunique()
     for label, count in speakers[speakers < settings.folds + 1].items():
         logger.warning(
-            "Label %r is spoken by %d speaker(s), fewer than %d folds and a held-out part: some "
-            "parts will not contain it. Lower splits.folds, add a corpus or drop the label.",
+            "Label %r has %d speaker(s), fewer than %d folds and a test set: some of them will not "
+            "contain it. Lower splits.folds, add a corpus or drop the label.",
             label,
             count,
             settings.folds,
@@ -172,15 +193,16 @@ def _warn_of_rare_labels(utterances: pd.DataFrame, settings: SplitSettings) -> N
 def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) -> pd.DataFrame:
     is_test = np.zeros(len(utterances), dtype=bool)
     if settings.test_size:
-        is_test = _parts(utterances, protocol, round(1 / settings.test_size), settings.seed) == 0
+        n = round(1 / settings.test_size)
+        is_test = _assign_folds(utterances, protocol, n, settings.seed) == 0
     fold = np.full(len(utterances), -1)
-    fold[~is_test] = _parts(utterances[~is_test], protocol, settings.folds, settings.seed)
+    fold[~is_test] = _assign_folds(utterances[~is_test], protocol, settings.folds, settings.seed)
     labels = set(utterances["label"])
-    for part in range(settings.folds):
-        training = utterances.loc[~is_test & (fold != part), "label"]
+    for number in range(settings.folds):
+        training = utterances.loc[~is_test & (fold != number), "label"]
         if missing := labels - set(training):
             raise SplitError(
-                f"Under {protocol!r} no training speaker of fold {part} says "
+                f"Under {protocol!r} the training set of fold {number} has no utterance with label "
                 f"{', '.join(sorted(missing))}: lower splits.folds (now {settings.folds}), "
                 "add a corpus or choose a label set without it"
             )
@@ -196,7 +218,8 @@ def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) ->
     )
 
 
-def _parts(utterances: pd.DataFrame, protocol: str, n: int, seed: int) -> np.ndarray:
+def _assign_folds(utterances: pd.DataFrame, protocol: str, n: int, seed: int) -> np.ndarray:
+    """Number of the fold, 0 … n - 1, of each utterance."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     by_speaker = protocol == "speaker_independent"
@@ -204,31 +227,31 @@ def _parts(utterances: pd.DataFrame, protocol: str, n: int, seed: int) -> np.nda
     splitter = splitter_class(n_splits=n, shuffle=True, random_state=seed)
     groups = utterances["speaker"] if by_speaker else None
     strata = _strata(utterances, n)
-    parts = np.empty(len(utterances), dtype=int)
-    for part, (_, inside) in enumerate(splitter.split(strata, strata, groups)):
-        parts[inside] = part
-    return parts
+    folds = np.empty(len(utterances), dtype=int)
+    for fold, (_, inside) in enumerate(splitter.split(strata, strata, groups)):
+        folds[inside] = fold
+    return folds
 
 
 def _strata(utterances: pd.DataFrame, n: int) -> pd.Series:
-    """Corpus and label, or the label alone where a corpus has too few of it to be spread."""
+    """Corpus and label of each utterance; the label alone if a corpus has fewer than ``n`` of it."""
     strata = utterances["corpus"] + "/" + utterances["label"]
     rare = strata.map(strata.value_counts()) < n
     strata = strata.mask(rare, utterances["label"])
     if strata.value_counts().max() < n:
-        raise SplitError(f"{len(utterances)} utterances are too few to be divided into {n} parts")
+        raise SplitError(f"{len(utterances)} utterances are too few for {n} folds; add a corpus")
     return strata
 
 
 def split_digest(splits: pd.DataFrame, utterances: pd.DataFrame, protocol: str) -> str:
-    """Return a short digest of who is judged with which label: equal digests compare fairly.
+    """Compute a short digest of the tested utterances: metrics with equal digests are comparable.
 
-    Without held-out utterances, those of the folds are judged.
+    The tested utterances are those of the test set or, without one, those of the folds.
 
     Args:
         splits: Table of :func:`assign_splits`.
         utterances: Table with ``utterance_id``, ``label`` and ``content_hash``.
-        protocol: Protocol whose held-out part is meant.
+        protocol: Name of the protocol.
     """
     tested = splits[(splits["protocol"] == protocol) & splits["tested"]]
     if (tested["split"] == TEST).any():

@@ -8,7 +8,7 @@ from speech_emotion.corpora.base import UNSPECIFIED, Annotation, Corpus, Unknown
 
 __all__ = ["TESS"]
 
-# `OA` is a misspelling in the published set: OA_bite_neutral belongs to OAF.
+# `OA` is a misspelling of OAF in the published corpus (OA_bite_neutral).
 SPEAKERS = {"oaf": "oaf", "oa": "oaf", "yaf": "yaf"}
 EMOTIONS = {
     "angry": "angry",
@@ -19,26 +19,26 @@ EMOTIONS = {
     "ps": "pleasant_surprise",
     "sad": "sad",
 }
-# Folders write pleasant surprise out, and so do some copies in the file names.
+# Some copies spell pleasant surprise out in file names, as the folders do.
 SPELLINGS = {"pleasant_surprise": "ps", "pleasant_surprised": "ps"}
 
 
 def parse(path: Path) -> Annotation:
-    """Read ``{OAF,YAF}_{word}_{emotion}``; the folder's name does not matter.
+    """Read ``{OAF,YAF}_{word}_{emotion}``; the folder is ignored.
 
     Raises:
-        UnknownName: If a part is missing or unknown.
+        UnknownName: If a field is missing or unknown.
     """
-    parts = path.stem.lower().split("_", maxsplit=2)
-    if len(parts) != 3 or parts[0] not in SPEAKERS:
+    fields = path.stem.lower().split("_", maxsplit=2)
+    if len(fields) != 3 or fields[0] not in SPEAKERS:
         raise UnknownName(
             f"name {path.stem!r} is not OAF_word_emotion or YAF_word_emotion; rename or remove it"
         )
-    voice, word, emotion = parts
+    initials, word, emotion = fields
     emotion = SPELLINGS.get(emotion, emotion)
     if emotion not in EMOTIONS:
         raise UnknownName(f"unknown emotion {emotion!r}; known are {', '.join(EMOTIONS)}")
-    speaker = SPEAKERS[voice]
+    speaker = SPEAKERS[initials]
     return Annotation(
         key=f"{speaker.upper()}_{word}_{emotion}",
         speaker=speaker,

@@ -1,9 +1,8 @@
-"""A synthetic voice: glottal pulses through formant resonators, coloured by speaker and emotion.
+"""A synthetic voice: glottal pulses through formant resonators, varied by speaker and emotion.
 
-The source-filter model of speech (Fant, *Acoustic Theory of Speech Production*, 1960) with the
-emotional cues that listeners use (Scherer, *Speech Communication* 40, 2003): pitch level and range,
-tempo, energy, spectral tilt, jitter and breath. It is a stand-in to try things on, not a model of
-anyone's emotion.
+The source-filter model of speech (Fant, *Acoustic Theory of Speech Production*, 1960) with acoustic
+cues to emotion (Scherer, *Speech Communication* 40, 2003): pitch level and range, tempo, energy, spectral
+tilt, jitter and breath. It provides test data; it is not a model of human emotion.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ BANDWIDTHS: Final = (80.0, 110.0, 160.0)
 
 @dataclass(frozen=True)
 class _Manner:
-    """How an emotion sounds, beside a neutral voice."""
+    """Acoustic cues to an emotion; deviations are from a neutral voice."""
 
     pitch: float  # semitones
     span: float  # semitones between low and high syllables
-    tempo: float  # syllables a second, relative
+    tempo: float  # syllables per second, relative
     energy: float  # dB
-    tilt: float  # dB an octave, above the neutral slope
+    tilt: float  # dB per octave, relative to the neutral slope
     jitter: float  # relative deviation from pulse to pulse
     breath: float  # noise in the source, relative
     rise: float = 0.0  # semitones from the first to the last syllable
@@ -54,7 +53,7 @@ SPOKEN_EMOTIONS: Final = {
 
 
 def generator_of(*names: object) -> np.random.Generator:
-    """Return a generator seeded by names alone, so that any part is the same on any machine."""
+    """Return a random generator that is seeded by names, the same on every machine."""
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
@@ -64,7 +63,7 @@ class Speaker:
     """A synthetic speaker.
 
     Attributes:
-        name: Name that everything about the speaker is drawn from.
+        name: Name, which seeds all traits.
         sex: ``female`` or ``male``.
     """
 
@@ -86,21 +85,26 @@ class Speaker:
 
 
 def speak(
-    speaker: Speaker, emotion: str, statement: str, take: str, sample_rate: int
+    speaker: Speaker, emotion: str, statement: str, recording: str, sample_rate: int
 ) -> np.ndarray:
-    """Speak a statement.
+    """Synthesize a spoken statement.
 
     Args:
-        speaker: Who speaks.
+        speaker: The speaker.
         emotion: One of :data:`SPOKEN_EMOTIONS`.
-        statement: What is said; equal statements have equal syllables.
-        take: Name of the recording, which sets its accidents.
+        statement: Name of the statement; equal names have equal syllables.
+        recording: Name of the recording, which seeds its random variation.
         sample_rate: Rate in Hz.
 
     Returns:
-        float32 samples with a short pause at both ends, peak below 1.
+        float32 samples of shape ``(n,)`` with a short pause at both ends, peak below 1.
+
+    Example:
+        >>> samples = speak(Speaker("anna", "female"), "angry", "kids", "first", 16000)
+        >>> samples.dtype, bool(abs(samples).max() < 1)
+        (dtype('float32'), True)
     """
-    generator = generator_of("take", speaker.name, emotion, statement, take)
+    generator = generator_of("take", speaker.name, emotion, statement, recording)
     traits, manner = speaker.traits(), SPOKEN_EMOTIONS[emotion]
     neutral = SPOKEN_EMOTIONS["neutral"]
     strength = traits["expressivity"] * generator.uniform(0.5, 1.2)
@@ -134,7 +138,7 @@ def speak(
 
 
 def _syllables(statement: str) -> list[tuple[str, float]]:
-    """Draw vowels, and the centre in Hz of the consonant noise before each."""
+    """Draw vowels, and the center frequency in Hz of the consonant noise before each."""
     generator = generator_of("statement", statement)
     count = int(generator.integers(4, 7))
     vowels = generator.choice(list(VOWELS), count)
@@ -155,14 +159,14 @@ def _voiced(
     from scipy.signal import lfilter
 
     n_samples = int(lengths.sum() * sample_rate)
-    centres = np.cumsum(lengths) - lengths / 2
+    centers = np.cumsum(lengths) - lengths / 2
     times = np.arange(n_samples) / sample_rate
-    contour = np.interp(times, centres, pitch)
+    contour = np.interp(times, centers, pitch)
     wobble = np.repeat(generator.normal(1, jitter, n_samples // 64 + 1), 64)[:n_samples]
     phase = np.cumsum(contour * np.maximum(wobble, 0.5)) / sample_rate
     pulses = np.diff(np.floor(phase), prepend=0.0) * np.sqrt(sample_rate / contour)
     source = pulses + breath * generator.normal(0, 1, n_samples)
-    # One pole a 6 dB an octave; its corner moves up as the voice gets harder.
+    # One pole gives 6 dB per octave; a higher corner frequency makes the voice harder.
     corner = float(np.clip(500 * 2 ** (tilt / 2), 120, 0.4 * sample_rate))
     pole = np.exp(-2 * np.pi * corner / sample_rate)
     return lfilter([1 - pole], [1, -pole], source)
@@ -176,24 +180,25 @@ def _articulate(
     sample_rate: int,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Shape the voice by the formants of each vowel, with a burst of noise before it."""
+    """Filter the voice with the formants of each vowel, and add a burst of noise before it."""
     from scipy.signal import butter, sosfilt
 
     ends = np.minimum((np.cumsum(lengths) * sample_rate).astype(int), len(voice))
     starts = np.concatenate([[0], ends[:-1]])
     spoken = np.zeros(len(voice))
-    for (vowel, centre), start, end in zip(syllables, starts, ends, strict=True):
-        part = voice[start:end]
+    for (vowel, center), start, end in zip(syllables, starts, ends, strict=True):
+        syllable = voice[start:end]
         for formant, bandwidth in zip(VOWELS[vowel], BANDWIDTHS, strict=True):
             if formant * scale < 0.45 * sample_rate:
-                part = _resonate(part, formant * scale, bandwidth, sample_rate)
-        part *= np.hanning(len(part)) ** 0.5
-        burst = generator.normal(0, 0.4 * part.std(), min(int(0.05 * sample_rate), len(part)))
-        edges = np.clip([centre * 0.7, centre * 1.3], 100, 0.48 * sample_rate)
+                syllable = _resonate(syllable, formant * scale, bandwidth, sample_rate)
+        syllable *= np.hanning(len(syllable)) ** 0.5
+        length = min(int(0.05 * sample_rate), len(syllable))
+        burst = generator.normal(0, 0.4 * syllable.std(), length)
+        edges = np.clip([center * 0.7, center * 1.3], 100, 0.48 * sample_rate)
         if edges[1] > edges[0] * 1.05:
             burst = sosfilt(butter(2, edges, "bandpass", fs=sample_rate, output="sos"), burst)
-        part[: len(burst)] += burst * np.hanning(len(burst))
-        spoken[start:end] = part
+        syllable[: len(burst)] += burst * np.hanning(len(burst))
+        spoken[start:end] = syllable
     return spoken
 
 
