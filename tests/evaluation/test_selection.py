@@ -413,7 +413,7 @@ def test_foreign_types_are_not_loaded(tmp_path):
     skops.io.dump(FunctionTransformer(np.fromregex), tmp_path / "estimator.skops")
     with pytest.raises(UntrustedModel, match="fromregex"):
         load_estimator(tmp_path)
-    with pytest.raises(FileNotFoundError, match="holds no estimator"):
+    with pytest.raises(FileNotFoundError, match="contains no estimator"):
         load_estimator(tmp_path / "nowhere")
 
 

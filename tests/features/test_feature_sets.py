@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import librosa
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -19,6 +22,7 @@ from speech_emotion.features import (
 )
 
 RATE = 22050
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def noise(seconds=1.0, seed=0, amplitude=0.1):
@@ -172,3 +176,10 @@ def test_errors_for_unknown_feature_sets_list_the_known_ones():
         FeatureSettings(feature_set="best")
     with pytest.raises(ValueError, match="above 0 Hz"):
         extract_features(noise(), 0)
+
+
+def test_defaults_equal_the_base_configuration():
+    configured = yaml.safe_load(
+        (PROJECT / "conf/base/feature_engineering/parameters.yml").read_text()
+    )
+    assert FeatureSettings.model_validate(configured["features"]) == FeatureSettings()

@@ -133,7 +133,7 @@ def test_a_family_that_does_not_exist_is_named():
     params = {"selection": {"families": "svn"}}
     with KedroSession.create(PROJECT, env="test", runtime_params=params) as session:
         session.load_context()
-        with pytest.raises(ValueError, match=r"no model family 'svn'; write one of: .*svm"):
+        with pytest.raises(ValueError, match=r"no model family 'svn', expected one of: .*svm"):
             pipelines["model_selection"].nodes  # noqa: B018
 
 

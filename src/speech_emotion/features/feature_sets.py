@@ -13,7 +13,13 @@ from pydantic import Field, model_validator
 
 from speech_emotion.audio import HOP, check_rate, trim_silence
 from speech_emotion.config import Settings
-from speech_emotion.features.frames import N_CHROMA, N_MELS, check_samples, frame_features
+from speech_emotion.features.frames import (
+    DEFAULT_N_MFCC,
+    N_CHROMA,
+    N_MELS,
+    check_samples,
+    frame_features,
+)
 from speech_emotion.features.functionals import N_MFCC, functionals
 from speech_emotion.features.random_kernels import kernel_names, kernel_responses
 
@@ -155,7 +161,7 @@ class FeatureSettings(Settings):
 
     sample_rate: int = Field(22050, ge=8000)
     feature_set: str = DEFAULT_FEATURE_SET
-    n_mfcc: int = Field(40, ge=1, le=N_MELS)
+    n_mfcc: int = Field(DEFAULT_N_MFCC, ge=1, le=N_MELS)
     sequence: SequenceSettings = SequenceSettings()
 
     @model_validator(mode="after")
@@ -202,7 +208,9 @@ def _coefficients(feature: str, n_mfcc: int) -> list[str]:
     return [f"{feature}_{number:0{digits}d}" for number in range(counts[feature])]
 
 
-def feature_names(feature_set: str = DEFAULT_FEATURE_SET, *, n_mfcc: int = 40) -> list[str]:
+def feature_names(
+    feature_set: str = DEFAULT_FEATURE_SET, *, n_mfcc: int = DEFAULT_N_MFCC
+) -> list[str]:
     """Return the column names of a feature set: ``feature_coefficient_statistic``.
 
     Args:
@@ -242,7 +250,7 @@ def _functional_names() -> tuple[str, ...]:
     return tuple(functionals(frame_features(tone, rate, prosody=True), rate / HOP))
 
 
-def sequence_names(settings: SequenceSettings, *, n_mfcc: int = 40) -> list[str]:
+def sequence_names(settings: SequenceSettings, *, n_mfcc: int = DEFAULT_N_MFCC) -> list[str]:
     """Return the channel names of a frame sequence."""
     return [name for feature in settings.features for name in _coefficients(feature, n_mfcc)]
 
@@ -259,7 +267,7 @@ def extract_features(
     sample_rate: int,
     feature_set: str = DEFAULT_FEATURE_SET,
     *,
-    n_mfcc: int = 40,
+    n_mfcc: int = DEFAULT_N_MFCC,
 ) -> pd.Series:
     """Compute statistics over the frames of an utterance.
 

@@ -23,6 +23,7 @@ from speech_emotion.features.prosody import (
 )
 
 __all__ = [
+    "DEFAULT_N_MFCC",
     "FRAME_FEATURES",
     "check_samples",
     "frame_features",
@@ -33,6 +34,7 @@ BLOCK: Final = 64
 N_MELS: Final = 128
 MEL_GROUPS: Final = 4
 N_CHROMA: Final = 12
+DEFAULT_N_MFCC: Final = 40
 SHORTEST_S: Final = 0.05
 """Duration of the shortest accepted recording, in seconds."""
 LOUDEST: Final = 1e6
@@ -135,7 +137,7 @@ def _shape(magnitude: np.ndarray, frequencies: np.ndarray) -> dict[str, np.ndarr
 
 
 def frame_features(
-    samples: np.ndarray, sample_rate: int, *, n_mfcc: int = 40, prosody: bool = False
+    samples: np.ndarray, sample_rate: int, *, n_mfcc: int = DEFAULT_N_MFCC, prosody: bool = False
 ) -> dict[str, np.ndarray]:
     """Compute the features of every frame.
 

@@ -50,6 +50,8 @@ class Family:
         build: Function that makes an untrained estimator from ``seed``; it should train on one thread.
         per_bandwidth: Whether narrowband and wideband audio may get separate models
             (:class:`BandwidthModels`).
+        trusted: Types of the fitted estimator that skops does not know, apart from those of this
+            package; see :func:`load_estimator`.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Family:
     inputs: InputKind
     build: Callable[..., BaseEstimator]
     per_bandwidth: bool = True
+    trusted: tuple[str, ...] = ()
 
     def select(self, features: pd.DataFrame, sequences: np.ndarray) -> pd.DataFrame | np.ndarray:
         """Return the inputs of the family.
@@ -147,9 +150,27 @@ FAMILIES: Final[dict[str, Family]] = {
     family.name: family
     for family in (
         Family("logistic_regression", "Logistic regression", "statistics", _logistic_regression),
-        Family("random_forest", "Random forest", "statistics", _random_forest),
-        Family("mlp", "MLP", "statistics", _mlp),
-        Family("xgboost", "XGBoost", "statistics", _xgboost),
+        Family(
+            "random_forest",
+            "Random forest",
+            "statistics",
+            _random_forest,
+            trusted=("sklearn.tree._tree.Tree",),
+        ),
+        Family(
+            "mlp",
+            "MLP",
+            "statistics",
+            _mlp,
+            trusted=("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",),
+        ),
+        Family(
+            "xgboost",
+            "XGBoost",
+            "statistics",
+            _xgboost,
+            trusted=("xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"),
+        ),
         Family("shrinkage_lda", "Shrinkage LDA", "statistics", _shrinkage_lda),
         Family("rocket_lda", "ROCKET LDA", "kernels", _rocket_lda),
         Family("svm", "SVM", "statistics", _svm),

@@ -1,7 +1,7 @@
 """Save fitted estimators without pickle: skops for scikit-learn, ``.keras`` for networks.
 
-Loading either format runs no code of the file's author. skops lists the types of a file, and only those
-in :data:`TRUSTED` are accepted.
+Loading either format runs no code of the file's author. skops lists the types of a file; it builds the
+estimators of this package and the types that :data:`FAMILIES` declare as trusted, nothing else.
 """
 
 from __future__ import annotations
@@ -15,22 +15,16 @@ import skops.io
 from sklearn.base import BaseEstimator
 
 from speech_emotion.models.conv1d import Conv1DClassifier
-from speech_emotion.models.conv2d import Conv2DClassifier
+from speech_emotion.models.families import FAMILIES
 
 __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 
-TRUSTED: Final = (
-    "speech_emotion.models.bandwidth.BandwidthModels",
-    "speech_emotion.models.estimators.MarginSVC",
-    "speech_emotion.models.estimators.SexThenEmotion",
-    "speech_emotion.models.estimators.ShrinkageLDA",
-    "sklearn.compose._column_transformer.make_column_selector",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.tree._tree.Tree",
-    "xgboost.core.Booster",
-    "xgboost.sklearn.XGBClassifier",
+TRUSTED: Final = frozenset(
+    {
+        "sklearn.compose._column_transformer.make_column_selector",
+        *(name for family in FAMILIES.values() for name in family.trusted),
+    }
 )
-NETWORKS: Final = {kind.__name__: kind for kind in (Conv1DClassifier, Conv2DClassifier)}
 SKOPS = "estimator.skops"
 NETWORK = "network.keras"
 ARGUMENTS = "estimator.json"
@@ -70,7 +64,8 @@ def load_estimator(folder: Path) -> BaseEstimator:
         import keras
 
         card = json.loads((folder / ARGUMENTS).read_text())
-        estimator = NETWORKS[card["kind"]](**card["arguments"])
+        kinds = {kind.__name__: kind for kind in _estimators().values()}
+        estimator = kinds[card["kind"]](**card["arguments"])
         estimator.network_ = keras.saving.load_model(folder / NETWORK, safe_mode=True)
         estimator.classes_ = np.asarray(card["classes"])
         estimator.n_features_in_ = card["n_features_in"]
@@ -81,10 +76,24 @@ def load_estimator(folder: Path) -> BaseEstimator:
     path = folder / SKOPS
     if not path.exists():
         raise FileNotFoundError(f"{folder} contains no estimator ({SKOPS} or {NETWORK})")
-    unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED)
+    types = set(skops.io.get_untrusted_types(file=path))
+    unknown = types - TRUSTED - set(_estimators())
     if unknown:
         raise UntrustedModel(
             f"{path} contains types that no model of this project has: {', '.join(sorted(unknown))}; "
             "load it with skops only if you trust its author"
         )
-    return skops.io.load(path, trusted=list(TRUSTED))
+    return skops.io.load(path, trusted=sorted(types))
+
+
+def _estimators() -> dict[str, type[BaseEstimator]]:
+    """Return the estimators of this package by their full names."""
+    kinds: list[type[BaseEstimator]] = [BaseEstimator]
+    for kind in kinds:
+        kinds += [found for found in kind.__subclasses__() if found not in kinds]
+    package = __name__.rpartition(".")[0] + "."
+    return {
+        f"{kind.__module__}.{kind.__qualname__}": kind
+        for kind in kinds
+        if kind.__module__.startswith(package)
+    }

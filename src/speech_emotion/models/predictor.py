@@ -155,7 +155,7 @@ class EmotionPredictor:
         """
         folder = Path(folder)
         if not (folder / CARD).exists():
-            raise FileNotFoundError(f"{folder} contains no predictor: {CARD} is missing")
+            raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
         card = json.loads((folder / CARD).read_text())
         combiner = Combiner.from_dict(card["combiner"])
         threshold = card.get("threshold")  # missing, like `synthetic`, in older models
