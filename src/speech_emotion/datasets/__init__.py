@@ -12,14 +12,17 @@ from speech_emotion.datasets.cache import CacheDataset
 from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.document import DocumentDataset
 from speech_emotion.datasets.estimator import EstimatorDataset, PredictorDataset
+from speech_emotion.datasets.inputs import TEST_SET, TRAINING_SET, describe_inputs
 from speech_emotion.datasets.midi import MidiDataset
 from speech_emotion.datasets.model import ModelDataset
 from speech_emotion.datasets.optional import OptionalDataset
 from speech_emotion.datasets.recordings import RecordingsDataset
-from speech_emotion.datasets.registry import Registration, RegistryDataset
+from speech_emotion.datasets.registry import Registered, Registration, RegistryDataset
 from speech_emotion.datasets.run_info import RunInfoDataset
 
 __all__ = [
+    "TEST_SET",
+    "TRAINING_SET",
     "ArrayBlocks",
     "ArrayDataset",
     "ArtifactDataset",
@@ -34,8 +37,10 @@ __all__ = [
     "OptionalDataset",
     "PredictorDataset",
     "RecordingsDataset",
+    "Registered",
     "Registration",
     "RegistryDataset",
     "RunInfoDataset",
     "Sound",
+    "describe_inputs",
 ]

@@ -1,4 +1,4 @@
-"""A predictor from wherever it lies: the model registry, a run, or a folder."""
+"""A predictor from the model registry, a run, or a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ModelDataset"]
 class ModelDataset(AbstractDataset[Never, "EmotionPredictor"]):
     """Load the predictor of a registered model, or of a folder.
 
-    The predictor is read by this project's own code, whatever version of it is stored with the model.
+    The predictor is read by the installed version of this package, not by the one stored with the model.
     """
 
     def __init__(self, *, uri: str, metadata: dict[str, Any] | None = None):
@@ -27,7 +27,7 @@ class ModelDataset(AbstractDataset[Never, "EmotionPredictor"]):
         Args:
             uri: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``runs:/…``, or the folder of a
                 predictor.
-            metadata: Anything; Kedro ignores it, its plugins read it.
+            metadata: Ignored by Kedro, read by its plugins.
         """
         self._uri = uri
         self.metadata = metadata
@@ -51,8 +51,8 @@ class ModelDataset(AbstractDataset[Never, "EmotionPredictor"]):
         return EmotionPredictor.load(cards[0].parent)
 
     def save(self, data: Never) -> Never:
-        """Refuse: models are registered by the registration pipeline."""
-        raise DatasetError("Models are registered by `kedro run --pipeline registration`")
+        """Raise an error: the registration pipeline registers models."""
+        raise DatasetError("Register models with `kedro run --pipelines registration`")
 
     def _describe(self) -> dict[str, Any]:
         return {"uri": self._uri}

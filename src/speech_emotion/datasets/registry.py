@@ -1,8 +1,8 @@
-"""The MLflow model registry, where a version becomes champion only by being better.
+"""The MLflow model registry, in which only a better version becomes champion.
 
-kedro-mlflow's ``pipeline_ml_factory`` would register a whole Kedro pipeline: it unpickles on load
-and copies every artifact a prediction. Here the model is logged *from code* (no pickle), its
-artifacts are skops and ``.keras`` files, and the alias is decided by a comparison.
+kedro-mlflow's ``pipeline_ml_factory`` would register a whole Kedro pipeline: it unpickles when the model
+is loaded, and copies every artifact for each prediction. Here the model is logged from code without
+pickle, its artifacts are skops and ``.keras`` files, and a comparison decides the alias.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import mlflow
 import pandas as pd
@@ -22,14 +22,19 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 import speech_emotion
+from speech_emotion.datasets.inputs import TEST_SET, TRAINING_SET
 
 if TYPE_CHECKING:
     from speech_emotion.models import EmotionPredictor
 
-__all__ = ["Registration", "RegistryDataset", "decide_alias"]
+__all__ = ["Registered", "Registration", "RegistryDataset", "decide_alias"]
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
+DESCRIPTION_LENGTH: Final = 5000
+"""Characters of a description that every store of MLflow keeps."""
+NOTE_LENGTH: Final = 8000
+"""Characters that MLflow accepts in a tag."""
 REQUIRED: Final = (
     "joblib",
     "keras",
@@ -55,16 +60,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Registration:
-    """A model that asks to become champion.
+    """A model that is registered, and what decides whether it becomes champion.
 
     Attributes:
         predictor: The model.
-        metric: Name of the figure it is compared by.
-        value: Its value on the held-out utterances.
-        split: Digest of the held-out utterances; figures compare on equal digests only.
-        example: Value of the column ``audio``, stored as the input example: a sound in base64, so
-            that it works wherever the model is served.
-        tags: Facts to store with the version.
+        metric: Name of the metric that it is compared by.
+        value: Value of the metric on the test set.
+        split: Digest of the test set; metrics are comparable only for equal digests.
+        example: Value of the column ``audio`` that is stored as the input example: a sound in base64,
+            which works wherever the model is served.
+        tags: Tags of the version.
+        metrics: Metrics that are shown with the model.
+        inputs: MLflow datasets by context, ``training`` and ``test``; the metrics are linked with the
+            test set.
+        description: Model card, in Markdown.
     """
 
     predictor: EmotionPredictor
@@ -73,6 +82,18 @@ class Registration:
     split: str
     example: str
     tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    description: str = ""
+
+
+class Registered(NamedTuple):
+    """A new version of a registered model."""
+
+    name: str
+    version: str
+    alias: str
+    reason: str
 
 
 def decide_alias(registration: Registration, champion: dict[str, str] | None) -> tuple[str, str]:
@@ -80,7 +101,7 @@ def decide_alias(registration: Registration, champion: dict[str, str] | None) ->
 
     Args:
         registration: The new model.
-        champion: Tags of the present champion's version, or ``None`` if there is none.
+        champion: Tags of the current champion's version, or ``None`` if there is none.
 
     Returns:
         The alias and the reason in words.
@@ -90,9 +111,9 @@ def decide_alias(registration: Registration, champion: dict[str, str] | None) ->
         return CHAMPION, f"{ours}: there was no champion"
     if champion.get("split") != registration.split:
         return CHALLENGER, (
-            f"{ours} cannot be compared: the champion was measured on other held-out utterances "
+            f"{ours} cannot be compared: the champion was evaluated on another test set "
             f"(split {champion.get('split')}, here {registration.split}); set the alias by hand "
-            "if this model shall replace it"
+            "to replace it"
         )
     theirs = float(champion[registration.metric])
     if registration.value > theirs:
@@ -108,16 +129,16 @@ class RegistryDataset(AbstractDataset[Registration, Any]):
 
         Args:
             name: Name in the MLflow model registry.
-            metadata: Anything; Kedro ignores it, its plugins read it.
+            metadata: Ignored by Kedro, read by its plugins.
         """
         self._name = name
         self.metadata = metadata
+        self.registered: Registered | None = None
 
     def save(self, data: Registration) -> None:
-        """Log the model, register it as a new version and give it its alias."""
+        """Log the model with its metrics and data, register a new version and give it an alias."""
         alias, reason = decide_alias(data, self._champion_tags())
         package = Path(speech_emotion.__file__).parent
-        labels = data.predictor.labels
         with tempfile.TemporaryDirectory() as folder:
             data.predictor.save(Path(folder) / "predictor")
             logged = mlflow.pyfunc.log_model(
@@ -125,18 +146,42 @@ class RegistryDataset(AbstractDataset[Registration, Any]):
                 python_model=str(package / "serving.py"),
                 artifacts={"predictor": str(Path(folder) / "predictor")},
                 code_paths=[str(package)],
-                signature=_signature(labels),
+                signature=_signature(data.predictor.labels),
                 input_example=pd.DataFrame({"audio": [data.example]}),
                 pip_requirements=_pinned(),
-                registered_model_name=self._name,
             )
-        version = str(logged.registered_model_version)
         client = mlflow.MlflowClient()
-        tags = {data.metric: repr(data.value), "split": data.split, "alias_reason": reason}
-        for key, value in (tags | data.tags).items():
-            client.set_model_version_tag(self._name, version, key, value)
+        if data.metrics:
+            dataset = data.inputs.get(TEST_SET) or data.inputs.get(TRAINING_SET)
+            mlflow.log_metrics(data.metrics, model_id=logged.model_id, dataset=dataset)
+        if data.description:
+            note = {"mlflow.note.content": data.description[:NOTE_LENGTH]}
+            client.set_logged_model_tags(logged.model_id, note)
+        version = self._register(client, logged, data)
         client.set_registered_model_alias(self._name, alias, version)
+        client.set_model_version_tag(self._name, version, "alias_reason", reason)
+        self.registered = Registered(self._name, version, alias, reason)
         logger.info("Registered %s version %s as %s: %s", self._name, version, alias, reason)
+
+    def _register(self, client: mlflow.MlflowClient, logged: Any, data: Registration) -> str:
+        """Create a version of the registered model, which is created too if it is the first."""
+        description = data.description[:DESCRIPTION_LENGTH] or None
+        try:
+            client.get_registered_model(self._name)
+        except MlflowException:
+            client.create_registered_model(self._name)
+        if description:
+            client.update_registered_model(self._name, description)
+        tags = {data.metric: repr(data.value), "split": data.split} | data.tags
+        version = client.create_model_version(
+            self._name,
+            logged.model_uri,
+            run_id=logged.run_id,
+            tags=tags,
+            description=description,
+            model_id=logged.model_id,
+        )
+        return str(version.version)
 
     def load(self) -> Any:
         """Load the champion."""
@@ -145,7 +190,7 @@ class RegistryDataset(AbstractDataset[Registration, Any]):
     def _champion_tags(self) -> dict[str, str] | None:
         try:
             version = mlflow.MlflowClient().get_model_version_by_alias(self._name, CHAMPION)
-        except MlflowException:  # neither the model nor the alias need exist
+        except MlflowException:  # there may be no such model, or no such alias
             return None
         return dict(version.tags)
 
@@ -165,6 +210,6 @@ def _signature(labels: tuple[str, ...]) -> ModelSignature:
 
 
 def _pinned() -> list[str]:
-    """The versions that run here; packages that are not installed are not needed."""
+    """Return the installed versions of the required packages; others are not needed."""
     installed = {dist.metadata["Name"].lower() for dist in metadata.distributions()}
     return [f"{name}=={metadata.version(name)}" for name in REQUIRED if name in installed]

@@ -1,82 +1,103 @@
-"""The end of a run: what was made and where to look."""
+"""Log at the end of a run what it made and where to look."""
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-__all__ = ["SummaryHooks"]
-
 if TYPE_CHECKING:
-    import pandas as pd
+    from kedro.framework.context import KedroContext
+
+__all__ = ["SummaryHooks"]
 
 logger = logging.getLogger(__name__)
 
 
-PLACES = (
-    "rejected_audio",
-    "leaderboard",
-    "md_report",
-    "html_report",
-    "model_card",
-    "recipes_page",
-    "ablation_page",
-    "call_emotions",
-    "call_summary",
-    "call_passages",
-    "rejected_recordings",
-    "calls_page",
-    "call_evaluation_table",
-    "call_evaluation_figure",
-    "rejected_calls",
-    "call_kpis_page",
-    "sonification_sound",
-    "sonification_midi",
-    "sonification_page",
-)
-
-
 class SummaryHooks:
-    """Say at the end what a run made and where to look."""
+    """Log the leaderboard, the registered version, the files to open and the address of MLflow.
+
+    A catalog entry is listed if its metadata has a title: ``metadata: {speech_emotion: {open: TITLE}}``.
+    """
+
+    def __init__(self) -> None:
+        self._context: KedroContext | None = None
+        self._start = 0.0
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep the context, which has the plugin's configuration."""
+        self._context = context
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
 
     @hook_impl
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
-        """Log the leaderboard's first lines and the places of what people look at."""
-        made = pipeline.outputs() | pipeline.all_outputs()
-        if "leaderboard" in made:
-            logger.info("UAR by protocol and model:\n%s", _brief(catalog["leaderboard"].load()))
-        if "call_summary" in made:
+        """Log the summary."""
+        outputs = list(dict.fromkeys(name for node in pipeline.nodes for name in node.outputs))
+        logger.info(
+            "Finished %d nodes in %.0f s", len(pipeline.nodes), time.monotonic() - self._start
+        )
+        if "leaderboard" in outputs:
+            logger.info("Leaderboard\n%s", _leaderboard(catalog))
+        if "call_summary" in outputs:
             flags = catalog["call_summary"].load()["flag"].value_counts()
-            counted = ", ".join(f"{count} {flag}" for flag, count in flags.items())
-            rejected = len(catalog["rejected_recordings"].load())
-            logger.info("Calls: %s; %d rejected", counted or "none", rejected)
-        for name in PLACES:
-            if name in made:
-                dataset = catalog.get(name)
-                place = getattr(dataset, "_filepath", getattr(dataset, "_path", None))
-                logger.info("%s: %s", name.replace("_", " ").capitalize(), place)
-        env = f" --env {run_params['env']}" if run_params.get("env") else ""
-        logger.info("Compare runs: kedro mlflow ui%s · See the map: kedro viz run%s", env, env)
+            counts = ", ".join(f"{count} {flag}" for flag, count in flags.items())
+            logger.info("Calls: %s", counts or "none")
+        lines = []
+        for name in outputs:
+            dataset = catalog.get(name)
+            if registered := getattr(dataset, "registered", None):
+                uri = f"models:/{registered.name}@{registered.alias}"
+                lines.append(("Registered model", f"{uri} (version {registered.version})"))
+            title = (getattr(dataset, "metadata", None) or {}).get("speech_emotion", {}).get("open")
+            if title:
+                path = getattr(dataset, "_filepath", getattr(dataset, "_path", ""))
+                lines.append((title, str(path)))
+        for title, command in _commands(self._context, run_params):
+            lines.append((title, command))
+        width = max(len(title) for title, _ in lines)
+        text = "\n".join(f"  {title:{width}}  {place}" for title, place in dict.fromkeys(lines))
+        logger.info("Where to look\n%s", text)
 
 
-def _brief(leaderboard: pd.DataFrame) -> str:
-    """One line a model under the selecting protocol, and the best of each other one."""
-    from speech_emotion.corpora import TEST
-    from speech_emotion.evaluation import CLEAN
+def _leaderboard(catalog: DataCatalog) -> str:
+    from speech_emotion.reporting import format_leaderboard, headline_table
 
-    clean = leaderboard[leaderboard["condition"] == CLEAN]
-    test_rows = clean[clean["evaluation"] == TEST]
-    judged = clean if test_rows.empty else test_rows
-    selecting = clean.loc[clean["champion"], "protocol"].iloc[0]
-    others = judged[judged["protocol"] != selecting].drop_duplicates("protocol")
-    return "\n".join(
-        f"{row.protocol:22}{row.model:20}{row.uar:6.1%} [{row.uar_low:.1%}, {row.uar_high:.1%}]"
-        f" n={row.n_utterances}{' *' if row.champion else ''}"
-        for row in [*judged[judged["protocol"] == selecting].itertuples(), *others.itertuples()]
-    )
+    leaderboard = catalog["leaderboard"].load()
+    champion = leaderboard.loc[leaderboard["champion"], "model"].iloc[0]
+    return format_leaderboard(headline_table(leaderboard), champion)
+
+
+def _commands(context: KedroContext | None, run_params: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return how to open the pages of MLflow and of kedro-viz."""
+    env = f" --env {run_params['env']}" if run_params.get("env") else ""
+    lines = [("Map of the pipelines", f"kedro viz run{env}")]
+    configuration = getattr(context, "mlflow", None)
+    if configuration is None:
+        return lines
+    import mlflow
+
+    experiment = mlflow.get_experiment_by_name(configuration.tracking.experiment.name)
+    if experiment is None:
+        return lines
+    server = mlflow.get_tracking_uri()
+    if not server.startswith("http"):
+        # The plugin's command does not know runtime parameters.
+        own_store = "data_dir" in (run_params.get("runtime_params") or {})
+        command = (
+            f"mlflow ui --backend-store-uri {server}" if own_store else f"kedro mlflow ui{env}"
+        )
+        lines.append(("Start the MLflow UI", command))
+        server = f"http://{configuration.ui.host}:{configuration.ui.port}"
+    page = f"{server}/#/experiments/{experiment.experiment_id}/runs"
+    return [*lines, ("Compare the runs", f"{page}?workflowType=machine_learning")]

@@ -4,8 +4,29 @@ import pandas as pd
 
 from speech_emotion.reporting.index import index_page, write_index
 from speech_emotion.reporting.kpis import kpi_figure
+from speech_emotion.reporting.runs import (
+    describe_run,
+    format_leaderboard,
+    headline_metrics,
+    headline_table,
+    name_data,
+    name_run,
+    run_metrics,
+)
 
-__all__ = ["index_page", "kpi_figure", "synthetic_note", "write_index"]
+__all__ = [
+    "describe_run",
+    "format_leaderboard",
+    "headline_metrics",
+    "headline_table",
+    "index_page",
+    "kpi_figure",
+    "name_data",
+    "name_run",
+    "run_metrics",
+    "synthetic_note",
+    "write_index",
+]
 
 
 def synthetic_note(utterances: pd.DataFrame) -> str:

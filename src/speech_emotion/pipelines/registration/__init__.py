@@ -1,4 +1,4 @@
-"""The registration pipeline."""
+"""Pipeline that registers the champion in MLflow."""
 
 from speech_emotion.pipelines.registration.pipeline import create_pipeline
 

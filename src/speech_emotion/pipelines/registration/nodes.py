@@ -1,35 +1,46 @@
-"""Nodes of the registration."""
+"""Nodes of the registration pipeline."""
+
+from __future__ import annotations
 
 from typing import Any
 
 import pandas as pd
 
 from speech_emotion.audio import encode_sound
-from speech_emotion.corpora import TEST, Speaker, speak, split_digest
-from speech_emotion.datasets.registry import Registration
-from speech_emotion.evaluation import CLEAN, SelectionSettings
+from speech_emotion.corpora import Speaker, speak, split_digest
+from speech_emotion.datasets import Registration, describe_inputs
+from speech_emotion.evaluation import DetectionSettings, SelectionSettings
 from speech_emotion.models import EmotionPredictor
+from speech_emotion.reporting import headline_metrics, headline_table
 
 
 def propose_champion(
     champion: EmotionPredictor,
     leaderboard: pd.DataFrame,
+    predictions: pd.DataFrame,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
+    model_card: str,
     selection: SelectionSettings,
+    detection: DetectionSettings,
 ) -> Registration:
-    """Propose the champion of this run, with the figure and the split that it is judged by."""
-    champions = leaderboard[leaderboard["champion"] & (leaderboard["condition"] == CLEAN)]
-    judged = champions.sort_values("evaluation", key=lambda names: names != TEST, kind="stable")
-    row = judged.iloc[0]
-    facts: dict[str, Any] = {
-        "model": row["model"],
-        "protocol": row["protocol"],
-        "evaluation": row["evaluation"],
-        "n_utterances": row["n_utterances"],
-        "n_speakers": row["n_speakers"],
-        "uar_low": row["uar_low"],
-        "uar_high": row["uar_high"],
+    """Propose the champion of this run for registration, with its headline metrics and its data.
+
+    Args:
+        champion: The predictor.
+        leaderboard: Metrics of all models.
+        predictions: Calibrated predictions of all models.
+        utterances: All utterances.
+        splits: Training and test set of every protocol.
+        model_card: Description of the model, in Markdown.
+        selection: Selecting protocol.
+        detection: Label that ``anger_auc`` detects.
+    """
+    headline = headline_table(leaderboard, predictions, detection.target)
+    model = leaderboard.loc[leaderboard["champion"], "model"].iloc[0]
+    row = headline[headline["model"] == model].iloc[0]
+    names = ["model", "protocol", "evaluation", "n_utterances", "n_speakers", "uar_low", "uar_high"]
+    tags: dict[str, Any] = row[names].to_dict() | {
         "synthetic": bool(utterances["synthetic"].any()),
         "corpora": ", ".join(sorted(utterances["corpus"].unique())),
     }
@@ -39,10 +50,13 @@ def propose_champion(
         value=float(row["uar"]),
         split=split_digest(splits, utterances, selection.protocol),
         example=_example(),
-        tags={name: str(value) for name, value in facts.items()},
+        tags={name: str(value) for name, value in tags.items()},
+        metrics=headline_metrics(headline, model),
+        inputs=describe_inputs(utterances, splits, selection.protocol),
+        description=model_card,
     )
 
 
 def _example() -> str:
-    """A synthetic voice: no recording, with its licence or its speaker, enters the registry."""
+    """Return a synthetic voice, so that no licensed recording enters the registry."""
     return encode_sound(speak(Speaker("example", "female"), "neutral", "example", "", 16000), 16000)

@@ -6,12 +6,21 @@ from speech_emotion.pipelines.registration.nodes import propose_champion
 
 
 def create_pipeline() -> Pipeline:
-    """Register the champion of this run; it becomes ``@champion`` only if it beats the present one."""
+    """Register the champion of this run; it gets the alias ``champion`` if it beats the current one."""
     return Pipeline(
         [
             Node(
                 propose_champion,
-                ["champion", "leaderboard", "utterances", "splits", "params:selection"],
+                [
+                    "champion",
+                    "leaderboard",
+                    "predictions",
+                    "utterances",
+                    "splits",
+                    "model_card",
+                    "params:selection",
+                    "params:detection",
+                ],
                 "registered_model",
                 name="register_champion",
             )
