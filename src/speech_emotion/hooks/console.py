@@ -26,6 +26,8 @@ IGNORED: Final = (
     "Add type hints to the `predict` method",
     # No column that is described to MLflow can have missing values.
     "Inferred schema contains integer column",
+    # MLflow's own use of pandas.
+    "Pandas4Warning",
     # joblib stops idle workers between two nodes.
     "A worker stopped while some jobs were given to the executor",
 )
