@@ -2,6 +2,7 @@ import base64
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 
@@ -127,33 +128,58 @@ def test_report_and_card_are_marked_synthetic(project):
     assert (project / "08_reporting/waveform.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_every_candidate_is_a_child_run_with_its_trials(project, tracking):
+def test_every_model_is_a_child_run_with_its_trials(project, tracking):
     experiment = tracking.get_experiment_by_name("speech-emotion")
     runs = tracking.search_runs([experiment.experiment_id], max_results=1000)
     by_name = {run.info.run_name: run for run in runs}
-    parent = by_name["__default__"]
+    parent = next(run for run in runs if re.match("test · .* · UAR [0-9.]+ %", run.info.run_name))
     assert parent.data.tags["synthetic"] == "True"
     assert parent.data.params["selection.protocol"] == "speaker_independent"
     assert parent.data.tags["champion"] in {*COMPARED, "soft_voting", "stacking"}
-    assert parent.data.metrics["speaker_independent.held-out.uar"] >= 0
-    assert {entry.dataset.name for entry in parent.inputs.dataset_inputs} == {"utterances"}
+    board = read(project, "07_model_output/leaderboard.parquet")
+    board = board[(board["protocol"] == "speaker_independent") & (board["condition"] == "clean")]
+    board = board[board["evaluation"] == "test"].set_index("model")
+    champion = board.loc[parent.data.tags["champion"]]
+    assert parent.data.metrics["uar"] == pytest.approx(champion["uar"])
+    assert 0 <= parent.data.metrics["anger_auc"] <= 1
+    names = {entry.dataset.name for entry in parent.inputs.dataset_inputs}
+    assert names == {"synthetic sample, training set", "synthetic sample, test set"}
+    candidates = read(project, "07_model_output/candidates.parquet").set_index("model")
     for family in [*COMPARED, "soft_voting", "stacking"]:
-        child = by_name[family]
+        child = by_name[family.replace("_", " ")]
         assert child.info.status == "FINISHED"
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert 0 <= child.data.metrics["speaker_independent.held-out.uar"] <= 1
+        assert child.data.tags["family"] == family
+        assert child.data.metrics["uar"] == pytest.approx(board.loc[family, "uar"])
+        assert len(child.data.metrics) < 30
     for family in COMPARED:
-        trial = by_name[f"{family} trial 0"]
-        assert trial.data.tags["mlflow.parentRunId"] == by_name[family].info.run_id
+        child, trial = (
+            by_name[family.replace("_", " ")],
+            by_name[f"{family.replace('_', ' ')} · trial 0"],
+        )
+        assert trial.data.tags["mlflow.parentRunId"] == child.info.run_id
         assert trial.data.params
-    assert (
-        tracking.get_metric_history(by_name["conv1d"].info.run_id, "speaker_independent.loss")[
-            -1
-        ].step
-        == 2
-    )
+        started = pd.Timestamp(candidates.loc[family, "started"]).timestamp()
+        assert child.info.start_time / 1000 == pytest.approx(started, abs=0.01)
+        assert child.info.start_time < child.info.end_time
+    losses = tracking.get_metric_history(by_name["conv1d"].info.run_id, "training/loss")
+    assert losses[-1].step == 2
     stored = {item.path for item in tracking.list_artifacts(parent.info.run_id)}
     assert {"figures", "report", "tables"} <= stored
+    figures = {item.path for item in tracking.list_artifacts(parent.info.run_id, "figures")}
+    assert {"figures/confusion.json", "figures/confusion.html"} <= figures
+
+
+def test_the_registered_version_has_metrics_data_and_the_model_card(project, tracking):
+    version = tracking.get_model_version_by_alias("speech-emotion", "champion")
+    assert "SYNTHETIC" in version.description
+    assert tracking.get_registered_model("speech-emotion").description == version.description
+    model = tracking.get_logged_model(version.model_id)
+    assert model.tags["mlflow.note.content"].startswith(version.description[:1000])
+    metrics = {metric.key: metric for metric in model.metrics}
+    assert set(metrics) >= {"uar", "uar_low", "uar_high", "accuracy"}
+    assert metrics["uar"].value == pytest.approx(float(version.tags["uar"]))
+    assert metrics["uar"].dataset_name == "synthetic sample, test set"
 
 
 def test_registered_champion_predicts_in_a_clean_process(project, tracking, tmp_path):
@@ -228,8 +254,8 @@ def test_only_the_missing_report_is_made_again(project, run_kedro, caplog):
         run_kedro(project, only_missing_outputs=True)
     assert report.exists()
     assert (project / "07_model_output/leaderboard.parquet").stat().st_mtime_ns == leaderboard
-    ran = {line.split(": ")[1] for line in caplog.messages if line.startswith("Running node: ")}
-    assert ran == {"gather_evidence", "write_report"}
+    ran = {line.split()[-1] for line in caplog.messages if re.match(r"\[ *\d+/\d+\] ", line)}
+    assert ran == {"reporting.gather_evidence", "reporting.write_report"}
 
 
 def registration(value, split="a"):
@@ -242,7 +268,7 @@ def registration(value, split="a"):
         (0.5, None, "champion", "there was no champion"),
         (0.6, {"split": "a", "uar": "0.5"}, "champion", "beats"),
         (0.5, {"split": "a", "uar": "0.5"}, "challenger", "does not beat"),
-        (0.9, {"split": "b", "uar": "0.5"}, "challenger", "other held-out utterances"),
+        (0.9, {"split": "b", "uar": "0.5"}, "challenger", "another test set"),
     ],
 )
 def test_champion_must_be_beaten_on_the_same_split(value, champion, alias, reason):

@@ -40,7 +40,7 @@ def test_stages_run_in_parallel(features, runner):
     experiment = client.get_experiment_by_name("speech-emotion")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     newest = max(
-        (run for run in runs if run.info.run_name == "model_selection"),
+        (run for run in runs if run.info.run_name.startswith("test · ")),
         key=lambda run: run.info.start_time,
     )
     children = [
@@ -48,4 +48,5 @@ def test_stages_run_in_parallel(features, runner):
         for run in runs
         if run.data.tags.get("mlflow.parentRunId") == newest.info.run_id
     ]
-    assert sorted(children) == sorted([*chosen, "soft_voting", "stacking"])
+    expected = [*chosen, "soft_voting", "stacking"]
+    assert sorted(children) == sorted(name.replace("_", " ") for name in expected)

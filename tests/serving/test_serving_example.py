@@ -1,7 +1,7 @@
 import pandas as pd
 
 from speech_emotion.audio import load_audio, open_sound
-from speech_emotion.evaluation import SelectionSettings
+from speech_emotion.evaluation import DetectionSettings, SelectionSettings
 from speech_emotion.pipelines.registration.nodes import propose_champion
 
 
@@ -22,10 +22,16 @@ def test_the_input_example_is_a_sound_that_any_server_can_read():
     }
     registration = propose_champion(
         None,
-        pd.DataFrame([row | {"champion": True}]),
+        pd.DataFrame([row | {"champion": True, "accuracy": 0.5, "macro_f1": 0.5}]),
+        pd.DataFrame(),
         pd.DataFrame([utterance | {"path": "/licensed/recording.wav", "label": "sad"}]),
         pd.DataFrame([split]),
+        "# Model card",
         SelectionSettings(storage="sqlite://"),
+        DetectionSettings(),
     )
+    assert registration.description == "# Model card"
+    assert registration.metrics["uar"] == 0.5
+    assert list(registration.inputs) == ["test"]
     assert len(registration.example) < 50_000
     assert len(load_audio(open_sound(registration.example, paths=False), 16000)) > 8000

@@ -16,7 +16,7 @@ __all__ = ["ConsoleHooks", "quiet_libraries"]
 
 VARIABLES: Final = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 """Settings of libraries that write past Python's logging, unless the user has set them."""
 QUIET_LOGGERS: Final = ("mlflow", "kedro_mlflow", "alembic")

@@ -65,8 +65,7 @@ class SummaryHooks:
                 lines.append((title, str(path)))
         for title, command in _commands(self._context, run_params):
             lines.append((title, command))
-        width = max(len(title) for title, _ in lines)
-        text = "\n".join(f"  {title:{width}}  {place}" for title, place in dict.fromkeys(lines))
+        text = "\n".join(f"  {title}\n    {place}" for title, place in dict.fromkeys(lines))
         logger.info("Where to look\n%s", text)
 
 
