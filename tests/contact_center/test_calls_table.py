@@ -34,11 +34,11 @@ def read(*changes, **settings):
     """Read rows that differ from a good one."""
     rows = [GOOD | {"call_id": str(number)} | row for number, row in enumerate(changes)]
     calls, rejected = read_export(pd.DataFrame(rows), ExportSettings(**settings))
-    assert len(calls) + len(rejected) == len(rows)  # nothing vanishes
+    assert len(calls) + len(rejected) == len(rows)
     return CALLS.validate(calls), REJECTED_CALLS.validate(rejected)
 
 
-def test_a_good_row_becomes_a_call():
+def test_a_valid_row_becomes_a_call():
     calls, rejected = read({})
     call = calls.iloc[0]
     assert call["start"] == pd.Timestamp("2026-03-02 09:00", tz="UTC")
@@ -58,10 +58,10 @@ def test_a_good_row_becomes_a_call():
         ({"talk_s": "-3"}, "talk_s -3 is negative"),
         ({"hold_s": "-0.5"}, "hold_s -0.5 is negative"),
         ({"wait_s": "-1"}, "wait_s -1 is negative"),
-        ({"talk_s": "long"}, "talk_s long is no number of seconds"),
-        ({"talk_s": "nan"}, "talk_s nan is no number"),
-        ({"talk_s": "inf"}, "talk_s inf is no number"),
-        ({"after_call_s": ""}, "after_call_s  is no number"),
+        ({"talk_s": "long"}, "talk_s long is not a number of seconds"),
+        ({"talk_s": "nan"}, "talk_s nan is not a number"),
+        ({"talk_s": "inf"}, "talk_s inf is not a number"),
+        ({"after_call_s": ""}, "after_call_s  is not a number"),
         ({"talk_s": "50000"}, "talk_s 50000 is above 43200 s"),
         ({"resolved": "perhaps"}, "resolved perhaps is neither yes nor no"),
         ({"start": ""}, "cannot be read"),
@@ -71,7 +71,7 @@ def test_a_good_row_becomes_a_call():
         ({"start": "2026-10-25T01:30:00"}, "occurs twice in Europe/London"),
     ],
 )
-def test_bad_rows_are_listed_with_line_and_reason(change, reason):
+def test_invalid_rows_are_rejected_with_line_and_reason(change, reason):
     elsewhere = {"agent_id": "A02"}
     calls, rejected = read(elsewhere, change)
     assert list(calls["agent_id"]) == ["A02"]
@@ -79,7 +79,7 @@ def test_bad_rows_are_listed_with_line_and_reason(change, reason):
     assert reason in rejected["reason"].iloc[0]
 
 
-def test_only_bad_rows_give_no_calls():
+def test_an_export_of_invalid_rows_gives_no_calls():
     calls, rejected = read({"talk_s": "-1"}, {"talk_s": "x"})
     assert calls.empty
     assert len(rejected) == 2
@@ -92,7 +92,7 @@ def test_an_empty_export_gives_empty_tables():
     assert REJECTED_CALLS.validate(no_rejected_calls()).empty
 
 
-def test_a_second_row_of_one_call_is_listed():
+def test_a_second_row_of_a_call_is_rejected():
     _, rejected = read({"call_id": "x"}, {"call_id": "x", "agent_id": "A02"})
     assert rejected["reason"].tolist() == ["call_id occurs on an earlier line"]
     assert rejected["agent_id"].tolist() == ["A02"]
@@ -156,7 +156,7 @@ def test_durations_of_other_units(written, text, seconds):
     assert calls[list(row)].iloc[0].tolist() == [seconds] * 4
 
 
-def test_overlapping_calls_of_an_agent_are_listed():
+def test_overlapping_calls_of_an_agent_are_rejected():
     calls, rejected = read(
         {"start": "2026-03-02T09:00:00Z", "talk_s": "300", "hold_s": "0"},
         {"start": "2026-03-02T09:04:00Z"},  # within the first
@@ -180,7 +180,7 @@ def test_columns_are_mapped_and_optional_ones_may_be_absent():
     assert np.isnan(calls["wait_s"].iloc[0])
 
 
-def test_missing_columns_are_named_with_those_that_are_there():
+def test_missing_columns_are_named_with_the_existing_ones():
     rows = pd.DataFrame([GOOD]).drop(columns=["talk_s", "topic"])
     with pytest.raises(MissingColumns, match=r"'talk_s' \(for talk_s\), 'topic'.*has call_id,"):
         read_export(rows, ExportSettings())
@@ -189,8 +189,8 @@ def test_missing_columns_are_named_with_those_that_are_there():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"time_zone": "Mars/Olympus"}, "is no time zone"),
-        ({"columns": {"agnet_id": "x"}}, "agnet_id is none of"),
+        ({"time_zone": "Mars/Olympus"}, "is not a time zone"),
+        ({"columns": {"agnet_id": "x"}}, "agnet_id is not one of"),
         ({"durations": "hours"}, "minutes"),
         ({"colums": {}}, "Extra inputs"),
     ],
@@ -201,24 +201,24 @@ def test_wrong_settings_are_refused(settings, message):
 
 
 @pytest.fixture
-def heard():
+def call_summary():
     rows = [
         ("a.wav", "customer", "angry", 0.8, 0.4, 12.0),
-        ("a.wav", "agent", "angry", 0.99, 0.9, 1.0),  # an agent's anger is not the customer's
-        ("sub/b.wav", "unknown", "calm", 0.1, 0.0, np.nan),
-        ("sub/b.wav", "unknown", "review", 0.5, 0.2, 3.0),
+        ("a.wav", "agent", "angry", 0.99, 0.9, 1.0),  # agents do not count
+        ("sub/b.wav", "mixed", "calm", 0.1, 0.0, np.nan),
+        ("sub/b.wav", "mixed", "review", 0.5, 0.2, 3.0),
         ("other.wav", "customer", "angry", 0.9, 0.5, 0.0),
     ]
     names = ["call", "channel_role", "flag", "score", "share_angry", "first_angry_s"]
     return pd.DataFrame(rows, columns=names)
 
 
-def test_emotions_come_from_recordings_where_there_are_some(make_calls, heard):
+def test_emotions_of_scored_recordings_replace_generated_ones(make_calls, call_summary):
     paths = ["./a.wav", "sub\\b.wav", "", "unscored.wav"]
     calls = make_calls(
         [{"start": f"2026-03-02T09:0{n}:00Z", "recording": paths[n]} for n in range(4)]
     )
-    joined = CALLS.validate(join_emotions(calls, heard))
+    joined = CALLS.validate(join_emotions(calls, call_summary))
     assert joined["flag"].tolist() == ["angry", "review", "calm", "calm"]
     assert joined["angry_share"].tolist() == [0.4, 0.2, 0.0, 0.0]
     assert joined["first_angry_s"].tolist()[:2] == [12.0, 3.0]
@@ -226,9 +226,9 @@ def test_emotions_come_from_recordings_where_there_are_some(make_calls, heard):
     assert count_emotions(joined) == {"recording": 2, "generated": 2, "none": 0}
 
 
-def test_no_scored_recording_changes_nothing(make_calls, heard):
+def test_without_scored_recordings_nothing_changes(make_calls, call_summary):
     calls = make_calls([{"start": "2026-03-02T09:00:00Z", "recording": "a.wav"}])
     pd.testing.assert_frame_equal(join_emotions(calls, None), calls)
-    pd.testing.assert_frame_equal(join_emotions(calls, heard.iloc[:0]), calls)
+    pd.testing.assert_frame_equal(join_emotions(calls, call_summary.iloc[:0]), calls)
     with pytest.raises(MissingColumns, match="share_angry"):
-        join_emotions(calls, heard.drop(columns="share_angry"))
+        join_emotions(calls, call_summary.drop(columns="share_angry"))

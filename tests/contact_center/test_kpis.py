@@ -34,7 +34,7 @@ def choose(**asked):
 
 @pytest.fixture
 def month(make_calls):
-    """Calls of known outcome in the middle of a month; the ends only make the window whole."""
+    """Calls in the middle of a month; two more at its ends complete the repeat window."""
 
     def make(rows):
         ends = [
@@ -85,8 +85,8 @@ def test_resolution_at_first_contact(month, second, settings, expected):
     ("day", "known"),
     [(2, [False, True, False]), (15, [True] * 3), (28, [True, False, False])],
 )
-def test_calls_whose_window_is_not_seen_whole_do_not_count(month, day, known):
-    """Neither as resolved nor as unresolved: counting what is known of them would be biased."""
+def test_calls_with_an_incomplete_repeat_window_do_not_count(month, day, known):
+    """Neither as resolved nor as unresolved, because that would be biased."""
     calls = month([{"start": f"2026-01-{day:02d}T10:00Z", "resolved": False}])
     assert [not np.isnan(value) for value in flags(calls)[0]] == known
     table = kpi_table(add_kpi_columns(calls, FAST), [], FAST)
@@ -134,7 +134,7 @@ def test_wilson_agrees_with_scipy(counts):
     assert (low[0], high[0]) == pytest.approx((reference.low, reference.high), abs=1e-9)
 
 
-def test_shares_of_nothing_are_missing():
+def test_shares_of_no_calls_are_nan():
     assert np.isnan(wilson_interval(np.array([0]), np.array([0]))).all()
 
 
@@ -163,7 +163,7 @@ def test_one_call_only(make_calls):
     assert row["aht_s"] == 100
     assert np.isnan([row["aht_s_low"], row["fcr"], row["repeat"]]).all()
     assert (row["angry"], row["n_fcr"], row["small"]) == (1, 0, True)
-    assert row["angry_low"] < 0.3  # one angry call of one is not a fact
+    assert row["angry_low"] < 0.3  # a single call proves little
     series = kpi_series(calls, ["A01"], "day", FAST)
     assert series["n_calls"].tolist() == [1, 1, 1]
     assert anger_effects(calls, FAST)["difference"].isna().all()
@@ -185,7 +185,7 @@ def test_groups_add_up_and_small_ones_are_marked(make_calls):
     )
 
 
-def test_periods_without_calls_are_there_and_empty(make_calls):
+def test_periods_without_calls_are_kept(make_calls):
     rows = [{"start": f"2026-01-{day:02d}T10:00Z"} for day in (5, 6, 9)]
     series = kpi_series(add_kpi_columns(make_calls(rows), FAST), ["A01"], "day", FAST)
     own = series[series["scope"] == "A01"]
@@ -207,15 +207,15 @@ def test_grain_follows_the_length(make_calls, days, grain):
     ("asked", "error", "message"),
     [
         ({"agent_id": "A99"}, UnknownAgent, "'A99' handled no call; agent_id is one of A01, A02"),
-        ({"from_": "2027-01-01"}, NoCalls, "data reach from 2026-01-05 to 2026-01-20"),
+        ({"from_": "2027-01-01"}, NoCalls, "data cover 2026-01-05 to 2026-01-20"),
         (
             {"agent_id": "A02", "to": "2026-01-10"},
             NoCalls,
-            "A02 handled no call .* from 2026-01-20",
+            "A02 handled no call .* only from 2026-01-20",
         ),
     ],
 )
-def test_what_is_not_there_is_said(make_calls, asked, error, message):
+def test_missing_agents_and_periods_are_named(make_calls, asked, error, message):
     rows = [
         {"start": "2026-01-05T10:00Z"},
         {"start": "2026-01-20T10:00Z", "agent_id": "A02"},
@@ -284,7 +284,7 @@ def test_adjustment_removes_what_the_topic_explains(make_calls):
     assert (row["n_angry"], row["n_other"]) == (100, 100)
 
 
-def test_chance_is_not_taken_for_an_effect(make_calls):
+def test_intervals_cover_the_absence_of_an_effect(make_calls):
     """Where there is none, about 95 of 100 intervals hold 0."""
     calls = add_kpi_columns(
         make_calls(

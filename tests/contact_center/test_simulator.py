@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_calls_and_all_are_marked(calls):
     assert calls["team"].nunique() == 3
 
 
-def test_an_export_of_it_is_read_back_without_a_rejected_row(calls, tmp_path):
+def test_a_simulated_export_is_read_without_rejections(calls, tmp_path):
     """No two calls of an agent overlap, and local times survive the change to summer time."""
     local = calls["start"].dt.tz_convert("Europe/London").dt.tz_localize(None)
     calls.assign(start=local).to_csv(tmp_path / "calls.csv", index=False)
@@ -48,7 +48,7 @@ def test_an_export_of_it_is_read_back_without_a_rejected_row(calls, tmp_path):
     )
 
 
-def test_it_has_hours_weekdays_and_anger_that_follows_waiting_and_repetition(calls):
+def test_calls_follow_hours_and_weekdays_and_anger_follows_waiting_and_repetition(calls):
     local = calls["start"].dt.tz_convert("Europe/London")
     assert local.dt.hour.between(8, 21).all()
     by_day = calls.groupby(local.dt.day_of_week).size()
@@ -73,16 +73,18 @@ def test_agents_differ_beyond_chance(calls):
     "settings",
     [SimulatorSettings(calls=1, days=1, agents=1, teams=1), SimulatorSettings(calls=40, days=3)],
 )
-def test_small_centers_are_valid(settings):
+def test_small_simulations_are_valid(settings):
     assert len(CALLS.validate(simulate_calls(settings))) >= 1
 
 
-def test_scored_recordings_go_to_calls_of_their_length(calls):
-    heard = pd.DataFrame({"call": ["a.wav", "b.wav", "b.wav", "c.wav"], "minutes": [5.0, 5, 5, 2]})
-    heard = heard.assign(channel_role="customer", flag="calm", score=0.1, share_angry=0.0)
-    attached = attach_recordings(calls, heard.assign(first_angry_s=float("nan")))
+def test_scored_recordings_are_assigned_to_calls_of_similar_length(calls):
+    summary = pd.DataFrame(
+        {"call": ["a.wav", "b.wav", "b.wav", "c.wav"], "minutes": [5.0, 5, 5, 2]}
+    )
+    summary = summary.assign(channel_role="customer", flag="calm", score=0.1, share_angry=0.0)
+    attached = attach_recordings(calls, summary.assign(first_angry_s=float("nan")))
     given = attached[attached["recording"] != ""].set_index("recording")["talk_s"]
     assert given.to_dict() == pytest.approx({"a.wav": 300, "b.wav": 300, "c.wav": 120}, abs=5)
-    joined = join_emotions(attached, heard.assign(first_angry_s=float("nan")))
+    joined = join_emotions(attached, summary.assign(first_angry_s=float("nan")))
     assert (joined["emotion_source"] == "recording").sum() == 3
     pd.testing.assert_frame_equal(attach_recordings(calls, None), calls)

@@ -24,7 +24,7 @@ ANGER = [0.0, 0.1, None, 0.2, 0.3]
 
 @pytest.fixture(scope="module")
 def calls(make_calls):
-    """Ten calls a day and agent of one length; nobody called on the third day."""
+    """Ten calls of equal length per day and agent; no calls on the third day."""
     rows = []
     for agent, days in LENGTHS.items():
         for day, talk in enumerate(days):
@@ -55,7 +55,7 @@ def read_back(sound, tmp_path):
 
 
 def dominant(samples, rate):
-    """Frequency of the strongest partial, in Hz."""
+    """Return the frequency of the strongest partial, in Hz."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 2**19))
     return np.argmax(spectrum) * rate / 2**19
 
@@ -75,7 +75,7 @@ ranges = st.tuples(st.floats(0, 500), st.floats(1, 500)).map(lambda ends: (ends[
 
 
 @given(mappings, ranges, st.floats(0, 1))
-def test_a_note_gives_back_the_bin_of_its_value(mapping, ends, place):
+def test_a_note_identifies_the_bin_of_its_value(mapping, ends, place):
     value = ends[0] + place * (ends[1] - ends[0])
     note = note_of_value(np.array([value]), ends, mapping)[0]
     low, high = bin_of_note(note, ends, mapping)
@@ -95,11 +95,11 @@ def test_every_note_of_the_scale_is_reached_and_inverted(mapping, ends):
     assert (np.diff(middles) > 0).all()
 
 
-def test_values_outside_take_the_nearest_note_and_missing_ones_none():
+def test_values_outside_get_the_nearest_note_and_nan_stays_nan():
     mapping = SoundMapping()
     notes = note_of_value(np.array([-5.0, 999.0, np.nan]), (0, 1), mapping)
     np.testing.assert_array_equal(notes, [48, 84, np.nan])
-    with pytest.raises(ValueError, match="none of the scale's notes"):
+    with pytest.raises(ValueError, match="is not a note of the scale"):
         bin_of_note(49, (0, 1), mapping)
 
 
@@ -156,7 +156,7 @@ def test_loudest_mapping_of_two_angry_agents_does_not_clip(calls):
     assert np.abs(sound.samples).max() < 0.9
 
 
-def test_two_agents_are_left_and_right(calls, tmp_path):
+def test_two_agents_are_panned_left_and_right(calls, tmp_path):
     sound = sound_of(calls, "A01;A02", reference=False)
     samples, rate = read_back(sound, tmp_path)
     for side, voice in ((0, "A01"), (1, "A02")):
@@ -177,7 +177,7 @@ def test_the_energy_of_one_of_two_agents_is_on_its_side(calls):
     assert later[1] / later[0] == pytest.approx(np.tan(angle) ** 2, rel=0.01)
 
 
-def test_anger_is_louder(calls):
+def test_anger_raises_the_volume(calls):
     sound = sound_of(calls.assign(talk_s=400.0), anger_cue="volume", reference=False)
     beat = round(0.5 * sound.sample_rate)
     level = [
@@ -188,7 +188,7 @@ def test_anger_is_louder(calls):
     np.testing.assert_allclose(np.diff(level), [4, 4, 4], atol=0.05)
 
 
-def test_anger_is_sharper(calls):
+def test_anger_sharpens_the_timbre(calls):
     sound = sound_of(calls.assign(talk_s=400.0), anger_cue="timbre", reference=False)
     notes = of_voice(sound, "A01").dropna(subset="note")
     overtone = []
@@ -202,12 +202,12 @@ def test_anger_is_sharper(calls):
     assert (np.diff(overtone) > 0.1).all()
 
 
-def test_the_target_sounds_beside_each_note(calls):
+def test_the_reference_tone_plays_the_target_with_each_note(calls):
     with_it, without = sound_of(calls), sound_of(calls, reference=False)
     reference = of_voice(with_it, "target")
     assert len(reference) == 4
     assert reference["value"].eq(300).all()
-    # What is left when the voice is taken away is the tone of the target.
+    # The difference from the sound without it is the reference tone.
     voices = 1 + 10 ** (with_it.mapping.reference_db / 20)
     rest = with_it.samples - without.samples / voices
     part = rest[: round(0.45 * 44_100), 0]
@@ -220,11 +220,11 @@ def test_few_calls_are_short_notes(calls):
     assert sparse.notes["duration_s"].unique() == pytest.approx([0.5 * 0.4])
 
 
-def test_fixed_ranges_clip_and_say_so(calls):
+def test_values_outside_a_fixed_range_are_marked(calls):
     sound = sound_of(calls, aht_range_s=(220, 500))
     assert sound.ends == (220, 500)
     assert of_voice(sound, "A01")["clipped"].tolist() == [True, False, False, False, True]
-    assert "2 values lie outside" in sound.legend_text()
+    assert "2 values outside the range" in sound.legend_text()
     assert sound_of(calls).ends == (180, 600)  # rounded outwards, above the largest value
 
 
@@ -255,18 +255,18 @@ def test_midi_has_the_same_notes_times_and_tempo(calls, tmp_path):
         assert side == [{"A01": 14, "A02": 114, "target": 64}[track.name]]
 
 
-def test_the_legend_says_what_is_heard(calls):
+def test_the_legend_describes_the_sound_mapping(calls):
     legend = sound_of(calls, "A01;A02").legend
-    assert legend["Time"] == "one beat of 0.5 s is one day, 5 in all, from 2026-01-05"
+    assert legend["Time"] == "one beat of 0.5 s is one day, 5 in total, from 2026-01-05"
     assert legend["Pitch"].startswith("AHT from 180 s (C3) to 600 s (C6) on C major pentatonic")
     assert legend["Left and right"] == "A01 left, A02 right"
     assert legend["Reference"] == "soft pure tone: the target, 300 s (A3)"
-    assert legend["Silence"] == "a day without a figure (2 of 10)"
+    assert legend["Silence"] == "a day without a value (2 of 10)"
     assert "Data" not in legend
     assert "GENERATED" in sound_of(calls.assign(synthetic=True)).legend["Data"]
 
 
-def test_first_call_resolution_is_heard_where_it_is_known(calls):
+def test_fcr_has_notes_where_it_is_known(calls):
     short = FAST.model_copy(update={"repeat_days": 1.0, "target_fcr": 0.8})
     sound = kpi_sound(calls, kpi="fcr", settings=short)
     assert sound.voices == ["center"]
@@ -281,16 +281,16 @@ def test_first_call_resolution_is_heard_where_it_is_known(calls):
     [
         ({"agent_id": "A01;A02;A03"}, ValueError, "3 agents"),
         ({"start": "2027-01-01"}, NoCalls, "No call from 2027-01-01"),
-        ({"kpi": "fcr"}, ValueError, "FCR is not known in any period"),
+        ({"kpi": "fcr"}, ValueError, "FCR is unknown in all periods"),
         ({"start": "2026-01-07", "end": "2026-01-07"}, NoCalls, "No call"),
     ],
 )
-def test_what_cannot_be_heard_is_said(calls, asked, error, message):
+def test_impossible_selections_raise_errors(calls, asked, error, message):
     with pytest.raises(error, match=message):
         kpi_sound(calls, settings=FAST, **asked)
 
 
-def test_an_endless_sound_is_refused(make_calls):
+def test_sounds_over_30_minutes_are_refused(make_calls):
     calls = make_calls([{"start": f"{year}-01-05T10:00Z"} for year in (2010, 2026)])
     with pytest.raises(ValueError, match="more than 30 minutes"):
         kpi_sound(calls, grain="day", settings=FAST)
@@ -304,7 +304,7 @@ def test_one_call_only_is_one_note(make_calls):
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"aht_range_s": (5, 5)}, "must rise"),
+        ({"aht_range_s": (5, 5)}, "must be ascending"),
         ({"lowest_note": 61, "highest_note": 62}, "no two notes of C major_pentatonic"),
         ({"scale": "blues"}, "chromatic"),
         ({"beat": 1}, "Extra inputs"),

@@ -1,6 +1,6 @@
-"""Calls of a center: their table, the reader of a center's own export, and what was heard in them.
+"""The table of calls: its schema, the reader of a contact center's export, and emotions of recordings.
 
-Every row of an export ends in exactly one of two tables: the calls or the rejected calls.
+Every row of an export ends up in exactly one of two tables: the calls or the rejected calls.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REQUIRED: Final = (
     "topic",
 )
 OPTIONAL: Final = ("team", "wait_s", "recording")
-CALL_EMOTION_COLUMNS: Final = (
+CALL_SUMMARY_COLUMNS: Final = (
     "call",
     "channel_role",
     "flag",
@@ -72,11 +72,11 @@ CALLS = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-"""One row a call that was handled, by start.
+"""One row per handled call, sorted by start.
 
-``start`` is when the agent answered; ``wait_s`` lies before it. ``resolved`` is what the agent noted.
-``flag`` and ``angry_share`` (of the customer's speech) are empty where no emotion is known;
-``emotion_source`` says whether they were heard in a recording or generated.
+``start`` is the time when the agent answered, after ``wait_s``. ``resolved`` is the agent's entry.
+``flag`` and ``angry_share`` (of the customer's speech) are empty if no emotion is known;
+``emotion_source`` is ``recording`` (scored), ``generated`` (simulated) or ``none``.
 """
 
 REJECTED_CALLS = pa.DataFrameSchema(
@@ -91,40 +91,44 @@ REJECTED_CALLS = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-"""One row a line of the export that was left out, as it stands there, with the reason."""
+"""One row per rejected line of the export, with the original texts and the reason."""
 
 
 class MissingColumns(ValueError):
-    """A table lacks columns that are needed."""
+    """A table lacks required columns."""
 
 
-def _known_zone(name: str) -> str:
+def _check_zone(name: str) -> str:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"{name!r} is no time zone; write one of the tz database, as Europe/London"
+            f"{name!r} is not a time zone; use a name of the tz database such as Europe/London"
         ) from None
     return name
 
 
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
+TimeZone = Annotated[str, AfterValidator(_check_zone)]
 
 
 class ExportSettings(Settings):
-    """How a center's own export of calls is read.
+    """How a contact center's export of calls is read.
 
     Attributes:
-        time_zone: Time zone of starts that carry no offset, as ``Europe/London``.
-        columns: For each of our columns the name that it has in the export.
-        start_format: Format of the start in :func:`time.strptime` codes; ``None`` for ISO 8601.
-        durations: How durations are written: ``seconds``, ``minutes`` or ``h:mm:ss``.
-        yes: What stands for a resolved call, in lower case.
-        no: What stands for one that was not resolved, in lower case.
-        ambiguous: What a start means that occurs twice, when the clock is set back: the
-            ``earlier`` hour, the ``later`` one, or that the row is listed as rejected.
-        max_duration_s: Durations of more seconds are rejected.
-        overlap_s: Seconds by which an agent's calls may overlap; after-call work may overlap freely.
+        time_zone: Time zone of starts without an offset.
+        columns: Name in the export for each column of this project.
+        start_format: Format of starts in :func:`time.strptime` codes; ``None`` for ISO 8601.
+        durations: Unit or format of durations: ``seconds``, ``minutes`` or ``h:mm:ss``.
+        yes: Texts for a resolved call, in lower case.
+        no: Texts for an unresolved call, in lower case.
+        ambiguous: Meaning of a local start that occurs twice because the clock is set back: the
+            ``earlier`` hour, the ``later`` one, or ``reject`` to reject the row.
+        max_duration_s: Longer durations are rejected.
+        overlap_s: Seconds by which calls of an agent may overlap; after-call work may always overlap.
+
+    Example:
+        >>> ExportSettings(durations="minutes", time_zone="Europe/Berlin").durations
+        'minutes'
     """
 
     renamed: ClassVar[dict[str, str]] = {"longest_s": "max_duration_s"}
@@ -142,11 +146,11 @@ class ExportSettings(Settings):
     overlap_s: float = Field(1.0, ge=0)
 
     @model_validator(mode="after")
-    def _columns_are_ours(self) -> ExportSettings:
+    def _check_columns(self) -> ExportSettings:
         unknown = sorted(set(self.columns) - {*REQUIRED, *OPTIONAL})
         if unknown:
             raise ValueError(
-                f"columns: {', '.join(unknown)} is none of {', '.join((*REQUIRED, *OPTIONAL))}"
+                f"columns: {', '.join(unknown)} is not one of {', '.join((*REQUIRED, *OPTIONAL))}"
             )
         return self
 
@@ -158,95 +162,144 @@ def no_rejected_calls() -> pd.DataFrame:
 
 
 def read_export(rows: pd.DataFrame, settings: ExportSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read a center's own export.
+    """Read a contact center's export.
 
     Args:
-        rows: The export as text, one row a line of the file after its header.
-        settings: How it is written.
+        rows: The export as text, one row per line of the file after the header.
+        settings: Format of the export.
 
     Returns:
-        The calls, see :data:`CALLS`, and the lines that were left out, see :data:`REJECTED_CALLS`.
+        The calls, see :data:`CALLS`, and the rejected lines, see :data:`REJECTED_CALLS`.
 
     Raises:
-        MissingColumns: If the export lacks a column that is needed.
+        MissingColumns: If the export lacks a required column.
+
+    Example:
+        >>> row = {"call_id": "1", "agent_id": "A01", "customer_id": "C1", "topic": "billing"}
+        >>> row |= {"start": "2026-03-02T09:00:00", "talk_s": "60", "hold_s": "0"}
+        >>> rows = pd.DataFrame([row | {"after_call_s": "30", "resolved": "yes"}])
+        >>> calls, rejected = read_export(rows, ExportSettings())
+        >>> len(calls), len(rejected)
+        (1, 0)
     """
-    text = _our_columns(rows, settings)
-    reasons = pd.Series("", index=text.index, dtype=object)
-
-    def reject(where: pd.Series, reason: pd.Series | str) -> None:
-        chosen = where & (reasons == "")
-        reasons[chosen] = reason[chosen] if isinstance(reason, pd.Series) else reason
-
+    text = _rename_columns(rows, settings)
+    reasons = _Reasons(text.index)
     for name in ("call_id", "agent_id", "customer_id"):
-        reject(text[name] == "", f"{name} is empty")
+        reasons.add(text[name] == "", f"{name} is empty")
     calls = text.copy()
     calls["start"], start_reasons = _starts(text["start"], settings)
-    reject(start_reasons != "", start_reasons)
+    reasons.add(start_reasons != "", start_reasons)
     for name in (*DURATIONS, "wait_s"):
-        seconds = _seconds(text[name], settings.durations)
-        calls[name] = seconds
-        written = name + " " + text[name]
-        absent = (text[name] == "") if name == "wait_s" else pd.Series(False, index=text.index)
-        reject(~np.isfinite(seconds) & ~absent, written + f" is no number of {settings.durations}")
-        reject(seconds < 0, written + " is negative")
-        reject(
-            seconds > settings.max_duration_s,
-            written + f" is above {settings.max_duration_s:.0f} s",
-        )
-    spoken = text["resolved"].str.lower()
-    calls["resolved"] = spoken.isin(settings.yes)
-    reject(
-        ~spoken.isin([*settings.yes, *settings.no]),
-        "resolved " + text["resolved"] + " is neither yes nor no; see calls_export.yes",
+        calls[name] = _seconds(text[name], settings.durations)
+        optional = name == "wait_s"
+        _check_duration(calls[name], text[name], settings, reasons, optional=optional)
+    calls["resolved"] = _resolved(text["resolved"], settings, reasons)
+    reasons.add(text["call_id"].duplicated(), "call_id occurs on an earlier line")
+    overlaps = _overlaps(calls[~reasons.rejected], settings.overlap_s)
+    reasons.texts[overlaps.index] = overlaps
+    return _accepted(calls[~reasons.rejected]), _rejected(text, reasons)
+
+
+class _Reasons:
+    """Why rows are rejected; the first reason of a row is kept.
+
+    Attributes:
+        texts: Reason of each row, empty for accepted rows.
+    """
+
+    def __init__(self, index: pd.Index) -> None:
+        self.texts = pd.Series("", index=index, dtype=object)
+
+    @property
+    def rejected(self) -> pd.Series:
+        """Whether each row is rejected."""
+        return self.texts != ""
+
+    def add(self, where: pd.Series, reason: pd.Series | str) -> None:
+        """Reject the rows ``where`` that are not rejected yet."""
+        new = where & ~self.rejected
+        self.texts[new] = reason[new] if isinstance(reason, pd.Series) else reason
+
+
+def _check_duration(
+    seconds: pd.Series,
+    text: pd.Series,
+    settings: ExportSettings,
+    reasons: _Reasons,
+    *,
+    optional: bool,
+) -> None:
+    label = f"{seconds.name} " + text
+    missing_allowed = (text == "") & optional
+    reasons.add(
+        ~np.isfinite(seconds) & ~missing_allowed,
+        label + f" is not a number of {settings.durations}",
     )
-    reject(text["call_id"].duplicated(), "call_id occurs on an earlier line")
-    overlaps = _overlaps(calls[reasons == ""], settings.overlap_s)
-    reasons[overlaps.index] = overlaps
-    left_out = reasons != ""
-    rejected = text.loc[left_out, ["call_id", "agent_id", "customer_id", "start"]]
-    rejected.insert(0, "line", np.flatnonzero(left_out) + 2)
-    rejected["reason"] = reasons[left_out].astype(str)
-    calls = calls[~left_out].assign(
-        resolved=lambda table: table["resolved"].astype(bool),
+    reasons.add(seconds < 0, label + " is negative")
+    reasons.add(
+        seconds > settings.max_duration_s, label + f" is above {settings.max_duration_s:.0f} s"
+    )
+
+
+def _resolved(text: pd.Series, settings: ExportSettings, reasons: _Reasons) -> pd.Series:
+    lower = text.str.lower()
+    reasons.add(
+        ~lower.isin([*settings.yes, *settings.no]),
+        "resolved " + text + " is neither yes nor no; see calls_export.yes",
+    )
+    return lower.isin(settings.yes)
+
+
+def _accepted(calls: pd.DataFrame) -> pd.DataFrame:
+    calls = calls.assign(
+        resolved=calls["resolved"].astype(bool),
         flag="",
         angry_share=np.nan,
         first_angry_s=np.nan,
         emotion_source="none",
         synthetic=False,
     )
-    calls = calls[list(CALLS.columns)].sort_values("start", kind="stable", ignore_index=True)
-    return calls, rejected.reset_index(drop=True)
+    return calls[list(CALLS.columns)].sort_values("start", kind="stable", ignore_index=True)
 
 
-def _our_columns(rows: pd.DataFrame, settings: ExportSettings) -> pd.DataFrame:
-    named = {name: settings.columns.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
-    missing = [name for name in REQUIRED if named[name] not in rows.columns]
+def _rejected(text: pd.DataFrame, reasons: _Reasons) -> pd.DataFrame:
+    where = reasons.rejected
+    rejected = text.loc[where, ["call_id", "agent_id", "customer_id", "start"]]
+    rejected.insert(0, "line", np.flatnonzero(where) + 2)  # after the header, counted from 1
+    rejected["reason"] = reasons.texts[where].astype(str)
+    return rejected.reset_index(drop=True)
+
+
+def _rename_columns(rows: pd.DataFrame, settings: ExportSettings) -> pd.DataFrame:
+    """Return the known columns under the names of this project, as stripped text."""
+    columns = {name: settings.columns.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
+    missing = [name for name in REQUIRED if columns[name] not in rows.columns]
     if missing:
-        wanted = ", ".join(f"{named[name]!r} (for {name})" for name in missing)
+        wanted = ", ".join(f"{columns[name]!r} (for {name})" for name in missing)
         raise MissingColumns(
             f"The export has no column {wanted}; it has {', '.join(map(str, rows.columns))}. "
-            "Name its columns in calls_export.columns"
+            "Map its columns in calls_export.columns"
         )
     empty = pd.Series("", index=range(len(rows)))
     return pd.DataFrame(
         {
-            name: rows[theirs].fillna("").astype(str).str.strip().reset_index(drop=True)
-            if theirs in rows.columns
+            name: rows[column].fillna("").astype(str).str.strip().reset_index(drop=True)
+            if column in rows.columns
             else empty
-            for name, theirs in named.items()
+            for name, column in columns.items()
         }
     )
 
 
-def _seconds(text: pd.Series, written: str) -> pd.Series:
-    if written == "h:mm:ss":
+def _seconds(text: pd.Series, unit: str) -> pd.Series:
+    if unit == "h:mm:ss":
         return pd.to_timedelta(text.where(text != ""), errors="coerce").dt.total_seconds()
     numbers = pd.to_numeric(text, errors="coerce").astype(float)
-    return numbers * 60 if written == "minutes" else numbers
+    return numbers * 60 if unit == "minutes" else numbers
 
 
 def _starts(text: pd.Series, settings: ExportSettings) -> tuple[pd.Series, pd.Series]:
-    """Read starts as UTC; where one is missing, say why."""
+    """Return starts in UTC, and a reason for each that cannot be used."""
     layout = settings.start_format or "ISO8601"
     if settings.start_format:
         carries_offset = pd.Series("%z" in settings.start_format, index=text.index)
@@ -258,41 +311,41 @@ def _starts(text: pd.Series, settings: ExportSettings) -> tuple[pd.Series, pd.Se
         starts[carries_offset] = absolute.dt.as_unit("us")
     local = pd.to_datetime(text[~carries_offset], format=layout, errors="coerce").dt.as_unit("us")
     zone = settings.time_zone
-    read = local.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-    # The same once more with every doubtful time taken as the earlier one tells gap from repetition.
-    twice = (
-        read.isna()
+    localized = local.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    # If the earlier of two possible times exists, the time is repeated; otherwise it is in a gap.
+    repeated = (
+        localized.isna()
         & local.dt.tz_localize(
             zone, ambiguous=np.ones(len(local), dtype=bool), nonexistent="NaT"
         ).notna()
     )
     if settings.ambiguous != "reject":
-        summer = np.full(len(local), settings.ambiguous == "earlier")
-        read = local.dt.tz_localize(zone, ambiguous=summer, nonexistent="NaT")
-    starts[~carries_offset] = read.dt.tz_convert("UTC")
+        earlier = np.full(len(local), settings.ambiguous == "earlier")
+        localized = local.dt.tz_localize(zone, ambiguous=earlier, nonexistent="NaT")
+    starts[~carries_offset] = localized.dt.tz_convert("UTC")
     reasons = pd.Series("", index=text.index, dtype=object)
-    unread = starts.isna()
-    reasons[unread] = "start " + text[unread] + " cannot be read as " + layout
-    gap = local.index[local.notna() & read.isna() & ~twice]
+    unreadable = starts.isna()
+    reasons[unreadable] = "start " + text[unreadable] + " cannot be read as " + layout
+    gap = local.index[local.notna() & localized.isna() & ~repeated]
     reasons[gap] = "start " + text[gap] + f" does not exist in {zone}: the clock was set forward"
     if settings.ambiguous == "reject":
-        again = local.index[twice]
-        reasons[again] = (
-            "start " + text[again] + f" occurs twice in {zone}: the clock was set back; "
+        ambiguous = local.index[repeated]
+        reasons[ambiguous] = (
+            "start " + text[ambiguous] + f" occurs twice in {zone}: the clock was set back; "
             "export an offset or set calls_export.ambiguous"
         )
     return starts, reasons
 
 
 def _overlaps(calls: pd.DataFrame, allowed_s: float) -> pd.Series:
-    """Say of each call that starts while its agent's former one lasts which one that is."""
+    """Return a reason for each call that starts during an earlier call of the same agent."""
     ordered = calls.sort_values(["agent_id", "start"], kind="stable")
     seconds = ordered["start"].astype("int64").to_numpy() / 1e6
     ends = seconds + (ordered["talk_s"] + ordered["hold_s"]).to_numpy(dtype=float)
     agents, names = ordered["agent_id"].to_numpy(), ordered["call_id"].to_numpy()
     reasons, last = {}, -1
     for row in range(len(ordered)):
-        # Compared with the last call that was kept: one wrong row must not reject its successors.
+        # Compare with the last accepted call, so that one wrong row does not reject its successors.
         if last >= 0 and agents[row] == agents[last] and seconds[row] < ends[last] - allowed_s:
             excess = min(ends[last], ends[row]) - seconds[row]
             reasons[ordered.index[row]] = (
@@ -303,47 +356,49 @@ def _overlaps(calls: pd.DataFrame, allowed_s: float) -> pd.Series:
     return pd.Series(reasons, dtype=object)
 
 
-def join_emotions(calls: pd.DataFrame, heard: pd.DataFrame | None) -> pd.DataFrame:
-    """Take emotions from scored recordings, in place of generated ones.
+def join_emotions(calls: pd.DataFrame, call_summary: pd.DataFrame | None) -> pd.DataFrame:
+    """Join the emotions of scored recordings; they replace simulated ones.
 
-    The customer's channel counts; of several that nobody told apart, the one with the highest score.
+    Only customers and mixed channels count; of several channels, the one with the highest score.
 
     Args:
         calls: See :data:`CALLS`.
-        heard: ``call_summary``: one row a recording and scored channel; ``None`` if none was scored.
+        call_summary: One row per recording and scored channel, see
+            :func:`speech_emotion.call_scoring.summarize`; ``None`` if no recording was scored.
 
     Raises:
-        MissingColumns: If ``heard`` lacks a column that is needed.
+        MissingColumns: If ``call_summary`` lacks a required column.
     """
-    if heard is None:
+    if call_summary is None:
         return calls
-    missing = [name for name in CALL_EMOTION_COLUMNS if name not in heard.columns]
+    missing = [name for name in CALL_SUMMARY_COLUMNS if name not in call_summary.columns]
     if missing:
         raise MissingColumns(
-            f"call_summary has no column {', '.join(missing)}; score the calls anew"
+            f"call_summary has no column {', '.join(missing)}; score the calls again"
         )
-    customers = heard[heard["channel_role"] != "agent"].sort_values("score", ascending=False)
-    scored = customers.assign(path=_plain(customers["call"])).drop_duplicates("path")
+    customers = call_summary[call_summary["channel_role"] != "agent"]
+    customers = customers.sort_values("score", ascending=False)
+    scored = customers.assign(path=_normalize_paths(customers["call"])).drop_duplicates("path")
     scored = scored.set_index("path")
-    path = _plain(calls["recording"])
-    known = path.isin(scored.index) & (path != "")
+    path = _normalize_paths(calls["recording"])
+    is_scored = path.isin(scored.index) & (path != "")
     joined = calls.copy()
-    for ours, theirs in (
+    for column, source in (
         ("flag", "flag"),
         ("angry_share", "share_angry"),
         ("first_angry_s", "first_angry_s"),
     ):
-        heard_here = path.map(scored[theirs]).where(known, joined[ours])
-        joined[ours] = heard_here.astype(joined[ours].dtype)
-    joined.loc[known, "emotion_source"] = "recording"
+        values = path.map(scored[source]).where(is_scored, joined[column])
+        joined[column] = values.astype(joined[column].dtype)
+    joined.loc[is_scored, "emotion_source"] = "recording"
     return joined
 
 
-def _plain(paths: pd.Series) -> pd.Series:
+def _normalize_paths(paths: pd.Series) -> pd.Series:
     return paths.astype(str).str.replace("\\", "/").str.removeprefix("./")
 
 
 def count_emotions(calls: pd.DataFrame) -> dict[str, int]:
-    """Count the calls whose emotion was heard in a recording, generated, or is not known."""
+    """Count calls by source of their emotions: ``recording``, ``generated`` or ``none``."""
     counts = calls["emotion_source"].value_counts()
     return {name: int(counts.get(name, 0)) for name in ("recording", "generated", "none")}

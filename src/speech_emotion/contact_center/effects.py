@@ -1,4 +1,4 @@
-"""Do angry calls last longer, and do their customers come back? Sizes of effects, not just p-values."""
+"""Effects of anger: whether angry calls last longer and customers call again, with effect sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from speech_emotion.contact_center.kpi_tables import customer_weights
+from speech_emotion.contact_center.kpi_tables import customer_weights, percentile_interval
 from speech_emotion.contact_center.kpis import KpiSettings
 
 __all__ = ["OUTCOMES", "anger_effects", "cliffs_delta", "cohens_h"]
@@ -22,19 +22,23 @@ COLUMNS: Final = ("difference", "ratio", "adjusted_difference", "adjusted_ratio"
 
 
 def cliffs_delta(values: np.ndarray, group: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return P(x > y) − P(x < y) for x of the group and y of the rest (Cliff 1993): 0 if alike.
+    """Return Cliff's delta: P(x > y) − P(x < y) for x in the group and y outside (Cliff 1993).
 
     Args:
         values: Shape ``(n,)``.
         group: Boolean, shape ``(n,)``.
-        weights: Weight of each value; ``None`` for equal ones.
+        weights: Weight of each value; ``None`` for equal weights.
+
+    Example:
+        >>> cliffs_delta(np.array([3, 4, 1, 2]), np.array([True, True, False, False]))
+        1.0
     """
     weights = np.ones(len(values)) if weights is None else weights
     return _delta(np.unique(values, return_inverse=True)[1], group, weights)
 
 
 def _delta(code: np.ndarray, group: np.ndarray, weights: np.ndarray) -> float:
-    """Compare values by their ranks, which are the same in every resample."""
+    """Compute Cliff's delta from the ranks of the values, which are the same in every resample."""
     inside = np.bincount(code, weights * group)
     outside = np.bincount(code, weights * ~group)
     below = np.cumsum(outside) - outside
@@ -43,26 +47,27 @@ def _delta(code: np.ndarray, group: np.ndarray, weights: np.ndarray) -> float:
 
 
 def cohens_h(first: np.ndarray | float, second: np.ndarray | float) -> np.ndarray | float:
-    """Return the difference of two shares on the arcsine scale (Cohen 1988): 0.2 is small, 0.8 large."""
+    """Return Cohen's h, the difference of two shares on the arcsine scale: 0.2 is small, 0.8 large."""
     return 2 * np.arcsin(np.sqrt(first)) - 2 * np.arcsin(np.sqrt(second))
 
 
 def anger_effects(calls: pd.DataFrame, settings: KpiSettings) -> pd.DataFrame:
-    """Compare angry calls with the others.
+    """Compare angry calls with all others.
 
-    The adjusted figures compare within agent and topic, and weight what is found there after Mantel
-    and Haenszel (JNCI 22, 1959): a topic that makes people angry and takes long is no longer counted
-    as anger that takes long. Waiting and repetition, which come before anger, are not adjusted for.
+    The adjusted metrics compare calls of the same agent and topic, with Mantel-Haenszel weights (JNCI
+    22, 1959), so that a topic that causes both anger and long calls does not count as an effect of
+    anger. Waiting time and repeat calls, which come before anger, are not adjusted for.
 
     Args:
         calls: From :func:`~speech_emotion.contact_center.kpis.select_period`.
-        settings: Bootstrap and smallest count.
+        settings: Bootstrap and smallest number of calls.
 
     Returns:
-        One row an outcome: ``outcome``, ``n_angry``, ``n_other``, ``angry``, ``other`` (means or
-        shares), ``difference``, ``ratio`` and the adjusted ones, ``effect`` (Cliff's delta for a time,
-        Cohen's h for a share, named in ``effect_name``), each with a 95 % interval from a bootstrap
-        over customers; ``small``; ``synthetic``. All is missing where there is no call of either kind.
+        One row per outcome: ``outcome``, ``n_angry``, ``n_other``, ``angry`` and ``other`` (means or
+        shares); ``difference``, ``ratio``, ``adjusted_difference``, ``adjusted_ratio`` and ``effect``
+        (Cliff's delta for times, Cohen's h for shares, see ``effect_name``), each with a 95 % interval
+        from a bootstrap over customers; ``small``; ``synthetic``. Metrics are NaN if there are no
+        angry calls or no others.
     """
     return pd.DataFrame([_effect(calls, name, settings) for name in OUTCOMES])
 
@@ -79,29 +84,30 @@ def _effect(calls: pd.DataFrame, outcome: str, settings: KpiSettings) -> dict[st
     row["small"] = min(row["n_angry"], row["n_other"]) < settings.min_calls
     if not angry.any() or angry.all():
         return row
-    figures = _Figures(known, angry, outcome)
-    point = figures.of(np.ones((figures.n_customers, 1)))
+    comparison = _Comparison(known, angry, outcome)
+    point = comparison.compute(np.ones((comparison.n_customers, 1)))
     row |= {name: float(values[0]) for name, values in point.items()}
-    if figures.n_customers < 2:
+    if comparison.n_customers < 2:
         return row
-    blocks = customer_weights(figures.n_customers, settings.resamples, settings.seed)
-    drawn = [figures.of(weights) for weights in blocks]
+    blocks = customer_weights(comparison.n_customers, settings.resamples, settings.seed)
+    resampled = [comparison.compute(weights) for weights in blocks]
     for name in COLUMNS:
-        values = np.concatenate([block[name] for block in drawn])
+        values = np.concatenate([block[name] for block in resampled])
         values = values[np.isfinite(values)]
         if len(values):
-            row[f"{name}_low"], row[f"{name}_high"] = np.percentile(values, [2.5, 97.5])
+            low, high = percentile_interval(values)
+            row |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     return row
 
 
-class _Figures:
-    """All figures of one outcome, for any weights of the customers."""
+class _Comparison:
+    """Metrics of one outcome for any weights of the customers."""
 
     def __init__(self, calls: pd.DataFrame, angry: np.ndarray, outcome: str) -> None:
         values = calls[outcome].to_numpy(dtype=float)
         self.ranks = np.unique(values, return_inverse=True)[1]
         self.angry = angry
-        self.timed = outcome == "handle_s"
+        self.is_time = outcome == "handle_s"
         self.customer, names = pd.factorize(calls["customer_id"])
         self.n_customers = len(names)
         strata = calls.groupby(["agent_id", "topic"], sort=False).ngroup().to_numpy()
@@ -111,8 +117,8 @@ class _Figures:
         self.counts = sparse.coo_matrix((np.ones(len(calls)), place), shape=shape).tocsr()
         self.sums = sparse.coo_matrix((values, place), shape=shape).tocsr()
 
-    def of(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Return each figure, shape ``(resamples,)``, for weights ``(n_customers, resamples)``."""
+    def compute(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Compute each metric, shape ``(resamples,)``, for weights ``(n_customers, resamples)``."""
         n_other, n_angry = np.split(self.counts @ weights, 2)
         sum_other, sum_angry = np.split(self.sums @ weights, 2)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -122,7 +128,7 @@ class _Figures:
             within_angry = np.nansum(sum_angry * n_other / n, axis=0)
             within_other = np.nansum(sum_other * n_angry / n, axis=0)
             common = np.nansum(n_angry * n_other / n, axis=0)
-            figures = {
+            metrics = {
                 "angry": angry,
                 "other": other,
                 "difference": angry - other,
@@ -132,7 +138,7 @@ class _Figures:
                 ),
                 "adjusted_ratio": np.where(within_other > 0, within_angry / within_other, np.nan),
             }
-        if self.timed:
+        if self.is_time:
             effect = [_delta(self.ranks, self.angry, column[self.customer]) for column in weights.T]
-            return figures | {"effect": np.asarray(effect)}
-        return figures | {"effect": np.asarray(cohens_h(angry, other))}
+            return metrics | {"effect": np.asarray(effect)}
+        return metrics | {"effect": np.asarray(cohens_h(angry, other))}

@@ -1,7 +1,7 @@
-"""Key figures by group and over time, each with its count and an interval.
+"""KPIs by group and over time, each with its number of calls and a 95 % interval.
 
-Intervals are 95 %: of shares after Wilson (JASA 22, 1927), of means from a Bayesian bootstrap over
-customers (Rubin, Annals of Statistics 9, 1981), whose calls are not independent.
+Intervals of shares follow Wilson (JASA 22, 1927). Intervals of means come from a Bayesian bootstrap over
+customers (Rubin, Annals of Statistics 9, 1981), because calls of one customer are not independent.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "kpi_breakdown",
     "kpi_series",
     "kpi_table",
+    "percentile_interval",
     "wilson_interval",
 ]
 
@@ -30,7 +31,7 @@ SHARES: Final = ("fcr", "angry", "repeat")
 DIMENSIONS: Final = ("agent", "team", "topic", "hour", "weekday", "month", "week", "day")
 GRAINS: Final = ("day", "week", "month")
 Z95: Final = 1.959963984540054
-LISTED: Final = (
+LISTED_COLUMNS: Final = (
     "call_id",
     "start",
     "agent_id",
@@ -51,7 +52,13 @@ LISTED: Final = (
 
 
 def wilson_interval(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95 % interval of shares ``hits / n`` after Wilson; missing where ``n`` is 0."""
+    """Return the 95 % Wilson interval of shares ``hits / n``; NaN where ``n`` is 0.
+
+    Example:
+        >>> low, high = wilson_interval(np.array([8]), np.array([10]))
+        >>> f"{low[0]:.2f} to {high[0]:.2f}"
+        '0.49 to 0.94'
+    """
     hits, n = np.asarray(hits, dtype=float), np.asarray(n, dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
         share, weight = hits / n, Z95**2 / n
@@ -67,9 +74,9 @@ def customer_weights(
 
     Args:
         n_customers: Number of customers.
-        resamples: Number of resamples in all.
+        resamples: Total number of resamples.
         seed: Seed.
-        block: Resamples drawn at once; ``None`` for as many as take some 40 MB.
+        block: Number of resamples drawn at once; ``None`` for blocks of about 40 MB.
     """
     rng = np.random.default_rng(seed)
     block = block or max(1, 10_000_000 // max(1, n_customers))
@@ -78,19 +85,25 @@ def customer_weights(
         yield rng.standard_exponential(size, dtype=np.float32)
 
 
+def percentile_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 95 % interval over the last axis, shape ``(…, resamples)``; NaN if any value is."""
+    low, high = np.percentile(values, [2.5, 97.5], axis=-1)
+    return low, high
+
+
 def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> pd.DataFrame:
-    """Compute the key figures of groups of calls.
+    """Compute the KPIs of groups of calls.
 
     Args:
         calls: From :func:`add_kpi_columns` or :func:`select_period`.
-        by: Columns that group them; none for all calls together.
-        settings: Bootstrap and smallest count.
+        by: Columns to group by; empty for all calls together.
+        settings: Bootstrap and smallest number of calls.
 
     Returns:
-        One row a group: ``by``, ``n_calls``, ``n_customers``; ``aht_s``, and ``fcr``, ``angry`` and
-        ``repeat`` with the number of calls each share rests on (``n_fcr``…); each with ``_low`` and
-        ``_high``; ``small``; ``synthetic``, whether any call is generated. The interval of a mean is
-        missing where there is one customer only.
+        One row per group: ``by``, ``n_calls``, ``n_customers``; ``aht_s``, ``fcr``, ``angry`` and
+        ``repeat``, each with ``_low`` and ``_high``; the number of calls behind each share (``n_fcr``
+        etc.); ``small``, whether there are fewer than ``settings.min_calls``; and ``synthetic``,
+        whether any call is simulated. The interval of the mean is NaN for a single customer.
     """
     code = calls.groupby(list(by), sort=True).ngroup() if by else pd.Series(0, index=calls.index)
     grouped = calls.groupby(code, sort=True)
@@ -98,9 +111,9 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
     table["n_calls"] = grouped.size()
     table["n_customers"] = grouped["customer_id"].nunique()
     table["aht_s"] = grouped["handle_s"].mean()
-    table["aht_s_low"], table["aht_s_high"] = _mean_interval(calls, code.to_numpy(), settings)
-    lonely = table["n_customers"] < 2
-    table.loc[lonely, ["aht_s_low", "aht_s_high"]] = np.nan
+    resampled = _resampled_means(calls, code.to_numpy(), settings)
+    table["aht_s_low"], table["aht_s_high"] = percentile_interval(resampled)
+    table.loc[table["n_customers"] < 2, ["aht_s_low", "aht_s_high"]] = np.nan
     for name in SHARES:
         hits, n = grouped[name].sum(), grouped[name].count()
         table[f"n_{name}"] = n
@@ -111,9 +124,8 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
     return table.reset_index(drop=True)
 
 
-def _mean_interval(
-    calls: pd.DataFrame, group: np.ndarray, settings: KpiSettings
-) -> tuple[np.ndarray, np.ndarray]:
+def _resampled_means(calls: pd.DataFrame, group: np.ndarray, settings: KpiSettings) -> np.ndarray:
+    """Compute mean handle times, shape ``(n_groups, resamples)``."""
     customer, names = pd.factorize(calls["customer_id"])
     shape = (int(group.max()) + 1, len(names))
     place = (group, customer)
@@ -123,11 +135,11 @@ def _mean_interval(
         (seconds @ weights) / (counts @ weights)
         for weights in customer_weights(len(names), settings.resamples, settings.seed)
     ]
-    low, high = np.percentile(np.hstack(means), [2.5, 97.5], axis=1)
-    return low, high
+    return np.hstack(means)
 
 
 def _scopes(calls: pd.DataFrame, agents: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return the calls of the contact center, of the agents' teams and of the agents."""
     scopes = {"center": calls}
     for agent in agents:
         team = team_of(calls, agent)
@@ -141,70 +153,70 @@ def _scopes(calls: pd.DataFrame, agents: Sequence[str]) -> dict[str, pd.DataFram
 def kpi_breakdown(
     calls: pd.DataFrame, agents: Sequence[str], settings: KpiSettings
 ) -> pd.DataFrame:
-    """Compute the key figures of the center, the agents' teams and the agents, each by everything.
+    """Compute the KPIs of the contact center, the agents' teams and the agents by all dimensions.
 
     Args:
         calls: From :func:`select_period`.
-        agents: Agents that are looked at.
-        settings: Bootstrap and smallest count.
+        agents: Selected agents.
+        settings: Bootstrap and smallest number of calls.
 
     Returns:
         ``scope`` (``center``, ``team NAME`` or the agent), ``by`` (``all`` or one of
         :data:`DIMENSIONS`), ``value``, and the columns of :func:`kpi_table`.
     """
-    parts = []
-    for scope, own in _scopes(calls, agents).items():
+    tables = []
+    for scope, scope_calls in _scopes(calls, agents).items():
         for by in ("all", *DIMENSIONS):
-            if (by == "agent" and scope != "center") or (by == "team" and scope != "center"):
+            if by in ("agent", "team") and scope != "center":
                 continue
-            table = kpi_table(own, [] if by == "all" else [by], settings)
+            table = kpi_table(scope_calls, [] if by == "all" else [by], settings)
             value = table.pop(by) if by != "all" else pd.Series("all", index=table.index)
             if by in GRAINS:
                 value = value.dt.strftime("%Y-%m-%d")
             table.insert(0, "value", value.astype(str).replace("", "none"))
             table.insert(0, "by", by)
             table.insert(0, "scope", scope)
-            parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def kpi_series(
     calls: pd.DataFrame, agents: Sequence[str], grain: str, settings: KpiSettings
 ) -> pd.DataFrame:
-    """Compute the key figures over time of the center, the agents' teams and the agents.
+    """Compute the KPIs of the contact center, the agents' teams and the agents over time.
 
     Args:
         calls: From :func:`select_period`.
-        agents: Agents that are looked at.
+        agents: Selected agents.
         grain: ``day``, ``week`` or ``month``.
-        settings: Bootstrap and smallest count.
+        settings: Bootstrap and smallest number of calls.
 
     Returns:
         ``scope``, ``period`` (its first local day) and the columns of :func:`kpi_table`. Every scope
-        has every period from the first to the last; one without calls has 0 of them and no figures.
+        has every period from the first to the last; periods without calls have NaN metrics.
     """
     steps = {"day": "D", "week": "7D", "month": "MS"}
     periods = pd.date_range(calls[grain].min(), calls[grain].max(), freq=steps[grain])
-    parts = []
-    for scope, own in _scopes(calls, agents).items():
-        table = kpi_table(own, [grain], settings).set_index(grain).reindex(periods)
+    tables = []
+    for scope, scope_calls in _scopes(calls, agents).items():
+        table = kpi_table(scope_calls, [grain], settings).set_index(grain).reindex(periods)
         table = table.rename_axis("period").reset_index()
         table.insert(0, "scope", scope)
         counts = [name for name in table.columns if name.startswith("n_")]
         table[counts] = table[counts].fillna(0).astype(int)
         table["small"] = table["n_calls"] < settings.min_calls
         table["synthetic"] = bool(calls["synthetic"].any())
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def angry_calls(calls: pd.DataFrame, agents: Sequence[str], settings: KpiSettings) -> pd.DataFrame:
-    """List the angry calls of the agents, or of all if there is none, the angriest first.
+    """List the angry calls of the selected agents, or of all if none is selected, the angriest first.
 
     Args:
         calls: From :func:`~speech_emotion.contact_center.kpis.select_period`.
-        agents: Agents that are looked at.
-        settings: Time zone of ``start``, which is written with its offset.
+        agents: Selected agents.
+        settings: Time zone of ``start``, which is written as ISO 8601 with its offset.
     """
     chosen = calls[calls["flag"] == "angry"]
     if agents:
@@ -212,4 +224,4 @@ def angry_calls(calls: pd.DataFrame, agents: Sequence[str], settings: KpiSetting
     ordered = chosen.sort_values(["angry_share", "start"], ascending=[False, True])
     local = ordered["start"].dt.tz_convert(settings.time_zone)
     listed = ordered.assign(start=[moment.isoformat(timespec="seconds") for moment in local])
-    return listed[list(LISTED)].reset_index(drop=True)
+    return listed[list(LISTED_COLUMNS)].reset_index(drop=True)

@@ -1,9 +1,9 @@
-"""What key figures of a contact center are, and which calls they are computed of.
+"""Definition of the KPIs, and selection of the calls they are computed from.
 
-AHT is the mean of talk, hold and after-call work over the calls handled. FCR is the share of calls that
-were resolved at first contact: noted as resolved, with no call of the same customer about the same
-topic within the repeat window before or after. Near both ends of the data that window cannot be seen
-whole, so such calls count for neither side of FCR and repeat rate, and their number is said.
+AHT is the mean of talk, hold and after-call work over handled calls. FCR is the share of calls resolved at
+first contact: marked as resolved, without another call of the same customer about the same topic within
+the repeat window before or after. Near both ends of the data the repeat window is incomplete, so these
+calls are excluded from FCR and repeat rate.
 """
 
 from __future__ import annotations
@@ -30,27 +30,31 @@ __all__ = [
 
 
 class NoCalls(ValueError):
-    """There are no calls where some were asked for."""
+    """The selection contains no calls."""
 
 
 class UnknownAgent(ValueError):
-    """An agent was asked for who handled no call at all."""
+    """The requested agent handled no call."""
 
 
 class KpiSettings(Settings):
-    """How key figures are computed.
+    """How KPIs are computed.
 
     Attributes:
-        time_zone: The center's time zone: hours, days and months are its local ones.
+        time_zone: Time zone of the contact center; hours, days and months are local.
         repeat_days: Repeat window in days of 24 hours, from start to start.
         same_topic: Whether only a call about the same topic is a repeat.
-        fcr_of: ``calls``: FCR is the share of all calls; ``first_contacts``: of those that are no
-            repeat themselves.
-        min_calls: Figures of fewer calls are marked as small and drawn in grey.
-        resamples: Bootstrap resamples behind each interval of a mean.
+        fcr_of: ``calls``: FCR is a share of all calls; ``first_contacts``: of calls that are not
+            repeats themselves.
+        min_calls: Metrics of fewer calls are marked as small and drawn in gray.
+        resamples: Number of bootstrap resamples for intervals of means.
         seed: Seed of the bootstrap.
         target_aht_s: Target of AHT in seconds.
         target_fcr: Target of FCR.
+
+    Example:
+        >>> KpiSettings(time_zone="Europe/Berlin", repeat_days=3).repeat_days
+        3.0
     """
 
     time_zone: TimeZone = "Europe/London"
@@ -65,13 +69,17 @@ class KpiSettings(Settings):
 
 
 class CallSelection(Settings):
-    """Which agents and which period are looked at.
+    """Selected agents and period.
 
     Attributes:
-        agent_id: An agent, several as ``A01;A07``, or ``None`` for the center as a whole.
+        agent_id: An agent, several as ``A01;A07``, or ``None`` for the whole contact center.
         from_: First local day; ``None`` for the first of the data. Written ``from``.
-        to: Last local day, which is included; ``None`` for the last of the data.
-        grain: Length of a period of a series; ``auto`` chooses by the length of all.
+        to: Last local day, inclusive; ``None`` for the last of the data.
+        grain: Length of the periods of a series; ``auto`` depends on the length of the selection.
+
+    Example:
+        >>> CallSelection(agent_id="A01;A07", to="2026-06-30").agents
+        ['A01', 'A07']
     """
 
     model_config = ConfigDict(
@@ -89,30 +97,30 @@ class CallSelection(Settings):
         return value or None
 
     @model_validator(mode="after")
-    def _ends_after_it_begins(self) -> CallSelection:
+    def _check_order(self) -> CallSelection:
         if self.from_ and self.to and self.to < self.from_:
             raise ValueError(f"to={self.to} lies before from={self.from_}")
         return self
 
     @property
     def agents(self) -> list[str]:
-        """The agents, each once, in the order they were named."""
+        """The agents in the given order, without duplicates."""
         names = [name.strip() for name in (self.agent_id or "").split(";")]
         return list(dict.fromkeys(name for name in names if name))
 
 
 def add_kpi_columns(calls: pd.DataFrame, settings: KpiSettings) -> pd.DataFrame:
-    """Add what key figures are made of; to be done on all calls, before any are selected.
+    """Add the columns that KPIs are computed from. Apply this to all calls, before any selection.
 
     Args:
         calls: See :data:`~speech_emotion.contact_center.calls_table.CALLS`.
         settings: Time zone and repeat window.
 
     Returns:
-        The calls with ``agent`` (as ``agent_id``), ``handle_s``; ``repeat`` (the customer had called
-        within the window before), ``came_back`` (called within the window after), ``fcr`` and
-        ``angry`` as 0 or 1, missing where not known; and the local ``date``, ``hour``, ``weekday``,
-        ``day``, ``week`` and ``month`` (the last three by their first day).
+        The calls with ``agent`` (same as ``agent_id``) and ``handle_s``; ``repeat`` (the customer
+        called within the window before), ``came_back`` (called within the window after), ``fcr`` and
+        ``angry`` as 0 or 1, NaN if unknown; and the local ``hour``, ``weekday``, ``day``, ``week`` and
+        ``month`` (the last three as their first day).
     """
     local = calls["start"].dt.tz_convert(settings.time_zone).dt.tz_localize(None)
     day = local.dt.normalize()
@@ -143,19 +151,19 @@ def add_kpi_columns(calls: pd.DataFrame, settings: KpiSettings) -> pd.DataFrame:
 
 
 def select_period(calls: pd.DataFrame, selection: CallSelection) -> pd.DataFrame:
-    """Select the calls of a period, of all agents, and check that the asked ones have some.
+    """Select the calls of a period, of all agents, and check that the selected agents have calls.
 
     Args:
         calls: From :func:`add_kpi_columns`.
         selection: Agents and period.
 
     Raises:
-        UnknownAgent: If an agent handled no call at all.
-        NoCalls: If the period holds no call, or none of an asked agent.
+        UnknownAgent: If a selected agent handled no call.
+        NoCalls: If the period contains no call, or none of a selected agent.
     """
     if calls.empty:
         raise NoCalls(
-            "There are no calls at all: see rejected_calls for what was left out, and why"
+            "There are no calls; rejected_calls lists the rejected rows of the export with reasons"
         )
     known = sorted(calls["agent_id"].unique())
     for agent in selection.agents:
@@ -168,24 +176,24 @@ def select_period(calls: pd.DataFrame, selection: CallSelection) -> pd.DataFrame
     chosen = calls[(calls["day"] >= begin) & (calls["day"] <= end)]
     span = f"from {begin:%Y-%m-%d} to {end:%Y-%m-%d}"
     if chosen.empty:
-        raise NoCalls(f"No call {span}; the data reach from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
+        raise NoCalls(f"No call {span}; the data cover {first:%Y-%m-%d} to {last:%Y-%m-%d}")
     for agent in selection.agents:
         if agent not in set(chosen["agent_id"]):
-            own = calls.loc[calls["agent_id"] == agent, "day"]
+            days = calls.loc[calls["agent_id"] == agent, "day"]
             raise NoCalls(
-                f"Agent {agent} handled no call {span}, but some from {own.min():%Y-%m-%d} "
-                f"to {own.max():%Y-%m-%d}"
+                f"Agent {agent} handled no call {span}, only from {days.min():%Y-%m-%d} "
+                f"to {days.max():%Y-%m-%d}"
             )
     return chosen
 
 
 def team_of(calls: pd.DataFrame, agent: str) -> str:
-    """Return the team of most of an agent's calls."""
+    """Return the most frequent team of an agent's calls."""
     return str(calls.loc[calls["agent_id"] == agent, "team"].mode().iloc[0])
 
 
 def choose_grain(calls: pd.DataFrame, selection: CallSelection) -> str:
-    """Return the length of a series' periods: days up to a month, weeks up to a year."""
+    """Return the selected length of periods, or one that fits: days up to a month, weeks up to a year."""
     if selection.grain != "auto":
         return selection.grain
     days = (calls["day"].max() - calls["day"].min()).days + 1

@@ -1,4 +1,4 @@
-"""Notes as samples, and as MIDI."""
+"""Render notes as samples and as MIDI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CALM_TIMBRE, ANGRY_TIMBRE, HARMONICS = 0.12, 0.65, 10
 
 
 def render_notes(notes: pd.DataFrame, mapping: SoundMapping) -> np.ndarray:
-    """Return stereo samples of notes, shape ``(n_samples, 2)``, float32.
+    """Render notes as stereo samples, shape ``(n_samples, 2)``, float32.
 
     Args:
         notes: See :class:`~speech_emotion.contact_center.sonification.KpiSound`.
@@ -31,7 +31,7 @@ def render_notes(notes: pd.DataFrame, mapping: SoundMapping) -> np.ndarray:
     """
     beats = notes["start_s"].max() + mapping.beat_s
     samples = np.zeros((round((beats + TAIL_S) * SAMPLE_RATE), 2))
-    # Fixed by the number of voices and not by their peak, so that levels compare between sounds.
+    # The gain depends on the number of voices, not on the peak, so that levels are comparable.
     voices = notes.loc[notes["voice"] != TARGET, "voice"].nunique()
     full = PEAK / (voices + 10 ** (mapping.reference_db / 20) * mapping.reference)
     for row in notes.dropna(subset="note").itertuples():
@@ -44,7 +44,7 @@ def render_notes(notes: pd.DataFrame, mapping: SoundMapping) -> np.ndarray:
 
 
 def _tone(frequency: float, seconds: float, timbre: float) -> np.ndarray:
-    """Add overtones that fall by a factor each, within an envelope that begins and ends in silence."""
+    """Add overtones with geometrically decreasing amplitudes; the envelope starts and ends at zero."""
     times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     number = np.arange(1, HARMONICS + 1)
     number = number[number * frequency < 0.45 * SAMPLE_RATE]
@@ -58,15 +58,15 @@ def _tone(frequency: float, seconds: float, timbre: float) -> np.ndarray:
 def midi_of_notes(
     notes: pd.DataFrame, mapping: SoundMapping, *, title: str, legend: dict[str, str]
 ) -> mido.MidiFile:
-    """Return notes as MIDI, for a DAW: a track a voice, a beat a period, its date a marker.
+    """Render notes as MIDI, for a DAW: one track per voice, one beat per period, dates as markers.
 
-    The angry share is velocity and controller 74 (brightness), the side is controller 10.
+    The angry share is mapped to velocity and controller 74 (brightness), the pan to controller 10.
 
     Args:
         notes: See :class:`~speech_emotion.contact_center.sonification.KpiSound`.
         mapping: Length of a beat and instrument.
         title: Name of the first track.
-        legend: What is heard as what, written into the first track.
+        legend: Sound mapping in words, written into the first track.
     """
     import mido
 
@@ -80,8 +80,8 @@ def midi_of_notes(
         text = f"{pd.Timestamp(period):%Y-%m-%d}"
         head.append(mido.MetaMessage("marker", text=text, time=TICKS_PER_BEAT * (number > 0)))
     file.tracks.append(head)
-    for channel, (voice, own) in enumerate(notes.groupby("voice", sort=False)):
-        file.tracks.append(_track(str(voice), own, channel, mapping))
+    for channel, (voice, voice_notes) in enumerate(notes.groupby("voice", sort=False)):
+        file.tracks.append(_track(str(voice), voice_notes, channel, mapping))
     return file
 
 

@@ -1,8 +1,8 @@
-"""Key figures to be heard: time is time, pitch is the value, loudness or timbre is the angry share.
+"""Sonification of KPIs: periods become beats, values pitches, and angry shares volume or timbre.
 
-Pitch is the dimension that listeners read values from most surely (Dubus & Bresin, PLoS ONE 8, 2013).
-Values fall into as many equal bins as a scale has notes within a stated range, so a note gives back
-the bin that its value lay in.
+Pitch is the auditory dimension that listeners read values from most reliably (Dubus & Bresin, PLoS ONE 8,
+2013). The range of values is divided into as many equal bins as the scale has notes, so that each note
+corresponds to one bin.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ if TYPE_CHECKING:
 __all__ = ["KpiSound", "SonificationSettings", "kpi_sound"]
 
 COLUMNS: Final = {"aht": "aht_s", "fcr": "fcr"}
-STEPS: Final = {"aht": 30.0, "fcr": 0.05}  # ranges that are not set are rounded outwards to these
-LONGEST_S: Final = 1800.0
+STEPS: Final = {"aht": 30.0, "fcr": 0.05}  # ranges from the data are rounded outwards to multiples
+MAX_DURATION_S: Final = 1800.0
 
 
 class SonificationSettings(Settings):
-    """What is made audible, and how.
+    """Which KPI is made audible, and how.
 
     Attributes:
         kpi: ``aht`` or ``fcr``.
-        mapping: What is heard as what.
+        mapping: The sound mapping.
     """
 
     kpi: Literal["aht", "fcr"] = "aht"
@@ -63,23 +63,22 @@ class SonificationSettings(Settings):
 
 @dataclass(frozen=True)
 class KpiSound:
-    """Key figures as sound.
+    """A KPI over time as sound.
 
     Attributes:
-        samples: Shape ``(n_samples, 2)``, float32, never at full scale.
+        samples: Shape ``(n_samples, 2)``, float32, below full scale.
         sample_rate: In Hz.
-        notes: One row a voice and period: ``voice``, ``period``, ``n_calls``, ``value``, ``low``,
-            ``high``, ``angry``, ``small``, ``synthetic``, ``start_s``, ``duration_s``, ``note`` (missing:
-            silence), ``name``, ``frequency_hz``, ``clipped``, ``level_db``, ``timbre``, ``velocity``,
-            ``pan``.
-            The reference tone is the voice ``target``.
-        legend: What is heard, and as what.
+        notes: One row per voice and period: ``voice``, ``period``, ``n_calls``, ``value``, ``low``,
+            ``high``, ``angry``, ``small``, ``synthetic``, ``start_s``, ``duration_s``, ``note`` (NaN is
+            silence), ``name``, ``frequency_hz``, ``clipped``, ``level_db``, ``timbre``, ``velocity``
+            and ``pan``. The reference tone is the voice ``target``.
+        legend: The sound mapping in words, by topic.
         kpi: ``aht`` or ``fcr``.
         grain: ``day``, ``week`` or ``month``.
-        ends: Values of the range's low and high end.
+        ends: Lowest and highest value of the range.
         target: Value of the reference tone.
-        mapping: The mapping.
-        synthetic: Whether any call is generated.
+        mapping: The sound mapping.
+        synthetic: Whether any call is simulated.
     """
 
     samples: np.ndarray
@@ -95,7 +94,7 @@ class KpiSound:
 
     @property
     def voices(self) -> list[str]:
-        """Who is heard, without the reference tone."""
+        """Names of the voices, without the reference tone."""
         return [name for name in self.notes["voice"].unique() if name != TARGET]
 
     @property
@@ -104,7 +103,7 @@ class KpiSound:
         return len(self.samples) / self.sample_rate
 
     def legend_text(self) -> str:
-        """Return the legend, one line an entry."""
+        """Return the legend, one line per entry."""
         return "\n".join(f"{name}: {text}" for name, text in self.legend.items()) + "\n"
 
     def midi(self) -> mido.MidiFile:
@@ -124,22 +123,29 @@ def kpi_sound(
     settings: KpiSettings | None = None,
     mapping: SoundMapping | None = None,
 ) -> KpiSound:
-    """Make AHT or FCR over time audible, of an agent, of two compared, or of the center.
+    """Make AHT or FCR over time audible, for one agent, for two, or for the whole contact center.
 
     Args:
-        calls: See :data:`~speech_emotion.contact_center.calls_table.CALLS`.
-        agent_id: An agent, two as ``A01;A07`` (left and right), or ``None`` for the center.
+        calls: See :data:`~speech_emotion.contact_center.CALLS`.
+        agent_id: An agent, two as ``A01;A07`` (left and right), or ``None`` for the contact center.
         kpi: ``aht`` or ``fcr``.
         start: First local day; ``None`` for the first of the data.
-        end: Last local day, included; ``None`` for the last of the data.
-        grain: Length of a period, each of which is a beat.
+        end: Last local day, inclusive; ``None`` for the last of the data.
+        grain: Length of a period; each period is one beat.
         settings: Time zone, repeat window, targets.
-        mapping: What is heard as what.
+        mapping: The sound mapping.
 
     Raises:
-        UnknownAgent: If an agent handled no call at all.
-        NoCalls: If the period holds no call of those asked for.
-        ValueError: If there are more than two agents, or no figure in any period.
+        UnknownAgent: If an agent handled no call.
+        NoCalls: If the period contains no call, or none of a selected agent.
+        ValueError: If there are more than two agents, or the KPI is unknown in all periods.
+
+    Example:
+        >>> from speech_emotion.contact_center import SimulatorSettings, simulate_calls
+        >>> calls = simulate_calls(SimulatorSettings(days=60, calls=1000, agents=2))
+        >>> sound = kpi_sound(calls, agent_id="A01", kpi="aht", grain="week")
+        >>> sound.voices, sound.legend["Time"]
+        (['A01'], 'one beat of 0.5 s is one week, 9 in total, from 2025-12-29')
     """
     settings, mapping = settings or KpiSettings(), mapping or SoundMapping()
     selection = CallSelection.model_validate(
@@ -147,20 +153,20 @@ def kpi_sound(
     )
     agents = selection.agents
     if len(agents) > 2:
-        raise ValueError(f"{len(agents)} agents: two ears tell two apart; name one or two")
-    chosen = select_period(add_kpi_columns(calls, settings), selection)
-    step = choose_grain(chosen, selection)
-    series = kpi_series(chosen, agents, step, settings)
-    heard = series[series["scope"].isin(agents or ["center"])]
-    if heard["period"].nunique() * mapping.beat_s > LONGEST_S:
+        raise ValueError(f"{len(agents)} agents: at most two can be compared; name one or two")
+    selected = select_period(add_kpi_columns(calls, settings), selection)
+    step = choose_grain(selected, selection)
+    series = kpi_series(selected, agents, step, settings)
+    played = series[series["scope"].isin(agents or ["center"])]
+    if played["period"].nunique() * mapping.beat_s > MAX_DURATION_S:
         raise ValueError(
-            f"{heard['period'].nunique()} periods of {mapping.beat_s:g} s are more than "
-            f"{LONGEST_S / 60:.0f} minutes; take a longer grain or a shorter mapping.beat_s"
+            f"{played['period'].nunique()} periods of {mapping.beat_s:g} s are more than "
+            f"{MAX_DURATION_S / 60:.0f} minutes; use a longer grain or a shorter mapping.beat_s"
         )
     target = settings.target_aht_s if kpi == "aht" else settings.target_fcr
-    ends = _range(heard, kpi, target, mapping)
-    notes = _compose(heard, kpi, ends, target, mapping, settings)
-    synthetic = bool(chosen["synthetic"].any())
+    ends = _range(played, kpi, target, mapping)
+    notes = _compose(played, kpi, ends, target, mapping, settings)
+    synthetic = bool(selected["synthetic"].any())
     return KpiSound(
         samples=render_notes(notes, mapping),
         sample_rate=SAMPLE_RATE,
@@ -176,15 +182,16 @@ def kpi_sound(
 
 
 def _range(
-    heard: pd.DataFrame, kpi: str, target: float, mapping: SoundMapping
+    series: pd.DataFrame, kpi: str, target: float, mapping: SoundMapping
 ) -> tuple[float, float]:
-    # Figures of few calls are extreme by chance: they are heard, but do not set the range.
-    values = heard.loc[~heard["small"], COLUMNS[kpi]].dropna()
-    values = heard[COLUMNS[kpi]].dropna() if values.empty else values
+    """Return lowest and highest value of the pitch range."""
+    # Values from few calls are extreme by chance, so they do not set the range.
+    values = series.loc[~series["small"], COLUMNS[kpi]].dropna()
+    values = series[COLUMNS[kpi]].dropna() if values.empty else values
     if values.empty:
         raise ValueError(
-            f"{kpi.upper()} is not known in any period: calls within the repeat window of either end "
-            "of the data do not count; take more days or set kpis.repeat_days"
+            f"{kpi.upper()} is unknown in all periods: calls within the repeat window at both ends of "
+            "the data do not count; select more days or set kpis.repeat_days"
         )
     fixed = mapping.aht_range_s if kpi == "aht" else mapping.fcr_range
     if fixed is not None:
@@ -197,16 +204,17 @@ def _range(
 
 
 def _compose(
-    heard: pd.DataFrame,
+    series: pd.DataFrame,
     kpi: str,
     ends: tuple[float, float],
     target: float,
     mapping: SoundMapping,
     settings: KpiSettings,
 ) -> pd.DataFrame:
+    """Return the notes of all voices, see :class:`KpiSound`."""
     column = COLUMNS[kpi]
-    counted = "n_calls" if kpi == "aht" else "n_fcr"
-    notes = heard.rename(
+    count_column = "n_calls" if kpi == "aht" else "n_fcr"
+    notes = series.rename(
         columns={
             "scope": "voice",
             column: "value",
@@ -214,9 +222,11 @@ def _compose(
             f"{column}_high": "high",
         }
     )
-    notes = notes.assign(n_calls=heard[counted], small=heard[counted] < settings.min_calls)
-    kept = ["voice", "period", "n_calls", "value", "low", "high", "angry", "small", "synthetic"]
-    notes = notes[kept]
+    notes = notes.assign(
+        n_calls=series[count_column], small=series[count_column] < settings.min_calls
+    )
+    columns = ["voice", "period", "n_calls", "value", "low", "high", "angry", "small", "synthetic"]
+    notes = notes[columns]
     periods = pd.Index(sorted(notes["period"].unique()))
     notes["start_s"] = periods.get_indexer(notes["period"]) * mapping.beat_s
     share = np.where(notes["small"], mapping.short_note_share, mapping.note_share)
@@ -228,22 +238,40 @@ def _compose(
     sharpness = anger if mapping.anger_cue != "volume" else 0.25
     notes["level_db"] = mapping.min_level_db * (1 - loudness)
     notes["timbre"] = CALM_TIMBRE + (ANGRY_TIMBRE - CALM_TIMBRE) * sharpness
-    places = [-mapping.pan, mapping.pan] if heard["scope"].nunique() == 2 else [0.0]
-    notes["pan"] = notes["voice"].map(dict(zip(notes["voice"].unique(), places, strict=True)))
+    pans = [-mapping.pan, mapping.pan] if series["scope"].nunique() == 2 else [0.0]
+    notes["pan"] = notes["voice"].map(dict(zip(notes["voice"].unique(), pans, strict=True)))
     if mapping.reference:
-        sounding = notes.dropna(subset="note").sort_values("duration_s", ascending=False)
-        reference = sounding.drop_duplicates("period").sort_values("period").assign(
-            voice=TARGET, n_calls=0, value=target, low=np.nan, high=np.nan, angry=np.nan,
-            small=False, note=note_of_value(np.array([target]), ends, mapping)[0],
-            clipped=not ends[0] <= target <= ends[1], level_db=mapping.reference_db, timbre=0.0,
-            pan=0.0,
-        )  # fmt: skip
-        notes = pd.concat([notes, reference], ignore_index=True)
+        notes = pd.concat([notes, _reference(notes, ends, target, mapping)], ignore_index=True)
     notes["frequency_hz"] = frequency_of_note(notes["note"].to_numpy())
     notes["name"] = notes["note"].map(note_name, na_action="ignore")
     # General MIDI: level is proportional to the square of the velocity.
     notes["velocity"] = (127 * 10 ** (notes["level_db"] / 40)).round().astype(int)
     return notes.reset_index(drop=True)
+
+
+def _reference(
+    notes: pd.DataFrame, ends: tuple[float, float], target: float, mapping: SoundMapping
+) -> pd.DataFrame:
+    """Return the notes of the reference tone, as long as the longest note of each period."""
+    by_duration = notes.dropna(subset="note").sort_values("duration_s", ascending=False)
+    return (
+        by_duration.drop_duplicates("period")
+        .sort_values("period")
+        .assign(
+            voice=TARGET,
+            n_calls=0,
+            value=target,
+            low=np.nan,
+            high=np.nan,
+            angry=np.nan,
+            small=False,
+            note=note_of_value(np.array([target]), ends, mapping)[0],
+            clipped=not ends[0] <= target <= ends[1],
+            level_db=mapping.reference_db,
+            timbre=0.0,
+            pan=0.0,
+        )
+    )
 
 
 def _legend(
@@ -257,7 +285,9 @@ def _legend(
     *,
     synthetic: bool,
 ) -> dict[str, str]:
-    def shown(value: float) -> str:
+    """Describe the sound mapping in words."""
+
+    def format_value(value: float) -> str:
         return f"{value:.0f} s" if kpi == "aht" else f"{value:.1%}"
 
     scale = scale_notes(mapping)
@@ -271,24 +301,28 @@ def _legend(
     }[mapping.anger_cue]
     width = (ends[1] - ends[0]) / len(scale)
     lines = {
-        "Time": f"one beat of {mapping.beat_s:g} s is one {grain}, {played['period'].nunique()} in all, "
+        "Time": f"one beat of {mapping.beat_s:g} s is one {grain}, {played['period'].nunique()} in total, "
         f"from {played['period'].min():%Y-%m-%d}",
-        "Pitch": f"{kpi.upper()} from {shown(ends[0])} ({low}) to {shown(ends[1])} ({high}) on "
-        f"{mapping.root} {mapping.scale.replace('_', ' ')}, {len(scale)} notes of {shown(width)} each",
+        "Pitch": f"{kpi.upper()} from {format_value(ends[0])} ({low}) to {format_value(ends[1])} ({high}) on "
+        f"{mapping.root} {mapping.scale.replace('_', ' ')}, {len(scale)} notes of {format_value(width)} each",
         "Angry share": f"{angry} from {mapping.full_anger_share:.0%}",
-        "Short notes": f"rest on fewer than {settings.min_calls} calls",
-        "Silence": f"a {grain} without a figure "
+        "Short notes": f"fewer than {settings.min_calls} calls",
+        "Silence": f"a {grain} without a value "
         f"({int(played['note'].isna().sum())} of {len(played)})",
     }
     if mapping.reference:
         note = note_of_value(np.array([target]), ends, mapping)[0]
-        lines["Reference"] = f"soft pure tone: the target, {shown(target)} ({note_name(note)})"
+        lines["Reference"] = (
+            f"soft pure tone: the target, {format_value(target)} ({note_name(note)})"
+        )
     if len(voices) == 2:
         lines["Left and right"] = f"{voices[0]} left, {voices[1]} right"
     else:
-        lines["Voice"] = voices[0] if voices[0] != "center" else "the center as a whole"
+        lines["Voice"] = voices[0] if voices[0] != "center" else "the whole contact center"
     if played["clipped"].any():
-        lines["Outside"] = f"{int(played['clipped'].sum())} values lie outside and sound as the end"
+        lines["Outside"] = (
+            f"{int(played['clipped'].sum())} values outside the range are mapped to its ends"
+        )
     if synthetic:
         lines["Data"] = "GENERATED calls: no customer called, no agent answered"
     return lines

@@ -1,4 +1,4 @@
-"""What of a key figure is heard as what: scales, notes and the values they stand for."""
+"""The sound mapping: which values become which notes, and how anger sounds."""
 
 from __future__ import annotations
 
@@ -29,26 +29,30 @@ NAMES: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
 class SoundMapping(Settings):
-    """What is heard as what.
+    """How values and angry shares are mapped to sound.
 
     Attributes:
-        beat_s: Seconds that one period of the data lasts.
-        note_share: Share of its period that a note sounds.
-        short_note_share: The same for figures of fewer calls than ``kpis.min_calls``: short notes.
-        lowest_note: Lowest MIDI note that may be used; 60 is middle C.
-        highest_note: Highest MIDI note that may be used.
+        beat_s: Duration of one period of the data, in seconds.
+        note_share: Duration of a note as a share of its period.
+        short_note_share: The same for values from fewer calls than ``kpis.min_calls``.
+        lowest_note: Lowest MIDI note; 60 is middle C.
+        highest_note: Highest MIDI note.
         root: First note of the scale.
-        scale: Scale that values are heard on.
-        aht_range_s: Lowest and highest_note AHT in seconds; ``None`` takes what is heard, and the target,
-            rounded outwards. Values outside sound as the nearest end and are marked.
+        scale: Scale of the notes.
+        aht_range_s: Lowest and highest AHT in seconds; ``None`` uses the range of the data and the
+            target, rounded outwards. Values outside are mapped to the nearest end and are marked.
         fcr_range: The same for FCR.
-        anger_cue: Whether the angry share is heard as ``volume``, ``timbre`` (overtones) or ``both``.
-        full_anger_share: Angry share that is heard as loudest and sharpest; more is the same.
-        min_level_db: Level of an angry share of 0, below that of ``full_anger_share``.
-        reference: Whether the target is heard as a soft pure tone beside each note.
-        reference_db: Its level.
-        pan: How far two agents are apart: 0 both in the middle, 1 hard left and right.
-        midi_program: General MIDI instrument of the notes, from 0; a DAW brings its own.
+        anger_cue: Whether the angry share is mapped to ``volume``, ``timbre`` (overtones) or ``both``.
+        full_anger_share: Angry share from which notes have the highest volume and sharpest timbre.
+        min_level_db: Level at an angry share of 0, relative to that at ``full_anger_share``.
+        reference: Whether a soft pure tone plays the target with each note.
+        reference_db: Level of the reference tone.
+        pan: Stereo width of two agents: 0 both in the middle, 1 hard left and right.
+        midi_program: General MIDI instrument of the notes, from 0.
+
+    Example:
+        >>> SoundMapping(scale="minor_pentatonic", root="A").scale
+        'minor_pentatonic'
     """
 
     renamed: ClassVar[dict[str, str]] = {
@@ -80,11 +84,11 @@ class SoundMapping(Settings):
     midi_program: int = Field(11, ge=0, le=127)
 
     @model_validator(mode="after")
-    def _ranges_rise(self) -> SoundMapping:
+    def _check_ranges(self) -> SoundMapping:
         for name in ("aht_range_s", "fcr_range"):
             ends = getattr(self, name)
             if ends is not None and not ends[0] < ends[1]:
-                raise ValueError(f"{name} {ends} must rise")
+                raise ValueError(f"{name} {ends} must be ascending")
         if len(scale_notes(self)) < 2:
             raise ValueError(
                 f"no two notes of {self.root} {self.scale} lie from {self.lowest_note} to {self.highest_note}"
@@ -93,7 +97,12 @@ class SoundMapping(Settings):
 
 
 def scale_notes(mapping: SoundMapping) -> np.ndarray:
-    """Return the MIDI notes of the scale within the range, low to high."""
+    """Return the MIDI notes of the scale within the range, in ascending order.
+
+    Example:
+        >>> scale_notes(SoundMapping(lowest_note=60, highest_note=72)).tolist()
+        [60, 62, 64, 67, 69, 72]
+    """
     notes = np.arange(mapping.lowest_note, mapping.highest_note + 1)
     return notes[np.isin((notes - NAMES.index(mapping.root)) % 12, SCALES[mapping.scale])]
 
@@ -101,34 +110,34 @@ def scale_notes(mapping: SoundMapping) -> np.ndarray:
 def note_of_value(
     values: np.ndarray, ends: tuple[float, float], mapping: SoundMapping
 ) -> np.ndarray:
-    """Return the MIDI note of each value, missing where the value is.
+    """Return the MIDI note of each value; NaN for NaN.
 
     Args:
-        values: Shape ``(n,)``; values outside ``ends`` take the nearest note.
+        values: Shape ``(n,)``; values outside ``ends`` get the nearest note.
         ends: Values of the range's low and high end.
         mapping: Scale and range.
     """
     notes = scale_notes(mapping)
     values = np.asarray(values, dtype=float)
     edges = np.linspace(*ends, len(notes) + 1)
-    place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(notes) - 1)
-    return np.where(np.isnan(values), np.nan, notes[place])
+    position = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(notes) - 1)
+    return np.where(np.isnan(values), np.nan, notes[position])
 
 
 def bin_of_note(
     note: float, ends: tuple[float, float], mapping: SoundMapping
 ) -> tuple[float, float]:
-    """Return the values that sound as a note: from the first to just below the second.
+    """Return the range of values that a note stands for; the upper end is exclusive.
 
     Raises:
-        ValueError: If the note is none of the scale.
+        ValueError: If the note is not part of the scale.
     """
     notes = scale_notes(mapping)
     if note not in notes:
-        raise ValueError(f"{note} is none of the scale's notes {notes.tolist()}")
-    place = int(np.flatnonzero(notes == note)[0])
+        raise ValueError(f"{note} is not a note of the scale: {notes.tolist()}")
+    position = int(np.flatnonzero(notes == note)[0])
     edges = np.linspace(*ends, len(notes) + 1)
-    return float(edges[place]), float(edges[place + 1])
+    return float(edges[position]), float(edges[position + 1])
 
 
 def frequency_of_note(note: np.ndarray | float) -> np.ndarray | float:
@@ -137,5 +146,10 @@ def frequency_of_note(note: np.ndarray | float) -> np.ndarray | float:
 
 
 def note_name(note: float) -> str:
-    """Return the name of a MIDI note, as ``C4`` for 60."""
+    """Return the name of a MIDI note.
+
+    Example:
+        >>> note_name(60), note_name(58)
+        ('C4', 'A#3')
+    """
     return f"{NAMES[int(note) % 12]}{int(note) // 12 - 1}"
