@@ -28,14 +28,14 @@ KEYS = {
 }
 
 
-def test_perfect_and_blind_detectors():
+def test_perfect_and_uninformative_scores():
     truth = np.repeat([True, False], [10, 90])
     perfect = detection_metrics(truth, truth.astype(float), SETTINGS)
     assert perfect["auc"] == perfect["recall"] == perfect["average_precision"] == 1
     assert perfect["precision"] == 1
-    blind = detection_metrics(truth, np.full(100, 0.5), SETTINGS)
-    assert blind["auc"] == 0.5
-    assert blind["recall"] == 0
+    uninformative = detection_metrics(truth, np.full(100, 0.5), SETTINGS)
+    assert uninformative["auc"] == 0.5
+    assert uninformative["recall"] == 0
     assert all(map(np.isnan, detection_metrics(truth[:5], np.zeros(5), SETTINGS).values()))
 
 
@@ -54,16 +54,16 @@ def test_threshold_keeps_the_allowed_false_alarms():
     assert choose_threshold(table.drop(columns="p_angry"), SETTINGS) is None
 
 
-def test_precision_is_that_of_the_assumed_prevalence():
-    # 8 of 10 targets and 9 of 90 others score high; a tenth of all are targets in use.
+def test_precision_is_computed_for_the_assumed_prevalence():
+    # 8 of 10 targets and 9 of 90 others are flagged; the prevalence in use is 10 %.
     scores = np.concatenate([np.ones(8), np.zeros(2), np.ones(9), np.zeros(81)])
     truth = np.repeat([True, False], [10, 90])
-    figures = detection_metrics(truth, scores, SETTINGS)
-    assert figures["recall"] == pytest.approx(0.8)
-    assert figures["precision"] == pytest.approx(0.08 / (0.08 + 0.09))
+    metrics = detection_metrics(truth, scores, SETTINGS)
+    assert metrics["recall"] == pytest.approx(0.8)
+    assert metrics["precision"] == pytest.approx(0.08 / (0.08 + 0.09))
 
 
-def test_interval_of_the_auc_is_that_of_resampled_speakers():
+def test_interval_of_the_auc_agrees_with_resampled_speakers():
     generator = np.random.default_rng(1)
     speakers = np.repeat([f"s{number}" for number in range(12)], 20)
     truth = generator.random(240) < 0.3
@@ -83,10 +83,10 @@ def test_resamples_without_the_target_are_left_out_without_a_warning():
     table = pd.DataFrame(KEYS | {"corpus": "x", "speaker": np.repeat(["a", "b"], 4)})
     table["label"] = ["angry", "angry", "sad", "sad", "sad", "sad", "sad", "sad"]
     table["p_angry"] = np.linspace(0.9, 0.2, 8)
-    silent = table.assign(corpus="y", label="sad")
+    without_target = table.assign(corpus="y", label="sad")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rows = detection_table(pd.concat([table, silent]), SETTINGS, resamples=200)
+        rows = detection_table(pd.concat([table, without_target]), SETTINGS, resamples=200)
     rows = rows.set_index("corpus")
     assert rows.loc["x", ["auc", "auc_low", "auc_high"]].tolist() == [1, 1, 1]
     assert rows.loc["y", ["auc", "auc_low", "auc_high", "recall"]].isna().all()
@@ -106,11 +106,11 @@ def test_table_has_a_row_for_each_corpus_and_for_all():
 
 
 def overconfident(count=600):
-    """A model that is right in seven of ten cases and always 95 % sure."""
+    """Predictions with 70 % accuracy and 95 % confidence."""
     generator = np.random.default_rng(0)
     label = generator.choice(["angry", "sad"], count)
-    right = generator.random(count) < 0.7
-    angry = np.where((label == "angry") == right, 0.95, 0.05)
+    is_correct = generator.random(count) < 0.7
+    angry = np.where((label == "angry") == is_correct, 0.95, 0.05)
     return pd.DataFrame(
         KEYS
         | {
@@ -125,7 +125,7 @@ def overconfident(count=600):
     )
 
 
-def test_temperature_takes_overconfidence_away():
+def test_calibration_removes_overconfidence():
     table = overconfident()
     table.loc[table["evaluation"] == TEST, "fold"] = -1
     calibrated, errors = calibrate(table)
@@ -137,7 +137,7 @@ def test_temperature_takes_overconfidence_away():
     assert (calibrated[columns].idxmax(axis=1).str[2:] == table["prediction"]).all()
 
 
-def test_temperature_keeps_order_and_one_changes_nothing():
+def test_temperature_keeps_the_order_and_one_is_the_identity():
     values = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
     np.testing.assert_allclose(with_temperature(values, 1.0), values, atol=1e-6)
     assert with_temperature(values, 3.0).max() < values.max()
@@ -155,7 +155,7 @@ def test_pairs_are_compared_on_the_same_speakers():
     label = np.tile(["angry", "sad"], 40)
     table = pd.DataFrame({"utterance_id": np.arange(80), "speaker": speakers, "label": label})
     good = table.assign(model="good", prediction=label)
-    # Wrong once for every speaker: always the same distance from the good one.
+    # One error for each speaker, so the difference is the same in every resample.
     wrong = np.where(np.arange(80) % 8 == 0, "sad", label)
     worse = table.assign(model="worse", prediction=wrong)
     rows = paired_table(pd.concat([good, worse]), ["angry", "sad"], reference="good")

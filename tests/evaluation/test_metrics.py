@@ -32,8 +32,8 @@ def test_labels_that_are_not_listed_are_refused():
         confusion(LABELS, ["angry", "sad"], ["angry", "bored"])
 
 
-def test_uar_weighs_labels_alike_and_leaves_absent_ones_out():
-    # 90 of 90 angry right, 0 of 10 sad right, no happy at all: (1 + 0) / 2.
+def test_uar_weights_labels_equally_and_leaves_out_missing_ones():
+    # 90 of 90 angry and 0 of 10 sad are correct, and none is happy: (1 + 0) / 2.
     counts = np.array([[90, 0, 0], [0, 0, 0], [10, 0, 0]])
     assert uar(counts) == pytest.approx(0.5)
 
@@ -42,23 +42,23 @@ def test_uar_weighs_labels_alike_and_leaves_absent_ones_out():
     st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=3, max_size=60)
 )
 @settings(max_examples=50, deadline=None)
-def test_figures_equal_scikit_learn(pairs):
+def test_metrics_equal_those_of_scikit_learn(pairs):
     table = predictions_of(pairs)
-    figures = classification_metrics(table, LABELS, resamples=100)
+    metrics = classification_metrics(table, LABELS, resamples=100)
     truth, predicted = table["label"], table["prediction"]
-    assert figures["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
+    assert metrics["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
     present = sorted(set(truth))
     by_label = [(predicted[truth == label] == label).mean() for label in present]
-    assert figures["uar"] == pytest.approx(np.mean(by_label))
-    assert figures["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert metrics["uar"] == pytest.approx(np.mean(by_label))
+    assert metrics["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
     for metric in ("accuracy", "uar", "macro_f1"):
-        assert 0 <= figures[f"{metric}_low"] <= figures[f"{metric}_high"] <= 1
+        assert 0 <= metrics[f"{metric}_low"] <= metrics[f"{metric}_high"] <= 1
     if len(present) == len(LABELS):
-        assert figures["uar"] == pytest.approx(balanced_accuracy_score(truth, predicted))
+        assert metrics["uar"] == pytest.approx(balanced_accuracy_score(truth, predicted))
 
 
 def test_interval_comes_from_speakers_not_utterances():
-    # Every utterance of a speaker fares alike, so 400 utterances hold the news of 4 speakers.
+    # All utterances of a speaker have the same result, so 400 utterances count as 4.
     right = [("angry", "angry")] * 100
     wrong = [("angry", "sad")] * 100
     speakers = [f"s{i}" for i in range(4) for _ in range(100)]
@@ -66,18 +66,18 @@ def test_interval_comes_from_speakers_not_utterances():
         predictions_of(right + wrong + right + wrong, speakers), LABELS, resamples=2000
     )
     assert clustered["accuracy"] == 0.5
-    # Binomial(4, 1/2) / 4: 6 % of resamples hold no good speaker at all.
+    # Binomial(4, 1/2) / 4: 6 % of the resamples contain only speakers with errors.
     assert clustered["accuracy_low"] == 0.0
     assert clustered["accuracy_high"] == 1.0
 
 
 def test_one_speaker_has_no_interval():
-    figures = classification_metrics(predictions_of([("sad", "sad")] * 5, ["s0"] * 5), LABELS)
-    assert figures["accuracy"] == 1.0
-    assert np.isnan(figures["accuracy_low"])
+    metrics = classification_metrics(predictions_of([("sad", "sad")] * 5, ["s0"] * 5), LABELS)
+    assert metrics["accuracy"] == 1.0
+    assert np.isnan(metrics["accuracy_low"])
 
 
-def test_breakdown_and_class_tables_count_right():
+def test_breakdown_and_class_tables_of_known_counts():
     table = predictions_of(
         [("angry", "angry"), ("angry", "sad"), ("sad", "sad"), ("happy", "sad")],
         ["s0", "s0", "s1", "s1"],

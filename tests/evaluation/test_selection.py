@@ -15,6 +15,7 @@ from speech_emotion.evaluation import (
     TELEPHONE,
     CandidateSettings,
     SelectionSettings,
+    TuningError,
     best_parameters,
     choose_members,
     combine,
@@ -24,7 +25,6 @@ from speech_emotion.evaluation import (
     trial_table,
     tune,
 )
-from speech_emotion.evaluation.tuning import TuningError
 from speech_emotion.models import FAMILIES, Combiner, family_named, load_estimator, save_estimator
 from speech_emotion.models.persistence import UntrustedModel
 
@@ -76,7 +76,9 @@ def test_examples_keep_copies_out_of_validation(index, statistics, utterances, s
     assert validated["utterance_id"].is_unique
 
 
-def test_copies_and_telephone_are_trained_on_as_asked(index, statistics, utterances, splits):
+def test_training_has_the_selected_copies_and_telephone_variants(
+    index, statistics, utterances, splits
+):
     lines = index[index["variant"] == 0].assign(variant=TELEPHONE)
     index = pd.concat([index, lines], ignore_index=True)
     statistics = pd.concat([statistics, statistics.loc[lines.index]], ignore_index=True)
@@ -103,29 +105,35 @@ def test_copies_and_telephone_are_trained_on_as_asked(index, statistics, utteran
     assert variants(telephone=True) == {TELEPHONE, 0, 1}
 
 
-def test_what_is_known_of_a_speaker_is_taken_out(index, statistics, utterances, splits):
+def test_normalization_removes_differences_between_speakers(index, statistics, utterances, splits):
     speaker = index.merge(utterances, on="utterance_id", how="left")["speaker"]
     shifted = statistics.add(pd.factorize(speaker)[0] * 10.0, axis=0)
 
-    def between_speakers(part):
-        return part.inputs.groupby(part.table["speaker"].to_numpy()).mean().std().max()
+    def between_speakers(subset):
+        return subset.inputs.groupby(subset.table["speaker"].to_numpy()).mean().std().max()
 
     speaker_independent, _ = make_examples(
         index, shifted, utterances, splits, labels=LABELS, protocol="speaker_independent"
     ).fold(0)
     for protocol in ("enrolled", "speaker_adapted"):
-        known = splits[splits["protocol"] == "speaker_independent"].assign(
+        all_normalize = splits[splits["protocol"] == "speaker_independent"].assign(
             protocol=protocol, for_normalization=True
         )
         examples = make_examples(
-            index, shifted, utterances, known, labels=LABELS, protocol=protocol, enrolment_prior=0.5
+            index,
+            shifted,
+            utterances,
+            all_normalize,
+            labels=LABELS,
+            protocol=protocol,
+            enrolment_prior=0.5,
         )
         training, tests = examples.fold(0)
-        for part in (training, tests[CLEAN]):
-            assert between_speakers(part) < 0.1 * between_speakers(speaker_independent)
+        for subset in (training, tests[CLEAN]):
+            assert between_speakers(subset) < 0.1 * between_speakers(speaker_independent)
 
 
-def test_features_of_unknown_utterances_are_refused(index, statistics, utterances, splits):
+def test_features_without_utterance_are_refused(index, statistics, utterances, splits):
     with pytest.raises(ValueError, match="c:000 have no label or split"):
         make_examples(
             index,
@@ -138,7 +146,7 @@ def test_features_of_unknown_utterances_are_refused(index, statistics, utterance
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_family_learns_predicts_and_is_stored(
+def test_family_is_trained_tested_and_saved(
     family, index, inputs_of, utterances, splits, selection, tmp_path
 ):
     inputs = inputs_of[FAMILIES[family].inputs]
@@ -185,7 +193,9 @@ def test_conv1d_writes_learning_curves(index, sequences, utterances, splits, sel
     assert curves.loc[curves["run"] == "fold 0", "val_loss"].notna().all()
 
 
-def test_study_is_resumed_and_then_left_alone(index, statistics, utterances, splits, selection):
+def test_study_is_resumed_and_a_complete_one_is_not_changed(
+    index, statistics, utterances, splits, selection
+):
     examples = make_examples(
         index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
     )
@@ -196,7 +206,7 @@ def test_study_is_resumed_and_then_left_alone(index, statistics, utterances, spl
     assert [trial.params for trial in more.trials[:2]] == first
     assert len({str(trial.params) for trial in more.trials}) == 4
     done = trial_table(more, "logistic_regression")
-    more.ask()  # a trial that is under way elsewhere
+    more.ask()  # a running trial of another process
     pd.testing.assert_frame_equal(
         trial_table(tune(examples, longer, selection), "logistic_regression"), done
     )
@@ -221,13 +231,15 @@ def test_trials_do_not_depend_on_the_number_of_processes(
 
 
 @pytest.mark.parametrize("place", ["{}/studies.journal", "sqlite:///{}/studies.db"])
-def test_two_processes_work_on_one_study(place, index, statistics, utterances, splits, tmp_path):
+def test_two_processes_share_a_study(place, index, statistics, utterances, splits, tmp_path):
     examples = make_examples(
         index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
     )
     candidate = candidate_of("logistic_regression", trials=12, space=C_RANGE)
     settings = SelectionSettings(storage=place.format(tmp_path), n_jobs=1)
-    tune(examples, candidate.model_copy(update={"trials": 1}), settings)  # the tables of a database
+    tune(
+        examples, candidate.model_copy(update={"trials": 1}), settings
+    )  # creates the tables of a database
 
     def work(name):
         (tmp_path / name).touch()
@@ -237,13 +249,13 @@ def test_two_processes_work_on_one_study(place, index, statistics, utterances, s
 
     Parallel(n_jobs=2)(delayed(work)(f"ready {number}") for number in range(2))
     trials = tune(examples, candidate, settings).trials
-    assert 12 <= len(trials) <= 13  # one may have been under way in the other process
+    assert 12 <= len(trials) <= 13  # the other process may have started one more
     assert len({trial.params["model__C"] for trial in trials}) == len(trials)
     spans = sorted((trial.datetime_start, trial.datetime_complete) for trial in trials)
     assert any(later < done for (_, done), (later, _) in itertools.pairwise(spans))
 
 
-def test_study_of_other_data_is_another(index, statistics, utterances, splits, selection):
+def test_other_data_have_another_study(index, statistics, utterances, splits, selection):
     candidate = candidate_of("logistic_regression", trials=1, space=C_RANGE)
     examples = make_examples(
         index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
@@ -273,7 +285,7 @@ def test_lists_reach_the_estimator_as_tuples(index, statistics, utterances, spli
     assert best_parameters(study)["model__hidden_layer_sizes"] in {(8,), (8, 4)}
 
 
-def test_space_that_never_fits_says_why(index, statistics, utterances, splits, selection):
+def test_space_without_a_valid_trial_is_an_error(index, statistics, utterances, splits, selection):
     examples = make_examples(
         index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
     )
@@ -312,7 +324,7 @@ def test_space_that_never_fits_says_why(index, statistics, utterances, splits, s
         ),
     ],
 )
-def test_settings_that_do_not_fit(settings, message):
+def test_invalid_candidates_are_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         CandidateSettings.model_validate(settings)
 
@@ -348,7 +360,7 @@ def predictions_of(model: str, probabilities: list[list[float]]) -> pd.DataFrame
 
 @pytest.fixture
 def candidates():
-    """Two models that are each unsure on half of the labels, and one that guesses."""
+    """Predictions of two models with independent errors, and of a third that guesses."""
     generator = np.random.default_rng(0)
     truth = np.tile([1.0, 0.0], 60)
     noisy = np.clip(truth + generator.normal(0, 0.45, (2, 120)), 0.02, 0.98)
@@ -364,7 +376,7 @@ def candidates():
 
 
 @pytest.mark.parametrize("name", ["soft_voting", "stacking"])
-def test_combination_listens_to_those_who_know(candidates, name):
+def test_combination_weights_the_better_models(candidates, name):
     assert choose_members(candidates, name, most=1) == ()
     assert set(choose_members(candidates, name, most=3)) >= {"a", "b"}
     combined, combiner = combine(candidates, name, ["a", "b", "c"])
@@ -382,7 +394,7 @@ def test_combination_listens_to_those_who_know(candidates, name):
     np.testing.assert_allclose(again(stacked), combiner(stacked))
 
 
-def test_a_vote_without_those_who_have_no_weight_is_the_same():
+def test_soft_voting_is_the_same_without_members_of_weight_zero():
     vote = Combiner("soft_voting", ("a", "b", "c"), np.array([0.6, 0.0, 0.3]), np.empty(0))
     stacked = np.random.default_rng(0).dirichlet(np.ones(4), (5, 3))
     trimmed = vote.trimmed()
@@ -391,8 +403,8 @@ def test_a_vote_without_those_who_have_no_weight_is_the_same():
     assert Combiner.single("a").trimmed().members == ("a",)
 
 
-def test_weights_of_a_fold_are_learnt_on_the_others(candidates):
-    # Turning the labels of one fold round must not move that fold's own combination.
+def test_weights_for_a_fold_are_fitted_on_the_other_folds(candidates):
+    # Swapping the labels of one fold must not change the probabilities of that fold.
     changed = candidates.copy()
     inside = changed["fold"] == 0
     changed.loc[inside, "label"] = changed.loc[inside, "label"].map(
@@ -401,12 +413,12 @@ def test_weights_of_a_fold_are_learnt_on_the_others(candidates):
     for name in ("soft_voting", "stacking"):
         before = combine(candidates, name, ["a", "b", "c"])[0].set_index("utterance_id")
         after = combine(changed, name, ["a", "b", "c"])[0].set_index("utterance_id")
-        own = before["fold"] == 0
-        np.testing.assert_allclose(before.loc[own, "p_sad"], after.loc[own.index[own], "p_sad"])
-        assert not np.allclose(before.loc[~own, "p_sad"], after.loc[own.index[~own], "p_sad"])
+        changed_fold = before["fold"] == 0
+        np.testing.assert_allclose(before.loc[changed_fold, "p_sad"], after["p_sad"][changed_fold])
+        assert not np.allclose(before.loc[~changed_fold, "p_sad"], after["p_sad"][~changed_fold])
 
 
-def test_foreign_types_are_not_loaded(tmp_path):
+def test_untrusted_types_are_not_loaded(tmp_path):
     import skops.io
     from sklearn.preprocessing import FunctionTransformer
 
@@ -432,12 +444,12 @@ def test_old_names_are_refused_with_the_new_one(settings, message):
         SelectionSettings(storage="", **settings)
 
 
-def test_protocols_are_named_in_one_string_where_lists_cannot_be_written():
+def test_protocols_can_be_written_as_text():
     settings = SelectionSettings(compared="speaker_independent; enrolled", storage="")
     assert settings.compared == ["speaker_independent", "enrolled"]
 
 
-def test_a_space_without_a_choice_is_not_searched():
+def test_space_with_one_choice_is_not_searched():
     space = {
         "model__alpha": {"type": "float", "low": 0.5, "high": 0.5},
         "model__max_iter": {"type": "int", "low": 20, "high": 20},

@@ -1,4 +1,4 @@
-"""One study by several runs, through a PostgreSQL server that is started here."""
+"""Studies that several runs share through a PostgreSQL server, which the tests start."""
 
 import itertools
 import os
@@ -15,9 +15,14 @@ from typing import NamedTuple
 import pytest
 from joblib import Parallel, delayed
 
-from speech_emotion.evaluation import CandidateSettings, SelectionSettings, make_examples, tune
-from speech_emotion.evaluation.settings import PasswordGiven
-from speech_emotion.evaluation.tuning import TuningError
+from speech_emotion.evaluation import (
+    CandidateSettings,
+    PasswordGiven,
+    SelectionSettings,
+    TuningError,
+    make_examples,
+    tune,
+)
 
 LABELS = ["angry", "happy", "sad"]
 C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
@@ -41,7 +46,7 @@ def _program(name):
 
 @pytest.fixture(scope="module")
 def server():
-    """A server that asks for a password, as an ordinary user: it refuses to run as root."""
+    """A server with password authentication, run by another user than root."""
     psycopg = pytest.importorskip("psycopg")
     initdb, postgres = _program("initdb"), _program("postgres")
     user = None
@@ -72,21 +77,23 @@ def server():
                 stderr=log,
             )
         try:
-            facts = {"host": "127.0.0.1", "port": port, "user": "optuna", "password": PASSWORD}
+            connection = {"host": "127.0.0.1", "port": port, "user": "optuna", "password": PASSWORD}
             while process.poll() is None:
                 try:
-                    psycopg.connect(**facts, dbname="postgres").close()
+                    psycopg.connect(**connection, dbname="postgres").close()
                     break
                 except psycopg.OperationalError:
                     time.sleep(0.1)
             assert process.poll() is None, (folder / "log").read_text()
             yield Server(f"postgresql://optuna@127.0.0.1:{port}/postgres", process)
         finally:
-            process.send_signal(signal.SIGINT)  # at others it waits until all have left
+            process.send_signal(
+                signal.SIGINT
+            )  # other signals wait until all clients have disconnected
             process.wait()
 
 
-def test_two_processes_that_start_at_once_work_on_one_study(
+def test_processes_that_start_together_share_a_study(
     server, index, statistics, utterances, splits, tmp_path
 ):
     examples = make_examples(
@@ -109,7 +116,7 @@ def test_two_processes_that_start_at_once_work_on_one_study(
 
     both = Parallel(n_jobs=2)(delayed(work)(f"ready {number}") for number in range(2))
     trials = max(both, key=len)
-    assert 12 <= len(trials) <= 13  # one may have been under way in the other process
+    assert 12 <= len(trials) <= 13  # the other process may have started one more
     assert {value for value, *_ in both[0]} | {value for value, *_ in both[1]} == {
         value for value, *_ in trials
     }
@@ -118,7 +125,7 @@ def test_two_processes_that_start_at_once_work_on_one_study(
     assert any(later < done for (_, done), (later, _) in itertools.pairwise(spans))
 
 
-def test_a_wrong_password_is_an_error_that_does_not_show_it(
+def test_wrong_password_is_an_error_that_does_not_contain_it(
     server, index, statistics, utterances, splits, monkeypatch
 ):
     monkeypatch.setenv("PGPASSWORD", "guessed")
@@ -143,7 +150,7 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(
         ),
     ],
 )
-def test_storages_that_cannot_be_used(
+def test_unusable_storages_are_an_error(
     storage, message, index, statistics, utterances, splits, monkeypatch
 ):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
@@ -158,7 +165,7 @@ def test_storages_that_cannot_be_used(
 @pytest.mark.parametrize(
     "storage", ["postgresql://optuna:secret@host/studies", "postgresql://host/s?password=secret"]
 )
-def test_a_password_in_the_url_is_refused_and_not_shown(storage):
+def test_password_in_the_url_is_refused_and_not_shown(storage):
     with pytest.raises(PasswordGiven, match=r"PGPASSWORD|\.pgpass") as caught:
         SelectionSettings(storage=storage)
     assert "secret" not in str(caught.value)

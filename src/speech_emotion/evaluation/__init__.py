@@ -50,10 +50,12 @@ from speech_emotion.evaluation.protocol_data import (
 from speech_emotion.evaluation.settings import (
     CandidateSettings,
     FamilyName,
+    PasswordGiven,
     RecipesSettings,
     SelectionSettings,
 )
 from speech_emotion.evaluation.tuning import (
+    TuningError,
     best_parameters,
     trial_table,
     tune,
@@ -70,9 +72,11 @@ __all__ = [
     "Evaluation",
     "Examples",
     "FamilyName",
+    "PasswordGiven",
     "RecipesSettings",
     "SelectionSettings",
     "Subset",
+    "TuningError",
     "average_recall",
     "best_parameters",
     "bootstrap_counts",

@@ -65,18 +65,12 @@ def tune(
     Raises:
         TuningError: If every trial failed, with the last error, or if the storage cannot be used.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    name = f"{candidate.family}-{_digest(examples, candidate, settings)}"
-    study = optuna.create_study(
-        study_name=name,
-        storage=_storage(settings.storage),
-        load_if_exists=True,
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
-    )
+    study = _open_study(examples, candidate, settings)
     done = sum(trial.state.is_finished() for trial in study.trials)
     if done:
-        logger.info("%s: study %s has %d finished trial(s)", candidate.family, name, done)
+        logger.info(
+            "%s: study %s has %d finished trial(s)", candidate.family, study.study_name, done
+        )
     # With an empty space, further trials would repeat the first.
     remaining = (candidate.trials if candidate.space else 1) - done
     timeout = _time_left(study, candidate)
@@ -97,6 +91,20 @@ def tune(
             "correct its search space or raise its budget"
         )
     return study
+
+
+def _open_study(
+    examples: Examples, candidate: CandidateSettings, settings: SelectionSettings
+) -> optuna.Study:
+    """Create the study of these data and settings, or load it from the storage."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        study_name=f"{candidate.family}-{_digest(examples, candidate, settings)}",
+        storage=_storage(settings.storage),
+        load_if_exists=True,
+        direction="maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+    )
 
 
 def _storage(address: str) -> BaseStorage:
