@@ -52,7 +52,7 @@ def test_partial_fit_in_batches_equals_a_single_batch(batches):
 
 def test_speaker_statistics_use_known_utterances_only():
     known = np.arange(60) % 20 < 2
-    normalizer = SpeakerNormalizer(prior=0, own_scale=False)
+    normalizer = SpeakerNormalizer(prior=0, scale_by_speaker=False)
     normalizer.fit(ROWS, speakers=SPEAKERS, known=known)
     mean, scale = normalizer.statistics("ben")
     np.testing.assert_allclose(mean, ROWS[20:22].mean(axis=0))
@@ -66,7 +66,9 @@ def test_padding_of_sequences_stays_zero():
     sequences[2:] += 4
     sequences[:, 3:] = 0
     speakers = np.array(["anna", "anna", "ben", "ben"])
-    normalizer = SpeakerNormalizer(prior=0, own_scale=False).fit(sequences, speakers=speakers)
+    normalizer = SpeakerNormalizer(prior=0, scale_by_speaker=False).fit(
+        sequences, speakers=speakers
+    )
     normalized = normalizer.transform(sequences, speakers=speakers)
     np.testing.assert_allclose(normalized, 0, atol=1e-6)
     unseen = normalizer.transform(sequences)

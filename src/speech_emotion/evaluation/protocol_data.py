@@ -141,7 +141,7 @@ class Examples:
     def _normalizer(self, train: Subset) -> SpeakerNormalizer:
         # Networks scale their channels themselves, and a few enrolled utterances give no reliable spread.
         all_utterances = self.protocol in {"speaker_adapted", "cross_corpus_adapted"}
-        normalizer = SpeakerNormalizer(own_scale=all_utterances and train.inputs.ndim == 2)
+        normalizer = SpeakerNormalizer(scale_by_speaker=all_utterances and train.inputs.ndim == 2)
         if self.protocol == ENROLLED:
             normalizer.prior = self.enrolment_prior
         return normalizer.fit(

@@ -28,7 +28,7 @@ class SpeakerNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Args:
         prior: Weight of the population mean in each speaker's mean, in utterances.
-        own_scale: Whether a speaker in ``speakers_`` is scaled by their own spread instead of the
+        scale_by_speaker: Whether a speaker in ``speakers_`` is scaled by their own spread instead of the
             population's.
         prior_scale: Weight of the population variance in each speaker's variance, in utterances.
 
@@ -47,9 +47,9 @@ class SpeakerNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         [[0.0]]
     """
 
-    def __init__(self, prior: float = 0.5, own_scale: bool = True, prior_scale: float = 5.0):
+    def __init__(self, prior: float = 0.5, scale_by_speaker: bool = True, prior_scale: float = 5.0):
         self.prior = prior
-        self.own_scale = own_scale
+        self.scale_by_speaker = scale_by_speaker
         self.prior_scale = prior_scale
 
     def __sklearn_tags__(self) -> Tags:
@@ -143,7 +143,7 @@ class SpeakerNormalizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if count == 0:
             return self.mean_, self.scale_
         center = (count * mean + self.prior * self.mean_) / (count + self.prior)
-        if not self.own_scale:
+        if not self.scale_by_speaker:
             return center, self.scale_
         variance = (squares + self.prior_scale * self.scale_**2) / (count + self.prior_scale)
         return center, np.where(variance > SMALLEST**2, np.sqrt(variance), self.scale_)
