@@ -52,7 +52,7 @@ def test_open_files_are_read(tone, write_sound):
 
 @pytest.fixture
 def broken(tmp_path, tone):
-    """Files that cannot be used, by what is wrong with them."""
+    """Unusable files by their problem."""
     whole = tmp_path / "whole.wav"
     soundfile.write(whole, tone(), 22050)
     contents = {
@@ -86,11 +86,11 @@ def broken(tmp_path, tone):
         ("header only", "unreadable"),
         ("no samples", "no samples"),
         ("silent", "silent"),
-        ("nan", "no numbers"),
-        ("infinite", "no numbers"),
+        ("nan", "NaN or infinite"),
+        ("infinite", "NaN or infinite"),
     ],
 )
-def test_unusable_files_say_their_name_and_why(broken, name, reason):
+def test_unusable_files_raise_an_error_with_name_and_reason(broken, name, reason):
     with pytest.raises(AudioError, match=reason) as caught:
         load_audio(broken[name])
     assert str(broken[name]) in str(caught.value)

@@ -17,7 +17,7 @@ def in_base64(samples, name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_any_sound_file_comes_as_a_data_address(tone, name):
+def test_sound_files_are_read_from_data_urls(tone, name):
     text = f"data:audio/{name};base64,{in_base64(tone(), name)}"
     samples = load_audio(open_sound(text, paths=False), 22050)
     assert len(samples) == pytest.approx(22050, rel=0.06)  # MP3 pads
@@ -25,14 +25,14 @@ def test_any_sound_file_comes_as_a_data_address(tone, name):
 
 
 @pytest.mark.parametrize("name", ["wav", "aiff", "flac", "ogg"])
-def test_plain_base64_is_known_by_its_first_bytes(tone, name):
+def test_plain_base64_is_recognized_by_its_first_bytes(tone, name):
     text = in_base64(tone(), name)
     broken = "\n".join(text[start : start + 76] for start in range(0, len(text), 76))
     for entry in (text, broken, f"  {text}\n"):
         assert len(load_audio(open_sound(entry, paths=False), 22050)) == 22050
 
 
-def test_encoded_samples_return(tone):
+def test_encoding_is_reversible(tone):
     samples = load_audio(open_sound(encode_sound(tone(), 22050), paths=False), 22050)
     np.testing.assert_allclose(samples, tone(), atol=1 / 32768)
 
@@ -52,22 +52,22 @@ def test_anything_else_is_a_path(entry):
         ("data:audio/wav,RIFF", "not base64; write data:"),
         ("data:audio/wav;base64,UklG*", "not base64"),
         ("UklGRiQA*", "not base64"),
-        ("A" * 5000, "no path, and not the base64"),
+        ("A" * 5000, "not a path, and not the base64"),
     ],
 )
-def test_what_is_neither_has_its_reason(entry, reason):
+def test_invalid_entries_raise_an_error_with_the_reason(entry, reason):
     with pytest.raises(AudioError, match=reason) as caught:
         open_sound(entry)
     assert len(str(caught.value)) < 300
 
 
-def test_broken_sounds_are_named_without_their_bytes():
+def test_errors_of_encoded_sounds_do_not_contain_their_bytes():
     text = "data:audio/wav;base64," + base64.b64encode(b"RIFF, but no sound").decode()
     with pytest.raises(AudioError, match=r"^sound in base64: unreadable"):
         load_audio(open_sound(text))
 
 
-def test_paths_may_be_refused():
+def test_paths_can_be_disallowed():
     with pytest.raises(AudioError, match="paths are not read here; send the sound as data:"):
         open_sound("a.wav", paths=False)
 
@@ -84,7 +84,7 @@ class TestFolder:
         return folder
 
     @pytest.mark.parametrize("entry", ["monday/a.wav", "monday/../monday/a.wav", "./monday/a.wav"])
-    def test_relative_paths_start_there(self, folder, entry):
+    def test_relative_paths_start_in_the_folder(self, folder, entry):
         assert open_sound(entry, below=folder) == folder / "monday" / "a.wav"
         whole = str(folder / entry)
         assert open_sound(whole, below=folder) == folder / "monday" / "a.wav"
@@ -93,15 +93,15 @@ class TestFolder:
         "entry",
         ["../secret.wav", "/etc/passwd", "monday/../../secret.wav", "link.wav", "~/a.wav/../.."],
     )
-    def test_nothing_outside_is_read(self, folder, entry):
+    def test_paths_outside_the_folder_are_refused(self, folder, entry):
         if entry.startswith("~"):
-            assert open_sound(entry, below=folder) == folder  # no home folder is looked up
+            assert open_sound(entry, below=folder) == folder  # "~" is not expanded
             return
-        with pytest.raises(AudioError, match="lies outside of the folder"):
+        with pytest.raises(AudioError, match="is outside the folder"):
             open_sound(entry, below=folder)
 
     @pytest.mark.parametrize("entry", ["a\0.wav", "a/" * 2000, "b" * 400, "loop.wav", "."])
-    def test_odd_paths_have_a_reason(self, folder, entry):
+    def test_invalid_paths_raise_audio_errors(self, folder, entry):
         with pytest.raises(AudioError):
             load_audio(open_sound(entry, below=folder))
         with pytest.raises(AudioError):

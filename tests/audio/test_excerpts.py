@@ -13,7 +13,7 @@ RATE = 8000
 
 @pytest.fixture(scope="module")
 def ramp(tmp_path_factory):
-    """Two channels of 10 s whose samples tell their position."""
+    """Two channels of 10 s whose samples encode their position."""
     rising = np.linspace(-0.9, 0.9, 10 * RATE, dtype=np.float32)
     path = tmp_path_factory.mktemp("ramp") / "ramp.wav"
     soundfile.write(path, np.stack([rising, -rising], axis=1), RATE, subtype="FLOAT")
@@ -21,7 +21,7 @@ def ramp(tmp_path_factory):
 
 
 @given(start=st.floats(-2, 9.9), length=st.floats(0.01, 20))
-def test_an_excerpt_is_the_slice_of_the_whole(ramp, start, length):
+def test_an_excerpt_equals_the_slice_of_the_whole(ramp, start, length):
     whole, _ = read_samples(ramp)
     first, last = max(round(start * RATE), 0), max(round((start + length) * RATE), 0)
     assume(last > first)
@@ -33,7 +33,7 @@ def test_an_excerpt_is_the_slice_of_the_whole(ramp, start, length):
 
 
 @given(start=st.floats(-9, -0.1), length=st.floats(0.001, 0.05))
-def test_nothing_to_hear_is_an_error(ramp, start, length):
+def test_an_empty_excerpt_is_an_error(ramp, start, length):
     with pytest.raises(AudioError, match=r"has no sound between .* it lasts 10.00 s"):
         read_excerpt(ramp, start, start + length)
     with pytest.raises(AudioError, match="has no sound between"):
@@ -50,7 +50,7 @@ def test_compressed_files_are_cut_at_the_same_place(write_sound, tone, name):
 
 
 @pytest.mark.parametrize("points", [1, 7, 100, 800])
-def test_the_envelope_holds_every_extreme(ramp, points):
+def test_the_envelope_contains_every_extreme(ramp, points):
     envelope = read_envelope(ramp, channel=1, points=points)
     assert len(envelope) <= points
     whole = read_samples(ramp)[0][:, 1]
@@ -58,8 +58,8 @@ def test_the_envelope_holds_every_extreme(ramp, points):
     assert envelope["end_s"].iloc[-1] == 10
     np.testing.assert_array_equal(envelope["start_s"][1:], envelope["end_s"][:-1])
     for row in envelope.itertuples():
-        part = whole[round(row.start_s * RATE) : round(row.end_s * RATE)]
-        assert (row.low, row.high) == (part.min(), part.max())
+        interval = whole[round(row.start_s * RATE) : round(row.end_s * RATE)]
+        assert (row.low, row.high) == (interval.min(), interval.max())
 
 
 def test_short_sounds_have_fewer_points(write_sound):
@@ -81,13 +81,13 @@ def test_memory_does_not_grow_with_the_recording(tmp_path):
     samples, _ = read_excerpt(path, 42 * 60, 42 * 60 + 1, channel=1)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 8e6  # the decoded recording has 230 MB
+    assert peak < 8e6  # the decoded recording takes 230 MB
     assert envelope["high"].tolist() == [0, 0, 0.5]
     assert samples[100] == 0.5
 
 
 @pytest.mark.parametrize("read", [read_envelope, lambda path, **o: read_excerpt(path, 0, 1, **o)])
-def test_unusable_files_have_a_reason(tmp_path, ramp, read):
+def test_unusable_files_raise_an_error_with_the_reason(tmp_path, ramp, read):
     text, empty = tmp_path / "text.wav", tmp_path / "empty.wav"
     text.write_text("words")
     empty.write_bytes(b"")

@@ -139,7 +139,7 @@ def test_bad_entries_have_a_row_each_and_spare_the_others(address, encoded):
         (cut, "unreadable"),
         (silent, "silent"),
         ("", "neither a path nor a sound"),
-        ("x" * 10000, "no path, and not the base64"),
+        ("x" * 10000, "not a path, and not the base64"),
         (3, "neither a path nor a sound"),
     ]
     status, rows = ask(address, table(*(entry for entry, _ in bad), encoded))
@@ -194,5 +194,5 @@ def test_paths_below_the_named_folder_are_read(served, tmp_path, encoded):
     check_row(rows[1])
     assert rows[2] == rows[0]
     assert "unreadable" in rows[3]["error"]
-    assert "lies outside of the folder" in rows[4]["error"]
-    assert "lies outside of the folder" in rows[5]["error"]
+    assert "is outside the folder" in rows[4]["error"]
+    assert "is outside the folder" in rows[5]["error"]

@@ -1,4 +1,4 @@
-"""Decode sound files into one-channel float32 samples."""
+"""Decode sound files to float32 samples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AUDIO_SUFFIXES: Final = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 """Suffixes of the files that are read as recordings, in lower case."""
 
 SILENCE = 1e-4
-"""Peak amplitude below which a recording is silent: 16-bit sound has steps of 3e-5."""
+"""Peak amplitude below which a recording is silent; 16-bit sound has steps of 3e-5."""
 
 LFS_POINTER = b"version https://git-lfs"
 MISSING = "no such file; check the path and that links lead somewhere"
@@ -38,11 +38,11 @@ POINTER = "a Git-LFS pointer, not the recording; run `git lfs pull`"
 
 
 class AudioError(ValueError):
-    """A sound cannot be used.
+    """A recording cannot be used.
 
     Attributes:
-        source: Path of the file, or what the samples are.
-        reason: What is wrong and what helps.
+        source: Path of the file, or a description of the samples.
+        reason: The problem and its remedy.
     """
 
     def __init__(self, source: object, reason: str):
@@ -52,19 +52,19 @@ class AudioError(ValueError):
 
 
 def check_rate(sample_rate: float) -> None:
-    """Refuse a rate in Hz that is not positive and finite.
+    """Check that a sample rate is positive and finite.
 
     Raises:
-        ValueError: With the rate.
+        ValueError: If it is not.
     """
     if not 0 < sample_rate < float("inf"):
         raise ValueError(f"The sample rate must be above 0 Hz, not {sample_rate}")
 
 
 def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050) -> np.ndarray:
-    """Decode a sound file, whatever its suffix says it is.
+    """Decode a sound file to mono; the format is detected from its content.
 
-    Channels are averaged. Loudness is kept: it carries emotion.
+    Channels are averaged. The level is kept, because it carries emotion.
 
     Args:
         path: Path or URL (``s3://…``) of the file, or an open binary file.
@@ -74,16 +74,26 @@ def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050
         Samples, shape ``(n_samples,)``, float32, full scale at ±1.
 
     Raises:
-        AudioError: If the file is missing, empty, a Git-LFS pointer, unreadable, silent, or holds
-            samples that are not numbers.
+        AudioError: If the file is missing, empty, a Git-LFS pointer, unreadable, silent, or contains
+            NaN or infinite samples.
         ValueError: If ``sample_rate`` is not positive and finite.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+        >>> soundfile.write(file, tone, 16000, format="WAV")
+        >>> _ = file.seek(0)
+        >>> samples = load_audio(file, sample_rate=22050)
+        >>> samples.shape, samples.dtype
+        ((22050,), dtype('float32'))
     """
     check_rate(sample_rate)
     samples, native_rate = read_samples(path)
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     if (peak := float(np.abs(mono).max())) < SILENCE:
-        said = f"silent: the peak amplitude of its averaged channels is {peak:.1g}; replace it"
-        raise AudioError(path, said)
+        reason = f"silent: the peak amplitude of its averaged channels is {peak:.1g}; replace it"
+        raise AudioError(path, reason)
     if native_rate == sample_rate:
         return np.ascontiguousarray(mono)
     resampled = soxr.resample(mono, native_rate, sample_rate, quality="HQ")
@@ -93,16 +103,19 @@ def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050
 
 
 def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, int]:
-    """Decode a sound file as it is: samples ``(n_samples, n_channels)`` float32, and the rate.
+    """Decode a sound file without resampling or mixing.
+
+    Returns:
+        Samples, shape ``(n_samples, n_channels)``, float32, and the sample rate in Hz.
 
     Raises:
-        AudioError: If the file is missing, empty, a Git-LFS pointer, unreadable, or holds samples
-            that are not numbers.
+        AudioError: If the file is missing, empty, a Git-LFS pointer, unreadable, or contains NaN or
+            infinite samples.
     """
     try:
         sound: str | os.PathLike[str] | BinaryIO = path
         if is_url(path):
-            with _open_bytes(str(path)) as file:  # whole: formats are read back and forth
+            with _open_bytes(str(path)) as file:  # decoders seek, so fetch the whole file first
                 sound = io.BytesIO(file.read())
         elif isinstance(path, str | os.PathLike):
             with _open_bytes(path):
@@ -111,9 +124,9 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
     if len(samples) == 0:
-        raise AudioError(path, "holds no samples; replace it by an intact copy")
+        raise AudioError(path, "contains no samples; replace it by an intact copy")
     if not np.isfinite(samples).all():
-        raise AudioError(path, "holds samples that are no numbers (NaN or infinite); convert it")
+        raise AudioError(path, "contains NaN or infinite samples; convert it")
     return samples, int(rate)
 
 
@@ -121,18 +134,18 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
 def open_sound_file(
     path: str | os.PathLike[str],
 ) -> Iterator[tuple[soundfile.SoundFile, BinaryIO]]:
-    """Open a sound file to decode it block by block, without holding the rest in memory.
+    """Open a sound file to decode it block by block in constant memory.
 
     Args:
-        path: Path, or URL (``s3://…``), whose bytes are fetched as they are needed.
+        path: Path, or URL (``s3://…``) whose blocks are fetched as they are needed.
 
     Yields:
-        The decoder, and the file's bytes: of a URL, they have one position.
+        The decoder, and the file of its bytes. For a URL, both share one position.
 
     Raises:
         AudioError: If it is missing, empty, a Git-LFS pointer or unreadable.
-        FetchError: If the object store fails, also later; at the end at the latest, because the
-            decoder takes it for the end of the file.
+        FetchError: If the object store fails; raised when the block is left at the latest, because
+            the decoder mistakes the failure for the end of the file.
     """
     with ExitStack() as stack:
         try:
@@ -148,7 +161,7 @@ def open_sound_file(
 
 @contextmanager
 def _open_bytes(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file, and refuse one that cannot be a recording before anything decodes it."""
+    """Open a file, and check before decoding that it can be a recording."""
     if not is_url(path) and not Path(path).is_file():
         raise AudioError(path, MISSING)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Sounds as text: what a table or an HTTP request carries, a path or the sound itself in base64."""
+"""Sounds in tables and HTTP requests: a path, or the sound file itself in base64."""
 
 from __future__ import annotations
 
@@ -16,20 +16,29 @@ from speech_emotion.audio.decode import AudioError
 __all__ = ["encode_sound", "open_sound"]
 
 SIGNATURES = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3")
-"""First bytes of sound files, by which base64 is told from a path."""
+"""First bytes of sound files, which distinguish base64 from a path."""
 
-LONGEST_PATH = 4096
+MAX_PATH_LENGTH = 4096
 
 
 class EncodedSound(io.BytesIO):
-    """The bytes of a sound file that came as text, by the name that errors give it."""
+    """The bytes of a sound file that was given in base64; its text is its name in error messages."""
 
     def __str__(self) -> str:
         return "sound in base64"
 
 
 def encode_sound(samples: np.ndarray, sample_rate: int) -> str:
-    """Return samples ``(n_samples,)`` at a rate in Hz as ``data:audio/flac;base64,…``."""
+    """Encode samples as a data URL of a FLAC file.
+
+    Args:
+        samples: Shape ``(n_samples,)``.
+        sample_rate: Rate in Hz.
+
+    Example:
+        >>> encode_sound(np.zeros(100), 16000)[:22]
+        'data:audio/flac;base64'
+    """
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, sample_rate, format="FLAC", subtype="PCM_16")
     return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -38,20 +47,27 @@ def encode_sound(samples: np.ndarray, sample_rate: int) -> str:
 def open_sound(
     entry: object, *, paths: bool = True, below: Path | None = None
 ) -> Path | EncodedSound:
-    """Find the sound that an entry of a table means.
+    """Interpret an entry of a table as a path or an encoded sound.
 
     Args:
         entry: ``data:audio/wav;base64,…``, the base64 of a whole sound file (WAV, AIFF, FLAC, Ogg,
             or MP3 with an ID3 tag), or a path.
-        paths: Whether paths are allowed at all.
-        below: Folder that paths must lie in, links followed; relative ones start there. ``None``
-            allows any.
+        paths: Whether paths are allowed.
+        below: Folder that paths must lie in after links are resolved; relative paths start there.
+            ``None`` allows any path.
 
     Returns:
-        The path, not yet opened, or the bytes of the file.
+        The path, not yet opened, or the bytes of the sound file.
 
     Raises:
-        AudioError: If it is neither, or a path that is not allowed.
+        AudioError: If the entry is neither, or a path that is not allowed.
+
+    Example:
+        >>> open_sound("calls/monday.wav")
+        PosixPath('calls/monday.wav')
+        >>> data = encode_sound(np.zeros(100), 16000)
+        >>> str(open_sound(data, paths=False))
+        'sound in base64'
     """
     if isinstance(entry, os.PathLike):
         entry = os.fspath(entry)
@@ -65,12 +81,12 @@ def open_sound(
         return EncodedSound(_decode(body))
     if _starts_like_sound(text):
         return EncodedSound(_decode(text))
-    if len(text) > LONGEST_PATH:
-        said = "no path, and not the base64 of a WAV, AIFF, FLAC, Ogg or tagged MP3 file"
-        raise AudioError(_named(text), f"{said}; write data:audio/mpeg;base64,… for others")
+    if len(text) > MAX_PATH_LENGTH:
+        reason = "not a path, and not the base64 of a WAV, AIFF, FLAC, Ogg or tagged MP3 file"
+        raise AudioError(_shorten(text), f"{reason}; write data:audio/mpeg;base64,… for others")
     if not paths:
-        said = "paths are not read here; send the sound as data:audio/wav;base64,…"
-        raise AudioError(text, said)
+        reason = "paths are not read here; send the sound as data:audio/wav;base64,…"
+        raise AudioError(text, reason)
     return Path(text) if below is None else _inside(text, below)
 
 
@@ -86,7 +102,7 @@ def _decode(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise AudioError(_named(text), f"not base64 ({error}); encode the file anew") from error
+        raise AudioError(_shorten(text), f"not base64 ({error}); encode the file again") from error
 
 
 def _inside(text: str, below: Path) -> Path:
@@ -94,11 +110,11 @@ def _inside(text: str, below: Path) -> Path:
         root = below.resolve()
         path = (root / text).resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise AudioError(text, f"no usable path ({error})") from error
+        raise AudioError(text, f"not a usable path ({error})") from error
     if not path.is_relative_to(root):
-        raise AudioError(text, "lies outside of the folder that recordings may be read from")
+        raise AudioError(text, "is outside the folder from which recordings can be read")
     return path
 
 
-def _named(text: str) -> str:
+def _shorten(text: str) -> str:
     return f"{text[:12]}… ({len(text)} characters)"

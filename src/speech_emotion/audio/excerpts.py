@@ -1,4 +1,4 @@
-"""Parts of long recordings, read without holding the rest in memory."""
+"""Read excerpts and envelopes of long recordings in constant memory."""
 
 from __future__ import annotations
 
@@ -15,30 +15,37 @@ from speech_emotion.audio.decode import AudioError, open_sound_file
 __all__ = ["read_envelope", "read_excerpt"]
 
 BLOCK = 1 << 18
-"""Samples a channel that are held at once."""
+"""Samples per channel that are in memory at once."""
 
 PREROLL = 0.5
-"""Seconds read before a stretch: an MP3 decoder needs some frames to come to itself."""
+"""Seconds decoded before an excerpt, because MP3 decoders need some frames to synchronize."""
 
 
 def read_excerpt(
     path: str | os.PathLike[str], start_s: float, end_s: float, *, channel: int | None = None
 ) -> tuple[np.ndarray, int]:
-    """Decode a stretch of a recording; only the stretch is read.
+    """Decode an excerpt of a recording; only the excerpt is read.
 
     Args:
         path: Path or URL (``s3://…``) of the file.
-        start_s: Where the stretch starts, in seconds; what lies before 0 is left out.
-        end_s: Where it ends, in seconds; what lies behind the recording is left out.
-        channel: The channel to read; all if ``None``.
+        start_s: Start in seconds; clipped to the recording.
+        end_s: End in seconds; clipped to the recording.
+        channel: Channel to read; ``None`` for all.
 
     Returns:
-        Samples, float32, shape ``(n_samples, n_channels)`` or, of one channel, ``(n_samples,)``,
-        and the file's own rate in Hz.
+        Samples, float32, shape ``(n_samples, n_channels)``, or ``(n_samples,)`` for one channel;
+        and the sample rate of the file in Hz.
 
     Raises:
-        AudioError: If the file is missing, unreadable, has no such channel or nothing in the
-            stretch.
+        AudioError: If the file is missing or unreadable, has no such channel, or the excerpt is empty.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     soundfile.write(f"{folder}/call.wav", np.zeros((80_000, 2)), 8000)
+        ...     samples, rate = read_excerpt(f"{folder}/call.wav", 2.0, 3.5, channel=0)
+        >>> samples.shape, rate
+        ((12000,), 8000)
     """
     with _open(path, channel) as file:
         start = min(max(round(start_s * file.samplerate), 0), file.frames)
@@ -49,10 +56,10 @@ def read_excerpt(
         samples = file.read(wanted, dtype="float32", always_2d=True)[before:]
         if len(samples) == 0:
             length = file.frames / file.samplerate
-            said = (
+            reason = (
                 f"has no sound between {start_s:.2f} s and {end_s:.2f} s, it lasts {length:.2f} s"
             )
-            raise AudioError(path, f"{said}; score it anew if it was replaced")
+            raise AudioError(path, f"{reason}; score it again if it was replaced")
         rate = file.samplerate
     return (samples if channel is None else samples[:, channel]), rate
 
@@ -60,17 +67,17 @@ def read_excerpt(
 def read_envelope(
     path: str | os.PathLike[str], *, channel: int = 0, points: int = 800
 ) -> pd.DataFrame:
-    """Find the lowest and highest samples of equal stretches: what a drawn waveform shows.
+    """Compute the lowest and highest sample of equal intervals, to draw a waveform.
 
     The file is read in blocks, so memory does not grow with its length.
 
     Args:
         path: Path or URL (``s3://…``) of the file.
-        channel: The channel to read.
-        points: Stretches at most.
+        channel: Channel to read.
+        points: Largest number of intervals.
 
     Returns:
-        One row a stretch: ``start_s``, ``end_s``, ``low`` and ``high`` (full scale at ±1).
+        One row per interval: ``start_s``, ``end_s``, ``low`` and ``high`` (full scale at ±1).
 
     Raises:
         AudioError: If the file is missing, unreadable, empty or has no such channel.
@@ -80,7 +87,7 @@ def read_envelope(
         wanted = max(-(-file.frames // points), 1)
         blocks_each = -(-wanted // BLOCK)
         size = -(-wanted // blocks_each)
-        step = size * blocks_each  # so that no block lies in two stretches
+        step = size * blocks_each  # so that no block belongs to two intervals
         lows, highs, positions = [], [], []
         position = 0
         for block in file.blocks(blocksize=size, dtype="float32", always_2d=True):
@@ -89,9 +96,9 @@ def read_envelope(
             highs.append(block[:, channel].max())
             position += len(block)
     if position == 0:
-        raise AudioError(path, "holds no samples; replace it by an intact copy")
-    blocks = pd.DataFrame({"stretch": positions, "low": lows, "high": highs})
-    table = blocks.groupby("stretch").agg({"low": "min", "high": "max"})
+        raise AudioError(path, "contains no samples; replace it by an intact copy")
+    blocks = pd.DataFrame({"interval": positions, "low": lows, "high": highs})
+    table = blocks.groupby("interval").agg({"low": "min", "high": "max"})
     starts = table.index.to_numpy() * step
     table.insert(0, "start_s", starts / rate)
     table.insert(1, "end_s", np.minimum(starts + step, position) / rate)
@@ -103,8 +110,8 @@ def _open(path: str | os.PathLike[str], channel: int | None) -> Iterator[soundfi
     try:
         with open_sound_file(path) as (file, _):
             if channel is not None and not 0 <= channel < file.channels:
-                said = f"has no channel {channel}: it has {file.channels}, counted from 0"
-                raise AudioError(path, f"{said}; score it anew if it was replaced")
+                reason = f"has no channel {channel}: it has {file.channels}, counted from 0"
+                raise AudioError(path, f"{reason}; score it again if it was replaced")
             yield file
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error

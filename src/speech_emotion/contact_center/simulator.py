@@ -174,7 +174,7 @@ def _run_queue(
     """Assign contacts to agents in order of arrival; repeat calls join the queue."""
     limit = len(contacts) * 3
     draws = _Draws(rng.random((limit, 7)), rng.normal(size=(limit, 4)), _time_of_day(limit, rng))
-    queue = [_Contact(*row, 1) for row in contacts.itertuples(index=False, name=None)]
+    queue = [_Contact._make((*row, 1)) for row in contacts.itertuples(index=False, name=None)]
     heapq.heapify(queue)
     free_at = np.zeros(len(agents.names))
     shift: tuple[int, bool] | None = None

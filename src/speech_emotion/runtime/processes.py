@@ -1,4 +1,4 @@
-"""Many calls of one function: on the cores of this machine, or on the cluster that a run names."""
+"""Call a function many times in parallel, on the cores of this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Calls: TypeAlias = Iterable[tuple[Any, ...]]
 
 
 class Engine(Protocol):
-    """What makes calls elsewhere."""
+    """Runs calls elsewhere, for example on a cluster."""
 
     def workers(self) -> int:
-        """Calls that are made at the same time, at least 1."""
+        """Return the number of calls that run at the same time, at least 1."""
 
     def fan_out(
         self, function: Callable[..., Any], calls: Calls, shared: tuple[Any, ...]
@@ -26,7 +26,7 @@ class Engine(Protocol):
         """Yield ``function(*call, *shared)`` for each call, in the order of the calls."""
 
 
-# Of the process, not of a thread: a run's nodes have threads of their own.
+# Global to the process, because Kedro can run nodes in threads.
 _engines: list[Engine] = []
 
 
@@ -35,15 +35,19 @@ def fan_out(
 ) -> Iterator[Any]:
     """Yield ``function(*call, *shared)`` for each call, in the order of the calls.
 
-    Each call runs on one thread, so that processes do not contend for cores, and sums have the same
-    last digits however many there are.
+    Each call runs on one thread, so that processes do not compete for cores, and results do not depend
+    on the number of processes.
 
     Args:
-        function: A function of a module; other processes import it.
+        function: Function at the top level of a module, so that other processes can import it.
         calls: Arguments of each call.
-        shared: Further arguments, the same for all: what is large is handed over once.
-        n_jobs: Processes on this machine, -1 for one a core; unused inside :func:`running_on`, and in
-            a process of another pool, which makes the calls itself.
+        shared: Further arguments, the same for all calls; put large objects here.
+        n_jobs: Processes on this machine, -1 for one per core. Unused inside :func:`running_on`; in a
+            process of another pool, calls run in that process.
+
+    Example:
+        >>> list(fan_out(pow, [(2, 3), (3, 2)], n_jobs=1))
+        [8, 9]
     """
     if _engines:
         yield from _engines[-1].fan_out(function, calls, shared)
@@ -55,15 +59,15 @@ def fan_out(
 
 
 def workers(n_jobs: int) -> int:
-    """Calls that :func:`fan_out` makes at the same time."""
+    """Return the number of calls that :func:`fan_out` runs at the same time."""
     from joblib import effective_n_jobs
 
     return _engines[-1].workers() if _engines else effective_n_jobs(_processes(n_jobs))
 
 
 def _processes(n_jobs: int) -> int:
-    # A process of a pool, Kedro's ParallelRunner for one, starts none: the pool has the cores, and at
-    # its end it would wait for joblib's processes, which wait for more calls.
+    # A process of a pool, such as Kedro's ParallelRunner, starts no further processes: the pool already
+    # uses all cores, and would wait at its end for joblib's idle processes.
     return 1 if parent_process() else n_jobs
 
 
@@ -75,7 +79,7 @@ def on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
 
 @contextmanager
 def running_on(engine: Engine) -> Iterator[None]:
-    """Let ``engine`` make all calls of :func:`fan_out` in this process."""
+    """Run all calls of :func:`fan_out` in this process on ``engine``."""
     _engines.append(engine)
     try:
         yield
