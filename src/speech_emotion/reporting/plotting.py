@@ -20,10 +20,10 @@ __all__ = [
     "row_interval",
 ]
 
-# The palette of Okabe and Ito, which color-blind readers can distinguish. Yellow is darker than theirs
-# and gray replaces black: all colors are visible on white and on a dark page.
+# The palette of Okabe and Ito, which color-blind readers can distinguish. Blue is lighter and yellow darker than theirs
+# and gray replaces black, so that all colors are visible on white and on dark pages.
 COLORS: Final = (
-    "#0072B2",
+    "#1F83C6",
     "#E69F00",
     "#009E73",
     "#CC79A7",
@@ -33,7 +33,7 @@ COLORS: Final = (
     "#8a8a8a",
 )
 PROTOCOL_COLORS: Final = {
-    "speaker_independent": "#0072B2",
+    "speaker_independent": "#1F83C6",
     "enrolled": "#009E73",
     "speaker_adapted": "#56B4E9",
     "cross_corpus": "#CC79A7",
