@@ -20,8 +20,8 @@ __all__ = [
     "row_interval",
 ]
 
-# The palette of Okabe and Ito, which color-blind readers can distinguish. Blue is lighter and yellow darker than theirs
-# and gray replaces black, so that all colors are visible on white and on dark pages.
+# The palette of Okabe and Ito, which color-blind readers can distinguish. Blue is lighter and yellow
+# darker than theirs, and gray replaces black: all colors are visible on white and on dark pages.
 COLORS: Final = (
     "#1F83C6",
     "#E69F00",
