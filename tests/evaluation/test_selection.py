@@ -25,8 +25,14 @@ from speech_emotion.evaluation import (
     trial_table,
     tune,
 )
-from speech_emotion.models import FAMILIES, Combiner, family_named, load_estimator, save_estimator
-from speech_emotion.models.persistence import UntrustedModel
+from speech_emotion.models import (
+    FAMILIES,
+    Combiner,
+    UntrustedModel,
+    family_named,
+    load_estimator,
+    save_estimator,
+)
 
 QUICK = {
     "logistic_regression": {},

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from speech_emotion.models.estimators import ShrinkageLDA
+from speech_emotion.models import ShrinkageLDA
 
 
 @pytest.mark.parametrize(("n", "n_features"), [(200, 30), (30, 200), (60, 60)])

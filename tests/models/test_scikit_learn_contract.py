@@ -5,11 +5,12 @@ from sklearn.utils.estimator_checks import check_classifiers_train, parametrize_
 from speech_emotion.models import (
     BandwidthModels,
     Conv1DClassifier,
+    Conv2DClassifier,
+    MarginSVC,
     SexThenEmotion,
+    ShrinkageLDA,
     SpeakerNormalizer,
 )
-from speech_emotion.models.conv2d import Conv2DClassifier
-from speech_emotion.models.estimators import MarginSVC, ShrinkageLDA
 
 ONE_EPOCH = "one epoch is too few to reach the required accuracy; see the test below"
 EXPECTED_FAILURES = {

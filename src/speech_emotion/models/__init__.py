@@ -12,13 +12,18 @@ from speech_emotion.models.calibration import (
 from speech_emotion.models.conv1d import (
     Conv1DClassifier,
 )
+from speech_emotion.models.conv2d import (
+    Conv2DClassifier,
+)
 from speech_emotion.models.ensembles import (
     COMBINATIONS,
     FITS,
     Combiner,
 )
 from speech_emotion.models.estimators import (
+    MarginSVC,
     SexThenEmotion,
+    ShrinkageLDA,
 )
 from speech_emotion.models.families import (
     FAMILIES,
@@ -31,6 +36,7 @@ from speech_emotion.models.normalization import (
     with_normalized_values,
 )
 from speech_emotion.models.persistence import (
+    UntrustedModel,
     load_estimator,
     save_estimator,
 )
@@ -50,14 +56,18 @@ __all__ = [
     "BandwidthModels",
     "Combiner",
     "Conv1DClassifier",
+    "Conv2DClassifier",
     "EmotionPredictor",
     "Family",
+    "MarginSVC",
     "Member",
     "PackedPredictor",
     "SexThenEmotion",
+    "ShrinkageLDA",
     "SpeakerNormalizer",
     "Threshold",
     "UnknownFamily",
+    "UntrustedModel",
     "family_named",
     "fit_temperature",
     "load_estimator",
