@@ -296,6 +296,22 @@ def test_report_has_contents_landmarks_and_text_alternatives(report, evidence):
     assert page.unlabelled == []
 
 
+@pytest.mark.browser
+def test_report_fits_a_phone_and_follows_dark_mode(report, evidence, visit, tmp_path):
+    (tmp_path / "report.html").write_text(report(evidence()), encoding="utf-8")
+    page = visit(tmp_path / "report.html")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    color = (
+        "[...document.querySelectorAll('.js-plotly-plot')].every(p => p.layout.font.color === '{}')"
+    )
+    for scheme, ink in (("dark", "#e6eaef"), ("light", "#1f2328")):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(color.format(ink))
+        body = page.evaluate("getComputedStyle(document.body).color")
+        assert "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", body)) == ink
+
+
 def test_report_names_run_commit_and_model_version(report, evidence):
     page = report(evidence(), run=RUN | {"model": "speech-emotion version 3 (champion)"})
     for text in (*RUN.values(), "speech-emotion version 3 (champion)"):
