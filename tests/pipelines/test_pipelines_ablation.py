@@ -3,8 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from speech_emotion.ablation import PLAIN
-from speech_emotion.ablation.configurations import ONE, TWO
+from speech_emotion.ablation import BANDWIDTH_PAIR, DEFAULT_OPTIONS, SINGLE_MODEL
 from speech_emotion.features import KERNELS, feature_names
 from speech_emotion.features.groups import GROUPS
 from speech_emotion.pipeline_registry import register_pipelines
@@ -51,11 +50,11 @@ def test_ablation_runs_on_the_results_of_a_run(project, run_kedro):
     forty = tables["mfcc"][tables["mfcc"]["mfcc"] == "40 coefficients"]
     assert set(forty["n_features"]) == {610 + 40, 240 + 40}
     assert tables["augmentation"]["training"].iloc[0] == "recordings only"
-    assert set(tables["telephone"]["telephone_copies"]) == {"without", ONE, TWO}
+    assert set(tables["telephone"]["telephone_copies"]) == {"without", SINGLE_MODEL, BANDWIDTH_PAIR}
     networks = tables["networks"]
-    assert set(networks["training"]) == {PLAIN, "mixup 0.2"}
+    assert set(networks["training"]) == {DEFAULT_OPTIONS, "mixup 0.2"}
     assert (networks["n_seeds"] == 2).all()
-    assert (networks["difference"].isna() == (networks["training"] == PLAIN)).all()
+    assert (networks["difference"].isna() == (networks["training"] == DEFAULT_OPTIONS)).all()
     assert set(tables["spread"]["seed_of"]) == {"folds", "model"}
     assert "SYNTHETIC" in (folder / "ablation.md").read_text()
     assert "SYNTHETIC SAMPLE CORPUS" in (folder / "ablation.html").read_text()
