@@ -218,7 +218,7 @@ def test_empty_tables_draw_empty_figures():
     assert len(figures.learning_curves_figure(curves, trained_on="").data) == 0
 
 
-def test_pictures_have_a_panel_a_label(tone):
+def test_pictures_have_one_panel_per_label(tone):
     examples = {label: (tone(300), f"u:{label}") for label in LABELS}
     for draw in (pictures.waveform_picture, pictures.mfcc_picture):
         figure = draw(examples, 22050, note=" (SYNTHETIC)")

@@ -40,9 +40,9 @@ def data_of(page):
 
 
 @pytest.fixture
-def gone(scored_calls):
+def missing(scored_calls):
     """The same calls, after the recording of one was moved away."""
-    pattern = {"path": {r".*call 1\.wav": "/gone.wav"}}
+    pattern = {"path": {r".*call 1\.wav": "/missing.wav"}}
     return scored_calls._replace(
         call_summary=scored_calls.call_summary.replace(pattern, regex=True),
         call_passages=scored_calls.call_passages.replace(pattern, regex=True),
@@ -50,7 +50,7 @@ def gone(scored_calls):
 
 
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
-def test_names_of_files_are_plain_and_unique(calls):
+def test_file_names_are_ascii_and_unique(calls):
     names = {channel_id(call, channel) for call in calls for channel in (0, 1)}
     assert len(names) == 4
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", name) for name in names)
@@ -70,7 +70,7 @@ def test_windows_end_where_the_next_begins():
     assert ordered["until_s"].tolist() == [4.0, 8.0, 23.0]
 
 
-def test_joined_windows_keep_their_highest_score(scored_calls):
+def test_merged_windows_keep_their_highest_score(scored_calls):
     calls = scored_calls
     fine = data_of(page_of(calls))["calls"]
     coarse = data_of(page_of(calls, CallReportSettings(points=20)))["calls"]
@@ -80,16 +80,16 @@ def test_joined_windows_keep_their_highest_score(scored_calls):
     assert len(coarse[key]["envelope"]["low"]) <= 20
 
 
-def test_the_page_holds_the_figures_of_the_tables(scored_calls):
+def test_page_contains_the_numbers_of_the_tables(scored_calls):
     data = data_of(page_of(scored_calls))
     assert data["target"] == "angry"
     call = data["calls"][channel_id("monday/call 1.wav", 0)]
     windows = scored_calls.call_emotions
-    own = windows[windows["call"] == "monday/call 1.wav"]
-    assert call["starts"] == own["start_s"].tolist()
+    rows = windows[windows["call"] == "monday/call 1.wav"]
+    assert call["starts"] == rows["start_s"].tolist()
     assert call["threshold"] == 0.55
-    judged = own["p_angry"].notna()
-    expected = [round(100 * p) if ok else None for p, ok in zip(own["score"], judged, strict=True)]
+    scored = rows["p_angry"].notna()
+    expected = [round(100 * p) if ok else None for p, ok in zip(rows["score"], scored, strict=True)]
     assert call["scores"] == expected
     assert [passage["peak"] for passage in call["passages"]] == pytest.approx(
         scored_calls.call_passages["peak"].iloc[:2], abs=0.005
@@ -97,7 +97,7 @@ def test_the_page_holds_the_figures_of_the_tables(scored_calls):
     assert "starts" not in data["calls"][channel_id("tuesday/quiet.flac", 0)]
 
 
-def test_names_and_reasons_are_no_markup(scored_calls):
+def test_names_and_reasons_are_escaped(scored_calls):
     rows = scored_calls.call_summary.assign(reason="</script><img src=x onerror=alert(1)>")
     rows["call"] = rows["call"] + "</script><i>"
     windows = scored_calls.call_emotions.assign(
@@ -109,7 +109,7 @@ def test_names_and_reasons_are_no_markup(scored_calls):
     assert "<i>" not in page.split("<tbody>")[1].split("</tbody>")[0]
 
 
-def test_scored_agents_and_mono_recordings_are_pointed_out(scored_calls):
+def test_page_warns_of_scored_agents_and_mixed_channels(scored_calls):
     assert "AI Act" not in page_of(scored_calls)
     rows = scored_calls.call_summary.assign(channel_role=["customer", "agent", "mixed", "mixed"])
     page = page_of(scored_calls._replace(call_summary=rows))
@@ -117,7 +117,7 @@ def test_scored_agents_and_mono_recordings_are_pointed_out(scored_calls):
     assert "2 recordings have one channel" in page
 
 
-def test_a_summary_without_a_threshold_or_with_another_target_is_shown(scored_calls):
+def test_threshold_is_optional_and_target_is_free(scored_calls):
     rows = scored_calls.call_summary.drop(columns="threshold").replace({"flag": {"angry": "sad"}})
     rows = rows.rename(columns={"first_angry_s": "first_sad_s", "longest_angry_s": "longest_sad_s"})
     assert target_of(rows) == "sad"
@@ -126,9 +126,9 @@ def test_a_summary_without_a_threshold_or_with_another_target_is_shown(scored_ca
     assert all(call["threshold"] is None for call in data_of(page)["calls"].values())
 
 
-def test_recordings_that_are_gone_are_said_and_cost_nothing_else(gone):
+def test_missing_recordings_are_reported(missing):
     settings = CallReportSettings(channels="scored")
-    sounds, table = cut_passages(gone.call_passages, settings)
+    sounds, table = cut_passages(missing.call_passages, settings)
     assert table["error"].ne("").tolist() == [True, True, False]
     assert table["error"].str.contains("no such file").tolist() == [True, True, False]
     (cut,) = (make() for make in sounds.values())
@@ -137,21 +137,21 @@ def test_recordings_that_are_gone_are_said_and_cost_nothing_else(gone):
     expected = whole[round(row["from_s"] * rate) : round(row["to_s"] * rate), 0]
     np.testing.assert_array_equal(cut.samples, expected)
     assert cut.sample_rate == rate
-    call = data_of(page_of(gone))["calls"][channel_id("monday/call 1.wav", 0)]
+    call = data_of(page_of(missing))["calls"][channel_id("monday/call 1.wav", 0)]
     assert "no such file" in call["envelope"]["error"]
     assert "no such file" in call["passages"][0]["error"]
 
 
-def test_a_passage_at_the_end_of_a_recording_is_as_long_as_there_is_sound(scored_calls):
+def test_excerpt_ends_with_the_recording(scored_calls):
     late = scored_calls.call_passages.iloc[[0]].assign(start_s=55.0, end_s=59.9)
     table = excerpt_table(late, CallReportSettings(before_s=60, after_s=60))
     assert (table["from_s"].item(), table["to_s"].item()) == (0, 60)
 
 
-def test_every_shown_call_has_a_picture_with_what_is_known(gone):
-    envelopes = read_envelopes(gone.call_summary, SETTINGS)
-    tables = (gone.call_emotions, gone.call_passages, envelopes)
-    pictures = draw_timelines(gone.call_summary, *tables, SETTINGS)
+def test_every_shown_call_has_a_picture(missing):
+    envelopes = read_envelopes(missing.call_summary, SETTINGS)
+    tables = (missing.call_emotions, missing.call_passages, envelopes)
+    pictures = draw_timelines(missing.call_summary, *tables, SETTINGS)
     assert len(pictures) == 3
     figure = pictures[channel_id("monday/call 1.wav", 0)]()
     sound, score, emotions = figure.axes
@@ -163,7 +163,7 @@ def test_every_shown_call_has_a_picture_with_what_is_known(gone):
     figure.canvas.draw()
 
 
-def test_a_call_without_windows_has_a_picture_and_a_place_on_the_page(scored_calls):
+def test_call_without_windows_is_shown(scored_calls):
     calls = scored_calls._replace(call_emotions=scored_calls.call_emotions.iloc[:0])
     call = data_of(page_of(calls))["calls"][channel_id("tuesday/noisy.wav", 0)]
     assert call["starts"] == call["scores"] == []
@@ -173,7 +173,7 @@ def test_a_call_without_windows_has_a_picture_and_a_place_on_the_page(scored_cal
         draw().canvas.draw()
 
 
-def test_nothing_scored_at_all_is_a_page(scored_calls):
+def test_page_without_scored_calls(scored_calls):
     empty = pd.DataFrame()
     nothing = excerpt_table(scored_calls.call_passages.iloc[:0], SETTINGS)
     envelopes = read_envelopes(empty, SETTINGS)

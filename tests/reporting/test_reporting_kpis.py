@@ -44,29 +44,29 @@ def calls(year):
     return select_period(add_kpi_columns(year, FAST), CallSelection())
 
 
-def said(figure):
+def title_of(figure):
     return f"{figure.layout.title.text} {figure.layout.title.subtitle.text}"
 
 
-def test_an_agent_is_drawn_against_team_and_center(year):
+def test_agent_is_compared_with_team_and_center(year):
     figure = kpi_figure(
         year, agent_id="A02", start="2026-02-02", end="2026-03-29", grain="week", settings=FAST
     )
     lines = {trace.name: trace for trace in figure.data if trace.showlegend is None and trace.name}
     assert set(lines) == {"center", "team south", "A02"}
     assert len(lines["A02"].x) == 8
-    assert "2026-02-02 to 2026-03-29 (GENERATED calls)" in said(figure)
+    assert "2026-02-02 to 2026-03-29 (GENERATED calls)" in title_of(figure)
     assert figure.layout.shapes[0].y0 == FAST.target_aht_s
-    own = year[year["agent_id"] == "A02"]
-    local = own["start"].dt.tz_convert("Europe/London").dt.strftime("%Y-%m-%d")
-    week = own[(local >= "2026-02-02") & (local < "2026-02-09")]
+    rows = year[year["agent_id"] == "A02"]
+    local = rows["start"].dt.tz_convert("Europe/London").dt.strftime("%Y-%m-%d")
+    week = rows[(local >= "2026-02-02") & (local < "2026-02-09")]
     expected = (week["talk_s"] + week["hold_s"] + week["after_call_s"]).mean()
     assert lines["A02"].y[0] == pytest.approx(expected)
-    assert f"n = {len(week)}" not in said(figure)
+    assert f"n = {len(week)}" not in title_of(figure)
     assert lines["A02"].customdata[0][0] == len(week)
 
 
-def test_bands_hold_their_line(calls):
+def test_line_is_within_its_band(calls):
     series = kpi_series(calls, ["A01"], "month", FAST)
     figure = over_time_figure(series, "fcr", "month", FAST, note="")
     for low, high, line in zip(*[figure.data[place::4] for place in range(3)], strict=True):
@@ -75,7 +75,7 @@ def test_bands_hold_their_line(calls):
         assert (np.asarray(line.y)[known] <= np.asarray(high.y)[known]).all()
 
 
-def test_figures_of_few_calls_are_grey(calls):
+def test_few_calls_are_gray(calls):
     most = FAST.model_copy(update={"min_calls": 10_000})
     series = kpi_series(calls, ["A01"], "month", FAST)
     for settings, grey in ((most, True), (FAST, False)):
@@ -89,23 +89,23 @@ def test_figures_of_few_calls_are_grey(calls):
     assert np.isnan(np.asarray(hours.data[1].z, float)).all()
 
 
-def test_agents_move_over_months(calls):
+def test_frames_show_each_month_of_agents(calls):
     figure = motion_figure(calls, ["A03"], FAST, note="")
     months = sorted(calls.dropna(subset="fcr")["month"].unique())
     assert [frame.name for frame in figure.frames] == [f"{month:%Y-%m}" for month in months]
     for frame, month in zip(figure.frames, months, strict=True):
         bubbles = frame.data[0]
         assert list(bubbles.ids) == ["A01", "A02", "A03", "A04"]
-        own = calls[(calls["month"] == month) & (calls["agent_id"] == "A02")].dropna(subset="fcr")
-        if len(own):
-            assert bubbles.x[1] == pytest.approx(own["handle_s"].mean())
-            assert bubbles.y[1] == pytest.approx(own["fcr"].mean())
-            assert bubbles.marker.size[1] == len(own)
+        rows = calls[(calls["month"] == month) & (calls["agent_id"] == "A02")].dropna(subset="fcr")
+        if len(rows):
+            assert bubbles.x[1] == pytest.approx(rows["handle_s"].mean())
+            assert bubbles.y[1] == pytest.approx(rows["fcr"].mean())
+            assert bubbles.marker.size[1] == len(rows)
         assert bubbles.marker.line.width[2] > bubbles.marker.line.width[1]
     assert len(figure.layout.sliders[0].steps) == len(months)
 
 
-def test_emotions_that_are_not_known_leave_agents_grey_and_panels_say_so(calls):
+def test_unknown_emotions_are_gray_and_explained(calls):
     silent = calls.assign(angry=np.nan, flag="")
     figure = motion_figure(silent, [], FAST, note="")
     assert set(figure.data[0].marker.color) == {"#bbbbbb"}
@@ -123,12 +123,12 @@ def test_emotions_that_are_not_known_leave_agents_grey_and_panels_say_so(calls):
 
 def test_hours_are_grouped_if_calls_are_few(calls):
     whole = hours_figure(calls, FAST, selected="", note="")
-    own = hours_figure(calls[calls["agent_id"] == "A01"], FAST, selected="A01", note="")
-    assert len(own.data[0].x) < len(whole.data[0].x)
-    assert np.nansum(np.asarray(own.data[0].z, float)) == (calls["agent_id"] == "A01").sum()
+    rows = hours_figure(calls[calls["agent_id"] == "A01"], FAST, selected="A01", note="")
+    assert len(rows.data[0].x) < len(whole.data[0].x)
+    assert np.nansum(np.asarray(rows.data[0].z, float)) == (calls["agent_id"] == "A01").sum()
 
 
-def test_shares_of_handle_times_add_up(calls):
+def test_shares_of_handle_times_sum_to_one(calls):
     figure = handle_time_figure(calls, ["A01"], note="")
     assert [trace.name.split(",")[0] for trace in figure.data] == [
         "center",
@@ -145,7 +145,7 @@ def test_effects_are_drawn_unadjusted_and_adjusted(calls):
     figure = effects_figure(effects, note=emotions_note(calls))
     assert list(figure.data[0].x) == effects["ratio"].tolist()
     assert list(figure.data[1].x) == effects["adjusted_ratio"].tolist()
-    assert f"{len(calls):,} generated" in said(figure)
+    assert f"{len(calls):,} generated" in title_of(figure)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def sound(year):
     )
 
 
-def test_the_sound_page_holds_sound_chart_and_legend(sound):
+def test_sound_page_contains_sound_chart_and_legend(sound):
     page = sound_page(sound)
     assert Links(page).outside == []
     assert "data:audio/wav;base64," in page
@@ -235,7 +235,7 @@ def test_the_sound_page_holds_sound_chart_and_legend(sound):
 
 
 @pytest.mark.browser
-def test_the_cursor_moves_with_the_audio_clock(sound, visit, tmp_path):
+def test_cursor_follows_playback(sound, visit, tmp_path):
     (tmp_path / "sound.html").write_text(sound_page(sound), encoding="utf-8")
     state = """() => { draw(); return {
         time: sound.currentTime, x: Number(cursor.getAttribute("x1")),
@@ -271,12 +271,12 @@ def test_the_cursor_moves_with_the_audio_clock(sound, visit, tmp_path):
     page.wait_for_function(moved.format(left + width - 1))
 
 
-def test_an_empty_period_is_no_figure(year):
+def test_empty_period_is_an_error(year):
     with pytest.raises(NoCalls, match="No call from 2030-01-01"):
         kpi_figure(year, start="2030-01-01", end="2030-02-01", settings=FAST)
 
 
-def test_one_call_only_is_drawn_and_reported(year):
+def test_one_call_is_reported(year):
     calls = select_period(add_kpi_columns(year.iloc[[0]], FAST), CallSelection())
     note, agents = calls_note(calls), list(calls["agent_id"])
     series, breakdown = kpi_series(calls, agents, "day", FAST), kpi_breakdown(calls, agents, FAST)
@@ -290,11 +290,11 @@ def test_one_call_only_is_drawn_and_reported(year):
         groups_figure(breakdown, "topic", agents, FAST, note=note),
         effects_figure(effects, note=note),
     ]
-    assert "FCR is unknown" in said(drawn[3])
-    assert all("n = 1 calls" in said(figure) for figure in drawn)
+    assert "FCR is unknown" in title_of(drawn[3])
+    assert all("n = 1 calls" in title_of(figure) for figure in drawn)
     listed = angry_calls(calls, agents, FAST)
     rejected = no_rejected_calls()
-    facts = KpiEvidence(calls, rejected, breakdown, effects, listed, agents, FAST)
-    page = page_of(facts, calls)
+    evidence = KpiEvidence(calls, rejected, breakdown, effects, listed, agents, FAST)
+    page = page_of(evidence, calls)
     assert "nan" not in re.sub("<script.*?</script>", "", page, flags=re.DOTALL)
     assert "1 calls are excluded" in page
