@@ -28,7 +28,6 @@ from speech_emotion.audio.excerpts import (
     read_excerpt,
 )
 from speech_emotion.audio.trim import (
-    FAINTEST,
     HOP,
     WINDOW,
     trim_silence,
@@ -36,7 +35,6 @@ from speech_emotion.audio.trim import (
 
 __all__ = [
     "AUDIO_SUFFIXES",
-    "FAINTEST",
     "HOP",
     "NONE",
     "SILENCE",

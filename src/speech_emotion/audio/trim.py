@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["FAINTEST", "HOP", "WINDOW", "trim_silence"]
+__all__ = ["HOP", "WINDOW", "trim_silence"]
 
 WINDOW: Final = 2048
 """Samples per frame."""
