@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
@@ -157,13 +158,46 @@ def score_predictions(
     return metrics.merge(timings[TIMINGS], on=["model", "protocol"], how="left")
 
 
-def concatenate(*tables: pd.DataFrame) -> pd.DataFrame:
+def score_candidate(
+    predictions: pd.DataFrame,
+    timings: pd.DataFrame,
+    trials: pd.DataFrame,
+    learning_curves: pd.DataFrame,
+    candidate: pd.DataFrame,
+    labels: list[str],
+    selection: SelectionSettings,
+) -> dict[str, pd.DataFrame]:
+    """Score a candidate, and return all tables that its family hands over."""
+    return {
+        "predictions": predictions,
+        "metrics": score_predictions(predictions, timings, labels, selection),
+        "trials": trials,
+        "learning_curves": learning_curves,
+        "candidates": candidate,
+    }
+
+
+def gather_candidates(
+    *families: Mapping[str, Callable[[], pd.DataFrame]],
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Concatenate the tables of all families.
 
-    Tables without rows are left out, because their columns have no useful types.
+    Args:
+        families: For each family what loads its tables, by the names of :func:`score_candidate`.
+
+    Returns:
+        Predictions, metrics, trials, learning curves and candidates of all families.
     """
-    filled = [table for table in tables if len(table)]
-    return pd.concat(filled or tables[:1], ignore_index=True)
+    predictions, metrics, trials, learning_curves, candidates = (
+        _concatenate([tables[name]() for tables in families])
+        for name in ("predictions", "metrics", "trials", "learning_curves", "candidates")
+    )
+    return predictions, metrics, trials, learning_curves, candidates
+
+
+def _concatenate(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    # Tables without rows have no useful types.
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
 def compare_candidates(

@@ -11,22 +11,14 @@ from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.pipelines.model_selection.nodes import (
     assemble_champion,
     compare_candidates,
-    concatenate,
     evaluate_candidate,
-    score_predictions,
+    gather_candidates,
+    score_candidate,
     tune_candidate,
 )
 
 NAMESPACE = "model_selection"
 DATA = {"features", "sequences", "utterances", "splits", "labels"}
-# Tables that each family hands over, and the concatenated tables of all families.
-TABLES = {
-    "predictions": "candidate_predictions",
-    "metrics": "candidate_metrics",
-    "trials": "trials",
-    "learning_curves": "learning_curves",
-    "candidate": "candidates",
-}
 RESULTS = {
     "predictions",
     "trials",
@@ -78,15 +70,23 @@ def _candidate(family: str) -> Pipeline:
                 name="evaluate",
             ),
             Node(
-                score_predictions,
-                ["predictions", "timings", "labels", "params:selection"],
-                "metrics",
+                score_candidate,
+                [
+                    "predictions",
+                    "timings",
+                    "trials",
+                    "learning_curves",
+                    "candidate",
+                    "labels",
+                    "params:selection",
+                ],
+                "tables",
                 name="score",
             ),
         ],
         namespace=family,
         inputs=DATA,
-        outputs={result: f"{family}_{result}" for result in (*TABLES, "estimator")},
+        outputs={result: f"{family}_{result}" for result in ("tables", "estimator")},
         parameters={
             "params:selection": "params:selection",
             "params:candidate": f"params:candidates.{family}",
@@ -97,18 +97,20 @@ def _candidate(family: str) -> Pipeline:
 
 def _comparison(families: Sequence[str]) -> Pipeline:
     """Concatenate the tables of all families, combine and compare them, choose the champion."""
-    gathering = [
-        Node(
-            concatenate,
-            [f"{family}_{table}" for family in families],
-            gathered,
-            name=f"gather_{gathered}",
-        )
-        for table, gathered in TABLES.items()
-    ]
     return Pipeline(
         [
-            *gathering,
+            Node(
+                gather_candidates,
+                [f"{family}_tables" for family in families],
+                [
+                    "candidate_predictions",
+                    "candidate_metrics",
+                    "trials",
+                    "learning_curves",
+                    "candidates",
+                ],
+                name="gather_candidates",
+            ),
             Node(
                 compare_candidates,
                 ["candidate_predictions", "candidate_metrics", "labels", "params:selection"],
