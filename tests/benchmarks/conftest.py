@@ -1,4 +1,4 @@
-"""What all benchmarks share: measuring in turns, and the table of ratios at the end of a run."""
+"""Shared by all benchmarks: alternating timings, and a table of ratios at the end of the run."""
 
 import time
 from collections.abc import Callable
@@ -10,10 +10,10 @@ import pytest
 
 @dataclass
 class Ratios:
-    """Figures that cases leave for the table.
+    """Ratios collected for the table.
 
     Attributes:
-        rows: Case, what it is measured against, figure, goal, and whether it is reached.
+        rows: Case, reference, ratio, goal, and whether the goal is reached.
     """
 
     rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Ratios:
         at_most: float | None = None,
         at_least: float | None = None,
     ) -> None:
-        """Leave one figure: so many times as long, or as fast, as what it is measured against."""
+        """Add a ratio of times or speeds between a case and its reference."""
         goal, reached = "", ""
         if at_most is not None:
             goal, reached = f"at most {at_most:g}", "yes" if value <= at_most else "no"
@@ -45,33 +45,33 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def ratios(request) -> Ratios:
-    """Collect figures for the table at the end."""
+    """Collect ratios for the table at the end."""
     return request.config.stash[RATIOS]
 
 
 @pytest.fixture(scope="session")
 def take_turns() -> Callable[..., list[float]]:
-    """Median seconds of functions that take turns, so that a busy machine slows all alike.
+    """Time functions alternately, so that other load affects all alike; return median seconds.
 
-    The clock counts the processor's time; ``time.perf_counter`` also counts waiting and other processes.
+    The default clock counts processor time; ``time.perf_counter`` also counts waiting.
     """
 
     def measure(*functions, rounds=15, clock=time.process_time):
-        taken = np.empty((rounds, len(functions)))
+        seconds = np.empty((rounds, len(functions)))
         for function in functions:
             function()
-        for row in taken:
+        for row in seconds:
             for column, function in enumerate(functions):
                 start = clock()
                 function()
                 row[column] = clock() - start
-        return np.median(taken, axis=0).tolist()
+        return np.median(seconds, axis=0).tolist()
 
     return measure
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    head = ("case", "measured against", "ratio", "goal", "reached")
+    head = ("case", "reference", "ratio", "goal", "reached")
     table = [head, *config.stash[RATIOS].rows]
     if len(table) == 1:
         return

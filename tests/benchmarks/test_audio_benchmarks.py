@@ -1,8 +1,8 @@
-"""Speed of features and augmentation, each figure beside its reference on the same 3.7 s clip.
+"""Speed of features and augmentation, each relative to a reference on the same clip of 3.7 s.
 
-The floor is what any feature set needs: decode, resample and one STFT. Cost of a set is that of samples
-in memory, and with decoding that of a file. Chroma is taken at concert pitch (``tuning=0``) here and in
-librosa; what librosa's default, an estimated tuning, costs stands beside it. One thread runs all.
+The reference of a feature set is the minimum that any set needs: decoding, resampling and one STFT. Feature
+sets are timed both from samples in memory and from a file. Chroma uses concert pitch (``tuning=0``) here and
+in librosa; the cost of librosa's default, an estimated tuning, is listed separately. One thread runs all.
 """
 
 from collections.abc import Callable

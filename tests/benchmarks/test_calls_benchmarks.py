@@ -1,13 +1,13 @@
-"""Speed of scoring calls, and speech activity: ours against WebRTC's detector.
+"""Speed of call scoring, and voice activity detection compared with WebRTC's detector.
 
-Scoring is measured by the time of the processor with one thread, on a dialogue whose customer speaks
-about half of the time and on one channel that speaks without a pause, against extracting the features
-of the same windows once. SPEECH_EMOTION_CHAMPION names the folder of a stored model to score with; without
-it, a model of the same kind is trained on the sample corpus.
+Scoring is timed in processor time on one thread, for a dialogue whose customer speaks about half of the time
+and for one channel of continuous speech, relative to a single feature extraction from the same windows.
+SPEECH_EMOTION_CHAMPION names the folder of a stored model; by default, a model of the same kind is trained
+on the sample corpus.
 
-Activity is measured on test calls whose utterances are known. Both decisions are widened alike. Cases are
-printed with hits (share of frames of utterances that are kept, inner pauses included) and false alarms
-(share of all other frames), by line and noise.
+Voice activity is compared on synthetic calls with known utterances; all decisions are widened alike. Results
+are hits (share of kept frames within utterances, including inner pauses) and false alarms (share of kept
+frames elsewhere), by condition and signal-to-noise ratio.
 """
 
 import os
@@ -39,7 +39,7 @@ LINE = 8000
 MINUTES = 2.0
 FAMILIES = ("rocket_lda", "svm")
 TRAINED_ON = 120
-"""Utterances of the sample corpus that a model is trained on."""
+"""Number of utterances of the sample corpus that the model is trained on."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +50,7 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def utterances(tmp_path_factory):
-    """Real corpora where SPEECH_EMOTION_CORPORA names their folder, else the sample corpus."""
+    """Real corpora from the folder SPEECH_EMOTION_CORPORA, or the sample corpus."""
     from speech_emotion.corpora import CorporaSettings, SampleSettings, ingest, write_sample
 
     folder = os.environ.get("SPEECH_EMOTION_CORPORA")
@@ -65,15 +65,15 @@ def utterances(tmp_path_factory):
 def predictor(utterances):
     if folder := os.environ.get("SPEECH_EMOTION_CHAMPION"):
         return EmotionPredictor.load(Path(folder))
-    settings, rows, said = FeatureSettings(), [], []
+    settings, rows, names = FeatureSettings(), [], []
     for row in utterances.sample(min(TRAINED_ON, len(utterances)), random_state=0).itertuples():
         try:
             samples = load_audio(row.path, settings.sample_rate)
             rows.append(extract(samples, settings.sample_rate, settings=settings)[0])
         except AudioError:
             continue
-        said.append(row.label)
-    labels, codes = np.unique(said, return_inverse=True)
+        names.append(row.label)
+    labels, codes = np.unique(names, return_inverse=True)
     table = pd.DataFrame(rows)
     members = []
     for name in FAMILIES:
@@ -91,17 +91,17 @@ def dialogue(utterances):
 
 
 def monologue(utterances):
-    """One channel of utterances in a row, over faint noise."""
-    size, parts = round(MINUTES * 60 * LINE), []
+    """One channel of consecutive utterances with faint noise."""
+    size, pieces = round(MINUTES * 60 * LINE), []
     for row in utterances.sample(frac=1, random_state=0).itertuples():
-        if sum(map(len, parts)) >= size:
+        if sum(map(len, pieces)) >= size:
             break
         try:
             samples = load_audio(row.path, LINE)
         except AudioError:
             continue
-        parts.append(0.05 * samples / samples.std())
-    repeated = np.resize(np.concatenate(parts), size)
+        pieces.append(0.05 * samples / samples.std())
+    repeated = np.resize(np.concatenate(pieces), size)
     noise = 1e-4 * np.random.default_rng(0).standard_normal(size)
     return (repeated + noise).astype(np.float32)[:, np.newaxis]
 
@@ -121,12 +121,12 @@ def test_scoring(benchmark, utterances, predictor, take_turns, ratios, monkeypat
 
     windows = []
 
-    def noted(samples, *arguments, **options):
+    def record(samples, *arguments, **options):
         windows.append(samples)
         return extract(samples, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(speech_emotion.call_scoring.stream, "extract", noted)
+        patch.setattr(speech_emotion.call_scoring.stream, "extract", record)
         scored = score()
 
     def extraction():
@@ -134,14 +134,14 @@ def test_scoring(benchmark, utterances, predictor, take_turns, ratios, monkeypat
             extract(window, predictor.features.sample_rate, settings=predictor.features)
 
     benchmark.pedantic(score, rounds=1)
-    taken, floor = take_turns(score, extraction, rounds=3)
+    scoring_s, extraction_s = take_turns(score, extraction, rounds=3)
     seconds = len(samples) / LINE
     talk = scored.channels["talk_share"].iloc[0]
     benchmark.extra_info |= {"talk_share": round(talk, 2), "windows": len(windows)}
     case = f"scoring {name} ({talk:.0%} speech)"
-    ratios.add(case, "extraction of its windows", taken / floor, at_most=3)
-    ratios.add(f"{case}, its seconds", "a second of one core", seconds / taken, at_least=300)
-    ratios.add(f"{case}, core seconds", "an hour of it", 3600 * taken / seconds)
+    ratios.add(case, "extraction of its windows", scoring_s / extraction_s, at_most=3)
+    ratios.add(f"{case}, its seconds", "a second of one core", seconds / scoring_s, at_least=300)
+    ratios.add(f"{case}, core seconds", "an hour of it", 3600 * scoring_s / seconds)
     assert len(windows) > 10
 
 
@@ -191,13 +191,13 @@ def test_activity(benchmark, calls, take_turns, ratios, name):
     table = pd.DataFrame(rows, columns=names).groupby(names[:2]).mean()
     print(f"\n{name}\n{table.round(3)}")  # noqa: T201
     benchmark.pedantic(detect, args=(samples, call.sample_rate), rounds=3)
-    merits = table.mean()
-    benchmark.extra_info |= merits.round(3).to_dict()
+    means = table.mean()
+    benchmark.extra_info |= means.round(3).to_dict()
     case, reference = take_turns(
         lambda: detect(samples, call.sample_rate),
         lambda: DETECTORS["webrtc 2"](samples, call.sample_rate),
         rounds=3,
     )
-    said = f"hits {merits['hits']:.3f}, false alarms {merits['false_alarms']:.3f}"
-    ratios.add(f"activity, {name}: {said}", "webrtc 2", case / reference)
+    result = f"hits {means['hits']:.3f}, false alarms {means['false_alarms']:.3f}"
+    ratios.add(f"activity, {name}: {result}", "webrtc 2", case / reference)
     assert table["hits"].gt(table["false_alarms"]).all()

@@ -1,7 +1,7 @@
-"""What more cores, a cluster, a filled store and a larger corpus cost, each beside its reference.
+"""Cost of more cores, a cluster, a filled feature store and a larger corpus, each relative to a reference.
 
-The chain of ingestion and feature engineering runs on generated clips; ``CLIPS`` sets how many there
-are in the larger of the two corpora whose peak memory is compared, a tenth of them in the smaller.
+Ingestion and feature engineering run on generated clips. ``CLIPS`` is the number of clips in the larger of
+two corpora whose peak memory is compared; the smaller one has a tenth of them.
 """
 
 import json
@@ -38,7 +38,7 @@ PLAN = ["utterance_id", "protocol", "variant", "transform", "value", "seed"]
 
 
 def write_clips(folder, count):
-    """Write clips of noise in CREMA-D's layout, no two alike."""
+    """Write different clips of noise in the layout of CREMA-D."""
     names = (
         f"{speaker}_{sentence}_{emotion}_{level}.wav"
         for speaker in range(1001, 1092)
@@ -82,12 +82,12 @@ def peak_mb():
 
 
 def run_chain(folder, count):
-    """Print the peak memory after each step, in a process that does nothing else."""
+    """Print the peak memory after each step; runs in its own process."""
     few = folder / "few"
     write_clips(few, 64)
     write_clips(folder / "corpora", count)
     utterances, plan = read(few)
-    extract(folder / "warm", utterances, plan)  # what libraries take is no matter of the corpus
+    extract(folder / "warm", utterances, plan)  # memory of the libraries is part of the baseline
     collect(folder / "warm", utterances, plan)
     found = {"start": peak_mb()}
     utterances, plan = read(folder / "corpora")
@@ -141,7 +141,9 @@ def test_extraction_by_workers_cluster_and_store(benchmark, ratios, corpus, tmp_
 
     def measure():
         with client(n_workers=2, threads_per_worker=1, dashboard_address=None) as connected:
-            for turn in range(4):  # in turns: a busy machine slows all alike; the first warms up
+            for turn in range(
+                4
+            ):  # alternating, so that other load affects all; the first turn is a warm-up
                 for name, jobs in (("one", 1), ("two", 2), ("dask", 1)):
                     place = tmp_path / f"{name} {turn}"
                     options = (place, *corpus, jobs, settings)

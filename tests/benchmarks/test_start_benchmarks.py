@@ -1,7 +1,7 @@
-"""What commands take to start, beside a bare Kedro project with the same plugins.
+"""Start-up time of commands relative to a bare Kedro project with the same plugins.
 
-Processor's time of the whole command counts. Of a run the start-up is what comes before its first node; with
-its nodes it is measured against two nodes that store a table of three rows.
+The processor time of the whole command counts. The start-up of a run ends before its first node; complete
+runs are compared with two nodes that store a table of three rows.
 """
 
 import os

@@ -14,21 +14,22 @@ FAMILY = "logistic_regression"
 EMOTIONS = ("angry", "neutral", "sad")
 
 
-def say(speaker, emotion, take, rate=RATE):
-    return speak(Speaker(speaker, "female"), emotion, f"sentence {take}", f"take {take}", rate)
+def synthesize(speaker, emotion, number, rate=RATE):
+    names = f"sentence {number}", f"take {number}"  # seed of the voice
+    return speak(Speaker(speaker, "female"), emotion, *names, rate)
 
 
 @pytest.fixture(scope="session")
 def predictor():
-    """A logistic regression on what the tests' voices say."""
+    """A logistic regression trained on synthetic speakers."""
     settings = FeatureSettings(feature_set="moments_370")
     rows, labels = [], []
     for name in ("berta", "clara"):
         for emotion in EMOTIONS:
-            said = [say(name, emotion, take, 8000) for take in range(4)]
-            gap = np.zeros(3200)
-            for parts in itertools.permutations(said, 3):
-                line = np.concatenate([part for said in parts for part in (said, gap)])
+            utterances = [synthesize(name, emotion, number, 8000) for number in range(4)]
+            pause = np.zeros(3200)
+            for chosen in itertools.permutations(utterances, 3):
+                line = np.concatenate([piece for one in chosen for piece in (one, pause)])
                 line += 1e-3 * np.random.default_rng(0).standard_normal(len(line))
                 samples = soxr.resample(line, 8000, 22050).astype("f4")[: 5 * 22050]
                 rows.append(extract(samples, 22050, settings=settings)[0])
@@ -51,16 +52,16 @@ def predictor():
 
 @pytest.fixture(scope="session")
 def dialogue():
-    """Build one channel: utterances of a speaker with pauses, faint noise below; and its spans."""
+    """Make one channel of utterances with pauses and faint noise, and the spans of the utterances."""
 
     def make(emotions, *, speaker="clara", rate=RATE, pause_s=0.6, noise=1e-3, lead_s=1.0):
-        parts, spans, time = [np.zeros(round(lead_s * rate))], [], lead_s
-        for take, emotion in enumerate(emotions):
-            samples = say(speaker, emotion, take % 4, rate)
+        pieces, spans, time = [np.zeros(round(lead_s * rate))], [], lead_s
+        for number, emotion in enumerate(emotions):
+            samples = synthesize(speaker, emotion, number % 4, rate)
             spans.append((time, time + len(samples) / rate, emotion))
-            parts += [samples, np.zeros(round(pause_s * rate))]
+            pieces += [samples, np.zeros(round(pause_s * rate))]
             time += len(samples) / rate + pause_s
-        line = np.concatenate(parts)
+        line = np.concatenate(pieces)
         line = line + noise * np.random.default_rng(0).standard_normal(len(line))
         return line.astype(np.float32), spans
 
