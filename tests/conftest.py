@@ -274,7 +274,7 @@ def scored_calls(tmp_path_factory):
     }
     reasons = {
         "angry": "angry passages: 2 windows and more in a row over the threshold",
-        "review": "68% of 22 windows were not judged: noise (15); speech is 3 dB over the noise",
+        "review": "68% of 22 windows were not scored: noise (15); speech is 3 dB over the noise",
         "calm": "nothing angry: score at most 0.31, flagged from 0.55",
     }
     windows, summaries, passages = [], [], []

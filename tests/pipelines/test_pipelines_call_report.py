@@ -175,7 +175,7 @@ class TestPage:
 
     def test_calm_calls_say_why_there_is_no_timeline(self, page):
         detail = open_call(page, CALM)
-        assert "No timeline was drawn" in detail.inner_text()
+        assert "No timeline: set call_report.timelines=all" in detail.inner_text()
         assert detail.locator("svg").count() == 0
 
     def test_a_narrow_window_does_not_scroll_sideways(self, page):
@@ -191,7 +191,7 @@ class TestPage:
         )
         detail = open_call(page, SECOND)
         detail.locator(".problem").wait_for()
-        assert "is not beside this page" in detail.inner_text()
+        assert "was not found next to this page" in detail.inner_text()
 
 
 @pytest.mark.browser

@@ -54,7 +54,7 @@ def compare_recipes(
         facts["synthetic"] = bool(spoken["synthetic"].any())
         board = leaderboards[environment]()
         board = board[board["condition"] == CLEAN]
-        for protocol in ("random_split", "speaker_independent"):
+        for protocol in ("speaker_independent", "random_split"):
             model = cross_validated_choice(board[board["evaluation"] == CROSS_VALIDATION], protocol)
             chosen = board[
                 (board["model"] == model)

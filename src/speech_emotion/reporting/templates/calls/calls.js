@@ -104,20 +104,20 @@
     const inside = element("div");
     const titles = table.tHead.rows[0].cells;
     const left = [...row.cells].filter((cell) => cell.classList.contains("minor"));
-    const facts = left.map((cell) => `${titles[cell.cellIndex].textContent} ${cell.textContent}`);
-    inside.append(element("p", { class: "facts narrow" }, facts.join(" · ")));
+    const columns = left.map((cell) => `${titles[cell.cellIndex].textContent} ${cell.textContent}`);
+    inside.append(element("p", { class: "details narrow" }, columns.join(" · ")));
     const shares = LABELS.filter((label) => call.shares[label])
       .sort((a, b) => call.shares[b] - call.shares[a])
       .map((label) => `${label} ${(100 * call.shares[label]).toFixed(0)} %`);
     if (shares.length) {
-      inside.append(element("p", { class: "facts" }, `Scored speech: ${shares.join(", ")}.`));
+      inside.append(element("p", { class: "details" }, `Scored speech: ${shares.join(", ")}.`));
     }
     const audios = call.passages.map(player);
     if (call.starts) {
       timeline(inside, call, audios, row.querySelector(".open").textContent);
     } else {
       const text = "No timeline: set call_report.timelines=all to draw one for every call.";
-      inside.append(element("p", { class: "facts" }, text));
+      inside.append(element("p", { class: "details" }, text));
     }
     if (audios.length) {
       const list = element("ol", { class: "passages" });
