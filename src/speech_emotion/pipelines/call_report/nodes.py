@@ -23,7 +23,7 @@ from speech_emotion.reporting.calls import (
 
 
 def read_waveforms(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
-    """Read the outlines of the recordings that are shown."""
+    """Read the waveform envelopes of the recordings that the page shows."""
     return read_envelopes(summary, settings)
 
 
@@ -56,12 +56,12 @@ def draw_timelines(
     envelopes: pd.DataFrame,
     settings: CallReportSettings,
 ) -> dict[str, Callable[[], Figure]]:
-    """Draw the timeline of each channel that is shown; each is drawn when it is written."""
+    """Draw the timeline of each channel that the page shows; a figure is drawn when it is saved."""
     tables = [(table, by_channel(table)) for table in (windows, passages, envelopes)]
     pictures: dict[str, Callable[[], Figure]] = {}
     for row in shown_channels(summary, settings).to_dict("records"):
-        own = (row["call"], row["channel"])
-        parts = [groups.get(own, table.iloc[:0]) for table, groups in tables]
-        drawn = partial(timeline_picture, row, *parts, target=target_of(summary))
-        pictures[channel_id(*own)] = drawn
+        key = (row["call"], row["channel"])
+        tables_of_channel = [groups.get(key, table.iloc[:0]) for table, groups in tables]
+        drawn = partial(timeline_picture, row, *tables_of_channel, target=target_of(summary))
+        pictures[channel_id(*key)] = drawn
     return pictures

@@ -31,7 +31,7 @@ def compare_recipes(
     Args:
         leaderboards: Leaderboard of each environment that was run, by its name.
         utterances: Its utterances.
-        recipes: What is known of each environment's recipe, in the order of the table.
+        recipes: Description of each environment's recipe, in the order of the table.
 
     Returns:
         One row a recipe and protocol, with the corpora it was run on and those that were missing; a
@@ -66,7 +66,7 @@ def compare_recipes(
 
 
 def write_recipes(table: pd.DataFrame) -> tuple[go.Figure, str, str]:
-    """Draw the comparison, and write it in Markdown and as a page."""
+    """Draw the comparison, and write it as Markdown and as an HTML page."""
     note = synthetic_note(table)
     figure = recipes_figure(table, note=note)
     return figure, *recipes_documents(table, figure, note=note)

@@ -1,4 +1,4 @@
-"""Calls of a center → AHT or FCR over time, to be heard."""
+"""Calls of a contact center → AHT or FCR over time as sound."""
 
 from kedro.pipeline import Node, Pipeline
 
