@@ -16,6 +16,7 @@ __all__ = ["ConsoleHooks", "quiet_libraries"]
 
 VARIABLES: Final = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 """Settings of libraries that write past Python's logging, unless the user has set them."""

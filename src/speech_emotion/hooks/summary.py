@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
@@ -80,7 +81,8 @@ def _leaderboard(catalog: DataCatalog) -> str:
 def _commands(context: KedroContext | None, run_params: dict[str, Any]) -> list[tuple[str, str]]:
     """Return how to open the pages of MLflow and of kedro-viz."""
     env = f" --env {run_params['env']}" if run_params.get("env") else ""
-    lines = [("Map of the pipelines", f"kedro viz run{env}")]
+    in_project = Path(run_params["project_path"], "pyproject.toml").is_file()
+    lines = [("Map of the pipelines", f"kedro viz run{env}")] if in_project else []
     configuration = getattr(context, "mlflow", None)
     if configuration is None:
         return lines
@@ -91,11 +93,11 @@ def _commands(context: KedroContext | None, run_params: dict[str, Any]) -> list[
         return lines
     server = mlflow.get_tracking_uri()
     if not server.startswith("http"):
-        # The plugin's command does not know runtime parameters.
-        own_store = "data_dir" in (run_params.get("runtime_params") or {})
-        command = (
-            f"mlflow ui --backend-store-uri {server}" if own_store else f"kedro mlflow ui{env}"
-        )
+        # The plugin's command knows neither runtime parameters nor installed packages.
+        moved = "data_dir" in (run_params.get("runtime_params") or {})
+        command = f"kedro mlflow ui{env}"
+        if moved or not in_project:
+            command = f"mlflow ui --backend-store-uri {server}"
         lines.append(("Start the MLflow UI", command))
         server = f"http://{configuration.ui.host}:{configuration.ui.port}"
     page = f"{server}/#/experiments/{experiment.experiment_id}/runs"
