@@ -168,7 +168,8 @@ def _use_tracking_server(env: str | None, tracking_uri: str | None, model: str) 
     if not (project / "conf").is_dir():
         return  # outside of the project, the variable MLFLOW_TRACKING_URI names the server
     with KedroSession.create(project, env=env, save_on_close=False) as session:
-        session.load_context()  # the plugin reads mlflow.yml and credentials
+        # The plugin reads mlflow.yml and credentials.
+        session.load_context()  # type: ignore[attr-defined]
 
 
 def _project_folder() -> Path:

@@ -41,4 +41,5 @@ def current_parameters() -> dict[str, Any]:
 def _default_loader() -> OmegaConfigLoader:
     from speech_emotion.settings import CONFIG_LOADER_ARGS, PROJECT
 
-    return OmegaConfigLoader(conf_source=str(PROJECT / "conf"), **CONFIG_LOADER_ARGS)
+    options: dict[str, Any] = dict(CONFIG_LOADER_ARGS)
+    return OmegaConfigLoader(conf_source=str(PROJECT / "conf"), **options)

@@ -10,7 +10,7 @@ from speech_emotion.datasets.audio import AudioDataset, Sound
 from speech_emotion.datasets.blocks import BlocksDataset
 from speech_emotion.datasets.cache import CacheDataset
 from speech_emotion.datasets.corpora import CorporaDataset
-from speech_emotion.datasets.document import DocumentDataset
+from speech_emotion.datasets.document import DocumentDataset, ModelCardDataset
 from speech_emotion.datasets.estimator import EstimatorDataset, PredictorDataset
 from speech_emotion.datasets.inputs import TEST_SET, TRAINING_SET, describe_inputs
 from speech_emotion.datasets.midi import MidiDataset
@@ -33,6 +33,7 @@ __all__ = [
     "DocumentDataset",
     "EstimatorDataset",
     "MidiDataset",
+    "ModelCardDataset",
     "ModelDataset",
     "OptionalDataset",
     "PredictorDataset",

@@ -9,7 +9,7 @@ from typing import Any, Final
 from kedro_datasets._typing import HTMLPreview
 from kedro_datasets.text import TextDataset
 
-__all__ = ["DocumentDataset"]
+__all__ = ["DocumentDataset", "ModelCardDataset"]
 
 # What a preview cannot show: kedro-viz removes scripts, and charts are drawn by them.
 HIDDEN: Final = re.compile(
@@ -58,3 +58,25 @@ class DocumentDataset(TextDataset):
         body = BODY.search(text)
         content = HIDDEN.sub("", body.group(1) if body else text)
         return HTMLPreview(CHART.sub(r"<p><em>Chart: \2</em></p>\1", content))
+
+
+class ModelCardDataset(DocumentDataset):
+    """A model card, which also describes the version that the present run has registered."""
+
+    def __init__(self, *, filepath: str, name: str, **options: Any):
+        """Store the card at ``filepath``.
+
+        Args:
+            filepath: Path or URL, ending in ``.md``.
+            name: Name in the MLflow model registry.
+            options: Further options of :class:`DocumentDataset`.
+        """
+        super().__init__(filepath=filepath, **options)
+        self._name = name
+
+    def save(self, data: str) -> None:
+        """Write the card, and make it the description of the registered version."""
+        super().save(data)
+        from speech_emotion.datasets.registry import describe_registered
+
+        describe_registered(self._name, data)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import mlflow
 import pandas as pd
 from kedro.io import AbstractDataset
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -27,7 +28,14 @@ from speech_emotion.datasets.inputs import TEST_SET, TRAINING_SET
 if TYPE_CHECKING:
     from speech_emotion.models import EmotionPredictor
 
-__all__ = ["Registered", "Registration", "RegistryDataset", "decide_alias"]
+__all__ = [
+    "Registered",
+    "Registration",
+    "RegistryDataset",
+    "decide_alias",
+    "describe_registered",
+    "versions_of_run",
+]
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -73,7 +81,6 @@ class Registration:
         metrics: Metrics that are shown with the model.
         inputs: MLflow datasets by context, ``training`` and ``test``; the metrics are linked with the
             test set.
-        description: Model card, in Markdown.
     """
 
     predictor: EmotionPredictor
@@ -84,7 +91,6 @@ class Registration:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
-    description: str = ""
 
 
 class Registered(NamedTuple):
@@ -94,6 +100,11 @@ class Registered(NamedTuple):
     version: str
     alias: str
     reason: str
+
+    @property
+    def title(self) -> str:
+        """Name, version and alias for people."""
+        return f"{self.name} version {self.version} ({self.alias})"
 
 
 def decide_alias(registration: Registration, champion: dict[str, str] | None) -> tuple[str, str]:
@@ -121,8 +132,8 @@ def decide_alias(registration: Registration, champion: dict[str, str] | None) ->
     return CHALLENGER, f"{ours} does not beat the champion's {theirs:.4f} on the same split"
 
 
-class RegistryDataset(AbstractDataset[Registration, Any]):
-    """Register a model on save; load the champion as a pyfunc."""
+class RegistryDataset(AbstractDataset[Registration, "Registered | None"]):
+    """Register a model on save; load the version that this run has registered."""
 
     def __init__(self, *, name: str, metadata: dict[str, Any] | None = None):
         """Use the registered model ``name``.
@@ -154,9 +165,6 @@ class RegistryDataset(AbstractDataset[Registration, Any]):
         if data.metrics:
             dataset = data.inputs.get(TEST_SET) or data.inputs.get(TRAINING_SET)
             mlflow.log_metrics(data.metrics, model_id=logged.model_id, dataset=dataset)
-        if data.description:
-            note = {"mlflow.note.content": data.description[:NOTE_LENGTH]}
-            client.set_logged_model_tags(logged.model_id, note)
         version = self._register(client, logged, data)
         client.set_registered_model_alias(self._name, alias, version)
         client.set_model_version_tag(self._name, version, "alias_reason", reason)
@@ -165,27 +173,23 @@ class RegistryDataset(AbstractDataset[Registration, Any]):
 
     def _register(self, client: mlflow.MlflowClient, logged: Any, data: Registration) -> str:
         """Create a version of the registered model, which is created too if it is the first."""
-        description = data.description[:DESCRIPTION_LENGTH] or None
         try:
             client.get_registered_model(self._name)
         except MlflowException:
             client.create_registered_model(self._name)
-        if description:
-            client.update_registered_model(self._name, description)
         tags = {data.metric: repr(data.value), "split": data.split} | data.tags
         version = client.create_model_version(
             self._name,
             logged.model_uri,
             run_id=logged.run_id,
             tags=tags,
-            description=description,
             model_id=logged.model_id,
         )
         return str(version.version)
 
-    def load(self) -> Any:
-        """Load the champion."""
-        return mlflow.pyfunc.load_model(f"models:/{self._name}@{CHAMPION}")
+    def load(self) -> Registered | None:
+        """Return the version that this run has registered, ``None`` if it registers none."""
+        return self.registered
 
     def _champion_tags(self) -> dict[str, str] | None:
         try:
@@ -199,6 +203,31 @@ class RegistryDataset(AbstractDataset[Registration, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"name": self._name}
+
+
+def describe_registered(name: str, text: str) -> None:
+    """Describe the registered model and the version of the active run, if the run registered one.
+
+    Args:
+        name: Name in the MLflow model registry.
+        text: Markdown; what MLflow cannot store is cut off.
+    """
+    active = mlflow.active_run()
+    if active is None:
+        return
+    client = mlflow.MlflowClient()
+    for version in versions_of_run(name, active.info.run_id):
+        client.update_model_version(name, version.version, text[:DESCRIPTION_LENGTH])
+        client.update_registered_model(name, text[:DESCRIPTION_LENGTH])
+        note = {"mlflow.note.content": text[:NOTE_LENGTH]}
+        client.set_logged_model_tags(version.source.removeprefix("models:/"), note)
+
+
+def versions_of_run(name: str, run_id: str) -> list[ModelVersion]:
+    """Return the versions of the registered model that a run has registered, with their aliases."""
+    client = mlflow.MlflowClient()
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    return [client.get_model_version(name, version.version) for version in found]
 
 
 def _signature(labels: tuple[str, ...]) -> ModelSignature:

@@ -39,11 +39,9 @@ class RunInfoDataset(AbstractDataset[None, dict[str, str]]):
         run = client.get_run(active.info.run_id)  # with the tags set since the run started
         info["run_id"] = run.info.run_id
         info["commit"] = run.data.tags.get("git_commit", "")
-        versions = client.search_model_versions(
-            f"name = '{self._name}' and run_id = '{run.info.run_id}'"
-        )
-        if versions:
-            version = client.get_model_version(self._name, versions[0].version)
+        from speech_emotion.datasets.registry import versions_of_run
+
+        for version in versions_of_run(self._name, run.info.run_id):
             aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
             info["model"] = f"{self._name} version {version.version}{aliases}"
         return info

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import yaml
 from kedro.framework.hooks import hook_impl
@@ -58,7 +58,7 @@ class ConfigurationHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Check the configuration before any plugin reads it."""
-        check_configuration(context.config_loader)
+        check_configuration(cast("OmegaConfigLoader", context.config_loader))
 
 
 def check_configuration(loader: OmegaConfigLoader) -> None:

@@ -53,7 +53,8 @@ class SummaryHooks:
         if "call_summary" in outputs:
             flags = catalog["call_summary"].load()["flag"].value_counts()
             counts = ", ".join(f"{count} {flag}" for flag, count in flags.items())
-            logger.info("Calls: %s", counts or "none")
+            rejected = len(catalog["rejected_recordings"].load())
+            logger.info("Calls: %s; %d rejected", counts or "none", rejected)
         lines = []
         for name in outputs:
             dataset = catalog.get(name)

@@ -83,12 +83,17 @@ class Family:
         return features.loc[:, chosen | (features.columns == BANDWIDTH_FEATURE)]
 
 
-def preprocessing() -> ColumnTransformer:
+def preprocessing(*, seed: int = 0) -> ColumnTransformer:
     """Scale every feature and apply PCA to the MFCC features, which are strongly correlated.
 
     Set ``preprocess__mfcc__pca`` to ``passthrough`` to disable the PCA.
+
+    Args:
+        seed: Seed of the randomized solver, which scikit-learn uses for a fixed number of components.
     """
-    mfcc = Pipeline([("scale", StandardScaler()), ("pca", PCA(n_components=0.99))])
+    mfcc = Pipeline(
+        [("scale", StandardScaler()), ("pca", PCA(n_components=0.99, random_state=seed))]
+    )
     return ColumnTransformer(
         [("mfcc", mfcc, make_column_selector(pattern="^mfcc_"))],
         remainder=StandardScaler(),
@@ -96,33 +101,36 @@ def preprocessing() -> ColumnTransformer:
     )
 
 
-def _on_statistics(model: BaseEstimator) -> Pipeline:
-    return Pipeline([("preprocess", preprocessing()), ("model", model)])
+def _on_statistics(model: BaseEstimator, *, seed: int) -> Pipeline:
+    return Pipeline([("preprocess", preprocessing(seed=seed)), ("model", model)])
 
 
 def _logistic_regression(*, seed: int) -> Pipeline:
     return _on_statistics(
-        LogisticRegression(max_iter=300, tol=1e-3, class_weight="balanced", random_state=seed)
+        LogisticRegression(max_iter=300, tol=1e-3, class_weight="balanced", random_state=seed),
+        seed=seed,
     )
 
 
 def _random_forest(*, seed: int) -> Pipeline:
-    return _on_statistics(RandomForestClassifier(class_weight="balanced", random_state=seed))
+    return _on_statistics(
+        RandomForestClassifier(class_weight="balanced", random_state=seed), seed=seed
+    )
 
 
 def _mlp(*, seed: int) -> Pipeline:
-    return _on_statistics(MLPClassifier(random_state=seed))
+    return _on_statistics(MLPClassifier(random_state=seed), seed=seed)
 
 
 def _xgboost(*, seed: int) -> Pipeline:
     from xgboost import XGBClassifier
 
-    return _on_statistics(XGBClassifier(tree_method="hist", random_state=seed, n_jobs=1))
+    return _on_statistics(XGBClassifier(tree_method="hist", random_state=seed, n_jobs=1), seed=seed)
 
 
 def _shrinkage_lda(*, seed: int) -> Pipeline:
     # Within-class covariance captures speaker and augmentation variance; LDA whitens it.
-    return _on_statistics(ShrinkageLDA())
+    return _on_statistics(ShrinkageLDA(), seed=seed)
 
 
 def _rocket_lda(*, seed: int) -> Pipeline:
@@ -130,7 +138,7 @@ def _rocket_lda(*, seed: int) -> Pipeline:
 
 
 def _svm(*, seed: int) -> Pipeline:
-    return _on_statistics(MarginSVC(class_weight="balanced", random_state=seed))
+    return _on_statistics(MarginSVC(class_weight="balanced", random_state=seed), seed=seed)
 
 
 def _two_step(*, seed: int) -> SexThenEmotion:

@@ -20,7 +20,6 @@ def propose_champion(
     predictions: pd.DataFrame,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
-    model_card: str,
     selection: SelectionSettings,
     detection: DetectionSettings,
 ) -> Registration:
@@ -32,7 +31,6 @@ def propose_champion(
         predictions: Calibrated predictions of all models.
         utterances: All utterances.
         splits: Training and test set of every protocol.
-        model_card: Description of the model, in Markdown.
         selection: Selecting protocol.
         detection: Label that ``anger_auc`` detects.
     """
@@ -53,7 +51,6 @@ def propose_champion(
         tags={name: str(value) for name, value in tags.items()},
         metrics=headline_metrics(headline, model),
         inputs=describe_inputs(utterances, splits, selection.protocol),
-        description=model_card,
     )
 
 

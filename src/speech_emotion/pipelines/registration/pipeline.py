@@ -1,4 +1,4 @@
-"""Champion → model registry."""
+"""Champion → model registry. The report and the model card follow: they name the version."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -17,7 +17,6 @@ def create_pipeline() -> Pipeline:
                     "predictions",
                     "utterances",
                     "splits",
-                    "model_card",
                     "params:selection",
                     "params:detection",
                 ],

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from speech_emotion.audio import NONE, TELEPHONE_TRANSFORM, TRANSFORMS, augment, load_audio
 from speech_emotion.corpora import CORPORA, TEST, TRAIN, CorporaSettings
-from speech_emotion.datasets.audio import Sound
+from speech_emotion.datasets import Registered, Sound
 from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
@@ -337,6 +337,7 @@ def write_report(
     evidence: Evidence,
     sounds: dict[str, Callable[[], Sound]],
     run: dict[str, str],
+    registered: Registered | None,
     **drawn: go.Figure | Image,
 ) -> str:
     """Write the HTML report.
@@ -345,6 +346,7 @@ def write_report(
         evidence: Data of the report.
         sounds: Augmentation examples.
         run: Date, commit, MLflow run and model version.
+        registered: The version that this run has registered. As an input, it is registered first.
         drawn: Plotly figures and pictures, by the names of their sections.
     """
     plots = {name: item for name, item in drawn.items() if isinstance(item, go.Figure)}
@@ -353,9 +355,14 @@ def write_report(
     return html_report(evidence, plots, images, played, run)
 
 
-def write_model_card(evidence: Evidence) -> str:
-    """Write the model card."""
-    return model_card(evidence)
+def write_model_card(evidence: Evidence, registered: Registered | None) -> str:
+    """Write the model card.
+
+    Args:
+        evidence: Data of the report.
+        registered: The version that this run has registered, which the card describes.
+    """
+    return model_card(evidence, version=registered.title if registered else "")
 
 
 def write_markdown(evidence: Evidence, by_corpus: pd.DataFrame) -> str:

@@ -44,6 +44,7 @@ INPUTS = {
     "leaderboard",
     "calibration",
     "choice",
+    "registered_model",
 }
 OUTPUTS = {"html_report", "md_report", "model_card"}
 PARAMETERS = {"params:selection", "params:detection", "params:features", "params:corpora"}
@@ -170,6 +171,7 @@ def _writing() -> list[Node]:
                 "evidence": "evidence",
                 "sounds": "augmentation_sounds",
                 "run": "run_info",
+                "registered": "registered_model",
             }
             | {name: f"{name}_figure" for name in FIGURES}
             | {name: f"{name}_picture@image" for name in PICTURES},
@@ -177,5 +179,10 @@ def _writing() -> list[Node]:
             name="write_report",
         ),
         Node(write_markdown, ["evidence", "by_corpus_table"], "md_report", name="write_markdown"),
-        Node(write_model_card, ["evidence"], "model_card", name="write_model_card"),
+        Node(
+            write_model_card,
+            ["evidence", "registered_model"],
+            "model_card",
+            name="write_model_card",
+        ),
     ]

@@ -243,9 +243,9 @@ def html_report(
     )
 
 
-def model_card(evidence: Evidence) -> str:
+def model_card(evidence: Evidence, *, version: str = "") -> str:
     """Render the model card in Markdown: data, protocol, metrics, limits and licenses."""
-    return _document("models/model_card.md.j2").render(evidence=evidence)
+    return _document("models/model_card.md.j2").render(evidence=evidence, version=version)
 
 
 def markdown_report(evidence: Evidence, by_corpus: pd.DataFrame) -> str:
