@@ -15,8 +15,8 @@ STAGES: Final = (
     "augmentation",
     "feature_engineering",
     "model_selection",
-    "reporting",
     "registration",
+    "reporting",
 )
 # Listed explicitly, so that a failing import is an error and not a missing pipeline.
 PIPELINES: Final[dict[str, tuple[str, ...]]] = {
