@@ -34,7 +34,7 @@ def test_everything_is_written(generated):
         assert "GENERATED" in json.dumps(figure["layout"]["title"], ensure_ascii=False), name
     page = (reporting / "call_kpis/call_kpis.html").read_text()
     assert "GENERATED CALLS" in page
-    assert "Key figures of A02" in page
+    assert "KPIs of A02" in page
     for name in ("call_kpis", "call_series", "anger_effects", "angry_calls", "sonification_notes"):
         assert pd.read_csv(reporting / f"{name}.csv")["synthetic"].all(), name
     kpis = pd.read_csv(reporting / "call_kpis.csv")

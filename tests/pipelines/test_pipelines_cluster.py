@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speech_emotion.pipelines.feature_engineering import nodes
+from speech_emotion.features import store
 from speech_emotion.runtime import (
     ClusterSettings,
     DaskEngine,
@@ -77,16 +77,16 @@ def cluster(tmp_path):
         yield Cluster(tmp_path, stack)
 
 
-def figures(data_dir):
-    board = pd.read_csv(data_dir / "07_model_output/leaderboard.csv")
+def metrics(data_dir):
+    board = pd.read_parquet(data_dir / "07_model_output/leaderboard.parquet")
     return board.drop(columns=["fit_seconds", "predict_ms"])
 
 
 @pytest.mark.slow
-def test_a_run_that_loses_a_worker_has_the_figures_of_one_without_cluster(
+def test_a_run_that_loses_a_worker_has_the_metrics_of_one_without_cluster(
     cluster, run_kedro, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(nodes, "SHARD_SIZE", 8)
+    monkeypatch.setattr(store, "SHARD_SIZE", 8)
     alone, lost = tmp_path / "alone", tmp_path / "lost"
     one_process = SMALL | {"selection": SMALL["selection"] | {"n_jobs": 1}}
     run_kedro(alone, params=one_process, pipeline_names=STAGES)
@@ -110,7 +110,7 @@ def test_a_run_that_loses_a_worker_has_the_figures_of_one_without_cluster(
     assert len(shards[0]) > 10
     features = [pd.read_parquet(d / "04_feature/features.parquet") for d in (alone, lost)]
     pd.testing.assert_frame_equal(*features)
-    pd.testing.assert_frame_equal(figures(alone), figures(lost))
+    pd.testing.assert_frame_equal(metrics(alone), metrics(lost))
     assert workers(1) == 1  # the cluster is left at the end
 
 

@@ -72,9 +72,9 @@ def test_documents_say_what_was_run_and_what_was_not_at_hand(boards, utterances,
     for read in (table, pd.read_csv(tmp_path / "table.csv")):  # as the catalog gives it
         _, text, page = write_recipes(read)
         for line in (
-            "| recipe_a: a CNN | ravdess | savee | 90.0 | 80.0 [70.0, 90.0], n = 100/9 | 40.0",
-            "| recipe_b: an MLP | not run | – | 88.0 | – | – |",
-            "| full: ours | ravdess, tess | – | – | 70.0",
+            "| recipe_a: a CNN | ravdess | savee | 90.0% | 40.0% [30.0, 50.0], n = 100/9 | 80.0%",
+            "| recipe_b: an MLP | not run | – | 88.0% | – | – |",
+            "| full: ours | ravdess, tess | – | – | 50.0% [40.0, 60.0], n = 100/9 | 70.0% [60.0, 80.0]",
         ):
             assert line in text
         assert "not run" in page

@@ -226,17 +226,17 @@ def compare_networks(
 
 
 def write_documents(
-    utterances: pd.DataFrame, ablation: AblationSettings, **results: pd.DataFrame | go.Figure
+    utterances: pd.DataFrame, settings: AblationSettings, **results: pd.DataFrame | go.Figure
 ) -> tuple[str, str]:
     """Write the results as Markdown and as an HTML page.
 
     Args:
         utterances: All utterances.
-        ablation: Number of single features to show.
+        settings: Number of single features to show.
         results: Tables by the names of their sections, and figures by ``NAME_figure``.
     """
     tables = {name: item for name, item in results.items() if isinstance(item, pd.DataFrame)}
-    shown = tables["features"]["block"].drop_duplicates().head(ablation.top)
+    shown = tables["features"]["block"].drop_duplicates().head(settings.top)
     tables["features"] = tables["features"][tables["features"]["block"].isin(shown)]
     drawn = {
         name.removesuffix("_figure"): item for name, item in results.items() if name not in tables

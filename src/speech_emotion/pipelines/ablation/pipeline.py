@@ -107,7 +107,7 @@ def _comparisons() -> list[Node]:
 def _documents() -> Node:
     return Node(
         write_documents,
-        {"utterances": "utterances", "ablation": "params:ablation"}
+        {"utterances": "utterances", "settings": "params:ablation"}
         | {section: f"{table}_table" for section, table in SECTIONS.items()}
         | {f"{section}_figure": f"{figure}_figure" for section, figure in FIGURES.items()},
         ["ablation_markdown", "ablation_page"],
