@@ -220,7 +220,7 @@ def describe_registered(name: str, text: str) -> None:
         client.update_model_version(name, version.version, text[:DESCRIPTION_LENGTH])
         client.update_registered_model(name, text[:DESCRIPTION_LENGTH])
         note = {"mlflow.note.content": text[:NOTE_LENGTH]}
-        client.set_logged_model_tags(version.source.removeprefix("models:/"), note)
+        client.set_logged_model_tags(str(version.source).removeprefix("models:/"), note)
 
 
 def versions_of_run(name: str, run_id: str) -> list[ModelVersion]:
