@@ -93,7 +93,7 @@ def test_a_run_that_loses_a_worker_has_the_metrics_of_one_without_cluster(
     killed = []
 
     def kill_in_the_middle():
-        while len(list((lost / "04_feature/shards").glob("*.parquet"))) < 2:
+        while len(list((lost / "04_feature/cache").glob("*.parquet"))) < 2:
             time.sleep(0.01)
         killed.append(cluster.kill_a_busy_worker())
 
@@ -105,7 +105,7 @@ def test_a_run_that_loses_a_worker_has_the_metrics_of_one_without_cluster(
     killer.join(timeout=5)
     assert killed
     assert len(cluster.client.nthreads()) == 1
-    shards = [sorted(p.name for p in (d / "04_feature/shards").iterdir()) for d in (alone, lost)]
+    shards = [sorted(p.name for p in (d / "04_feature/cache").iterdir()) for d in (alone, lost)]
     assert shards[0] == shards[1]
     assert len(shards[0]) > 10
     features = [pd.read_parquet(d / "04_feature/features.parquet") for d in (alone, lost)]
