@@ -44,7 +44,7 @@ class TestArray:
 
     def test_objects_are_refused(self, tmp_path):
         dataset = ArrayDataset(filepath=str(tmp_path / "x.npy"))
-        with pytest.raises(DatasetError, match="only plain arrays"):
+        with pytest.raises(DatasetError, match="only numeric arrays"):
             dataset.save(np.array([{}], dtype=object))
         np.save(tmp_path / "x.npy", np.array([{}], dtype=object), allow_pickle=True)
         with pytest.raises(DatasetError):

@@ -26,6 +26,7 @@ def loader(params=None, env=None, source=PROJECT / "conf"):
         ({"kernel_lda": {}}, "The parameter 'kernel_lda' is now 'rocket_lda'"),
         ({"selection": {"protocol": "cold"}}, "protocol 'cold' is now 'speaker_independent'"),
         ({"selection": {"compared": "enrolled;adapted"}}, "'adapted' is now 'speaker_adapted'"),
+        ({"svm": {"candidate": {"trials": 3}}}, "'svm.candidate' is now 'candidates.svm'"),
         ({"selection": {"families": ["svm", "kernel_lda"]}}, "is now 'rocket_lda'"),
     ],
 )

@@ -1,7 +1,7 @@
-"""Kedro datasets for what no library stores: corpora, sound, arrays, estimators, registrations, MIDI.
+"""Custom Kedro datasets: corpora, sound, arrays, estimators, documents, registered models, MIDI.
 
-kedro-mlflow makes every dataset of the catalog when a run starts, whatever the run is of: what loading
-and saving take is imported by ``load`` and ``save``.
+kedro-mlflow creates every dataset of the catalog at the start of any run, so heavy libraries are
+imported in ``load`` and ``save``.
 """
 
 from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset

@@ -63,8 +63,9 @@ class ArrayDataset(AbstractDataset[np.ndarray | ArrayBlocks, np.ndarray]):
         blocks: Iterable[np.ndarray]
         if isinstance(data, np.ndarray):
             if data.dtype.hasobject:
-                said = f"only plain arrays are stored, not {data.dtype}"
-                raise DatasetError(f"{self._filepath}: {said}")
+                raise DatasetError(
+                    f"{self._filepath}: only numeric arrays are stored, not {data.dtype}"
+                )
             dtype, shape, blocks = data.dtype, data.shape, [np.ascontiguousarray(data)]
         else:
             dtype, shape, blocks = np.dtype(np.float32), data.shape, data.blocks

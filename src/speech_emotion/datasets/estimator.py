@@ -35,7 +35,7 @@ class EstimatorDataset(AbstractDataset[Any, Any]):
         self.metadata = metadata
 
     def save(self, data: BaseEstimator | EmotionPredictor) -> None:
-        """Write the model in the place of an older one."""
+        """Write the model; an older one is replaced."""
         with upload(self._filepath) as folder:
             self._write(data, folder)
 

@@ -96,6 +96,8 @@ def check_configuration(loader: OmegaConfigLoader) -> None:
     }
     known = read | {key for name, text in texts.items() for key in _parameters(name, text)}
     for name, value in loader.runtime_params.items():
+        if name not in known and isinstance(value, dict) and "candidate" in value:
+            raise ConfigurationError(f"The parameter '{name}.candidate' is now 'candidates.{name}'")
         if name not in known:
             raise ConfigurationError(_unknown("parameter", name, known, RENAMED_PARAMETERS))
         _check_values(name, value)

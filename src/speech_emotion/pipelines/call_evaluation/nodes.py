@@ -27,7 +27,7 @@ def flag_test_calls(
     synthesis: SynthesisSettings,
     selection: SelectionSettings,
 ) -> pd.DataFrame:
-    """Build calls from held-out speakers' utterances and flag them."""
+    """Build calls from utterances of the test set and flag them."""
     split = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == TEST)]
     test_utterances = utterances[utterances["utterance_id"].isin(split["utterance_id"])]
     calls = synthesize_calls(test_utterances, synthesis, target=settings.flags.target)
@@ -40,7 +40,7 @@ def measure_flags(
     settings: CallSettings,
     selection: SelectionSettings,
 ) -> tuple[pd.DataFrame, go.Figure]:
-    """Measure passages, calls, false alarms and delays; both say if the corpus is synthetic."""
+    """Compute detection metrics of passages and calls; table and figure state if the corpus is synthetic."""
     table = call_metrics(flagged, resamples=selection.bootstrap, seed=selection.seed)
     figure = call_evaluation_figure(
         table, target=settings.flags.target, note=synthetic_note(utterances)

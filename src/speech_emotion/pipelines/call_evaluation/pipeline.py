@@ -1,4 +1,4 @@
-"""Held-out utterances → test calls → how well they are flagged."""
+"""Utterances of the test set → test calls → metrics of the flags."""
 
 from kedro.pipeline import Node, Pipeline
 

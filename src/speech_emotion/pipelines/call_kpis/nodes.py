@@ -35,40 +35,40 @@ logger = logging.getLogger(__name__)
 
 def gather_calls(
     export: pd.DataFrame | None,
-    heard: pd.DataFrame | None,
+    scored: pd.DataFrame | None,
     reading: ExportSettings,
-    generated: SimulatorSettings,
+    simulator: SimulatorSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the export, or generate a year where none is given, and join what was heard in the calls.
+    """Read the export, or simulate a year of calls without one, and join the scored emotions.
 
     Args:
-        export: The export as text; ``None`` for a generated year.
-        heard: Scored recordings; ``None`` if none was scored.
-        reading: How the export is read.
-        generated: Size and seed of the generated year.
+        export: The export as text, or ``None`` to simulate calls.
+        scored: Summary of scored recordings, or ``None`` if none was scored.
+        reading: Settings of the export.
+        simulator: Settings of the simulated calls.
 
     Returns:
-        The calls, and the rows of the export that were left out.
+        The calls, and the rejected rows of the export.
     """
     if export is None:
-        calls, rejected = attach_recordings(simulate_calls(generated), heard), no_rejected_calls()
+        calls, rejected = attach_recordings(simulate_calls(simulator), scored), no_rejected_calls()
     else:
         calls, rejected = read_export(export, reading)
-    calls = join_emotions(calls, heard)
+    calls = join_emotions(calls, scored)
     emotions = count_emotions(calls)
-    if heard is not None and emotions["recording"] < heard["call"].nunique():
+    if scored is not None and emotions["recording"] < scored["call"].nunique():
         logger.warning(
             "%d recordings were scored, but only %d calls name one of them in their column recording",
-            heard["call"].nunique(),
+            scored["call"].nunique(),
             emotions["recording"],
         )
-    if heard is not None and "synthetic_model" in heard and heard["synthetic_model"].any():
+    if scored is not None and "synthetic_model" in scored and scored["synthetic_model"].any():
         logger.warning(
             "Recordings were scored by a model of the SYNTHETIC sample corpus: their emotions mean "
             "nothing. Score them with one of real corpora (--env full)"
         )
     logger.info(
-        "%d calls%s, %d rows rejected; emotions: %d heard in recordings, %d generated, %d not known",
+        "%d calls%s, %d rows rejected; emotions: %d from recordings, %d generated, %d unknown",
         len(calls),
         " (GENERATED)" if export is None else "",
         len(rejected),
@@ -80,14 +80,14 @@ def gather_calls(
 def select_calls(
     calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
 ) -> pd.DataFrame:
-    """Select the calls of the period, of all agents, with what key figures are made of."""
+    """Select the calls of the period, of all agents, and add the columns that KPIs need."""
     return select_period(add_kpi_columns(calls, settings), selection)
 
 
 def compute_kpis(
     calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Compute key figures by everything, over time, what goes with anger, and list angry calls."""
+    """Compute KPIs by dimension and over time, effects of anger, and the list of angry calls."""
     return (
         kpi_breakdown(calls, selection.agents, settings),
         kpi_series(calls, selection.agents, choose_grain(calls, selection), settings),
@@ -111,14 +111,17 @@ def draw_over_time(
 def draw_patterns(
     calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
 ) -> tuple[go.Figure, go.Figure, go.Figure]:
-    """Draw agents over the months, how long calls take, and hours by weekday."""
+    """Draw agents over the months, handling times, and hours by weekday."""
     agents, note = selection.agents, kpis.calls_note(calls)
-    own = calls[calls["agent_id"].isin(agents)] if agents else calls
+    selected = calls[calls["agent_id"].isin(agents)] if agents else calls
     return (
         kpi_patterns.motion_figure(calls, agents, settings, note=note),
         kpi_patterns.handle_time_figure(calls, agents, note=note),
         kpi_patterns.hours_figure(
-            own, settings, selected=" and ".join(agents) or "the center", note=kpis.calls_note(own)
+            selected,
+            settings,
+            selected=" and ".join(agents) or "the center",
+            note=kpis.calls_note(selected),
         ),
     )
 
@@ -130,7 +133,7 @@ def draw_comparisons(
     settings: KpiSettings,
     selection: CallSelection,
 ) -> tuple[go.Figure, go.Figure, go.Figure]:
-    """Draw agents and topics beside each other, and what goes with anger."""
+    """Draw agents and topics beside each other, and the effects of anger."""
     agents, note = selection.agents, kpis.calls_note(calls)
     return (
         kpis.groups_figure(breakdown, "agent", agents, settings, note=note),

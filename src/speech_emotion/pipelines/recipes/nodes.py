@@ -17,16 +17,16 @@ from speech_emotion.evaluation import (
 from speech_emotion.reporting import synthetic_note
 from speech_emotion.reporting.recipes import recipes_documents, recipes_figure
 
-FACTS = ["environment", "description", "claimed", "corpora", "missing", "synthetic"]
-COLUMNS = [*FACTS, "protocol", "model", "n_utterances", "n_speakers"]
-FIGURES = ["accuracy", "accuracy_low", "accuracy_high", "uar", "uar_low", "uar_high"]
+DESCRIPTION = ["environment", "description", "claimed", "corpora", "missing", "synthetic"]
+COLUMNS = [*DESCRIPTION, "protocol", "model", "n_utterances", "n_speakers"]
+METRICS = ["accuracy", "accuracy_low", "accuracy_high", "uar", "uar_low", "uar_high"]
 Partitions = Mapping[str, Callable[[], pd.DataFrame]]
 
 
 def compare_recipes(
     leaderboards: Partitions, utterances: Partitions, recipes: RecipesSettings
 ) -> pd.DataFrame:
-    """Put what was claimed beside what the recipe gives, leaky and speaker_independent.
+    """Compare the claimed with the reproduced accuracy under both protocols.
 
     Args:
         leaderboards: Leaderboard of each environment that was run, by its name.
@@ -35,23 +35,23 @@ def compare_recipes(
 
     Returns:
         One row a recipe and protocol, with the corpora it was run on and those that were missing; a
-        recipe that was not run has one row without figures.
+        recipe that was not run has one row without metrics.
     """
     rows = []
     for environment, recipe in recipes.environments.items():
-        facts = {
+        row = {
             "environment": environment,
             "description": recipe.description,
             "claimed": recipe.claimed,
         }
         if environment not in leaderboards or environment not in utterances:
-            rows.append(facts | {"corpora": "", "missing": "", "synthetic": False})
+            rows.append(row | {"corpora": "", "missing": "", "synthetic": False})
             continue
-        spoken = utterances[environment]()
-        present = set(spoken["corpus"])
-        facts["corpora"] = ", ".join(name for name in recipe.corpora if name in present)
-        facts["missing"] = ", ".join(name for name in recipe.corpora if name not in present)
-        facts["synthetic"] = bool(spoken["synthetic"].any())
+        recordings = utterances[environment]()
+        present = set(recordings["corpus"])
+        row["corpora"] = ", ".join(name for name in recipe.corpora if name in present)
+        row["missing"] = ", ".join(name for name in recipe.corpora if name not in present)
+        row["synthetic"] = bool(recordings["synthetic"].any())
         board = leaderboards[environment]()
         board = board[board["condition"] == CLEAN]
         for protocol in ("speaker_independent", "random_split"):
@@ -61,8 +61,8 @@ def compare_recipes(
                 & (board["protocol"] == protocol)
                 & (board["evaluation"] == TEST)
             ]
-            rows += [facts | row for row in chosen.to_dict("records")]
-    return pd.DataFrame(rows).reindex(columns=[*COLUMNS, *FIGURES])
+            rows += [row | metrics for metrics in chosen.to_dict("records")]
+    return pd.DataFrame(rows).reindex(columns=[*COLUMNS, *METRICS])
 
 
 def write_recipes(table: pd.DataFrame) -> tuple[go.Figure, str, str]:
