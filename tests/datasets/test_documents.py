@@ -5,7 +5,13 @@ import mlflow
 import pytest
 from kedro.io import DatasetError
 
-from speech_emotion.datasets import AudioDataset, DocumentDataset, RunInfoDataset, Sound
+from speech_emotion.datasets import (
+    AudioDataset,
+    DocumentDataset,
+    ModelCardDataset,
+    RunInfoDataset,
+    Sound,
+)
 
 PAGE = """<html><head><style>p {}</style></head><body class="x"><nav>Contents</nav><h1>Report</h1>
 <div class="scroll" role="img" aria-label="UAR by model. MLP is best."><div id="a"
@@ -94,3 +100,22 @@ def test_run_info_names_run_commit_and_registered_version(tracking):
 def test_run_info_cannot_be_saved():
     with pytest.raises(DatasetError, match="read-only"):
         RunInfoDataset(name="speech-emotion").save({"date": "today"})
+
+
+def test_model_card_describes_the_version_that_the_run_registered(tracking, tmp_path):
+    card = ModelCardDataset(filepath=str(tmp_path / "model_card.md"), name="speech-emotion")
+    client = mlflow.MlflowClient()
+    client.create_registered_model("speech-emotion")
+    with mlflow.start_run(experiment_id=tracking) as run:
+        model = client.create_logged_model(tracking, source_run_id=run.info.run_id)
+        create = client.create_model_version
+        other = create("speech-emotion", run.info.artifact_uri, run_id="0" * 32)
+        source = f"models:/{model.model_id}"
+        client.finalize_logged_model(model.model_id, "READY")
+        version = create("speech-emotion", source, run_id=run.info.run_id, model_id=model.model_id)
+        card.save("# Card")
+    assert card.load() == "# Card"
+    assert client.get_model_version("speech-emotion", version.version).description == "# Card"
+    assert not client.get_model_version("speech-emotion", other.version).description
+    assert client.get_registered_model("speech-emotion").description == "# Card"
+    assert client.get_logged_model(model.model_id).tags["mlflow.note.content"] == "# Card"

@@ -26,11 +26,9 @@ def test_the_input_example_is_a_sound_that_any_server_can_read():
         pd.DataFrame(),
         pd.DataFrame([utterance | {"path": "/licensed/recording.wav", "label": "sad"}]),
         pd.DataFrame([split]),
-        "# Model card",
         SelectionSettings(storage="sqlite://"),
         DetectionSettings(),
     )
-    assert registration.description == "# Model card"
     assert registration.metrics["uar"] == 0.5
     assert list(registration.inputs) == ["test"]
     assert len(registration.example) < 50_000
