@@ -28,7 +28,7 @@ class RunInfoDataset(AbstractDataset[None, dict[str, str]]):
         self.metadata = metadata
 
     def load(self) -> dict[str, str]:
-        """Return what is known of the present run."""
+        """Return the metadata of the present run."""
         import mlflow
 
         info = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}

@@ -77,7 +77,7 @@ class ConsoleHooks:
     def before_node_run(self, node: Node) -> None:
         """Log which node starts."""
         self._count += 1
-        # A worker of a ParallelRunner knows nothing of the other nodes.
+        # A worker of a ParallelRunner sees only its node.
         place = f"[{self._count:{len(str(self._total))}d}/{self._total}] " if self._total else ""
         logger.info("%s%s", place, node.name)
 
