@@ -24,10 +24,7 @@ def loader(params=None, env=None, source=PROJECT / "conf"):
         ({"selecton": {"seed": 1}}, "Did you mean 'selection'?"),
         ({"zzz": 1}, "no parameter 'zzz'. Use one of: "),
         ({"kernel_lda": {}}, "The parameter 'kernel_lda' is now 'rocket_lda'"),
-        ({"selection": {"protocol": "cold"}}, "protocol 'cold' is now 'speaker_independent'"),
-        ({"selection": {"compared": "enrolled;adapted"}}, "'adapted' is now 'speaker_adapted'"),
         ({"svm": {"candidate": {"trials": 3}}}, "'svm.candidate' is now 'candidates.svm'"),
-        ({"selection": {"families": ["svm", "kernel_lda"]}}, "is now 'rocket_lda'"),
     ],
 )
 def test_unknown_and_renamed_parameters_are_refused(params, message):

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from speech_emotion.contact_center.kpi_tables import customer_weights, percentile_interval
+from speech_emotion.bootstrap import bootstrap_interval
+from speech_emotion.contact_center.kpi_tables import customer_weights
 from speech_emotion.contact_center.kpis import KpiSettings
 
 __all__ = ["OUTCOMES", "anger_effects", "cliffs_delta", "cohens_h"]
@@ -93,10 +94,8 @@ def _effect(calls: pd.DataFrame, outcome: str, settings: KpiSettings) -> dict[st
     resampled = [comparison.compute(weights) for weights in blocks]
     for name in COLUMNS:
         values = np.concatenate([block[name] for block in resampled])
-        values = values[np.isfinite(values)]
-        if len(values):
-            low, high = percentile_interval(values)
-            row |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+        low, high = bootstrap_interval(values, comparison.n_customers)
+        row |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     return row
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from speech_emotion.bootstrap import bootstrap_interval
 from speech_emotion.contact_center.kpis import KpiSettings, team_of
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "kpi_breakdown",
     "kpi_series",
     "kpi_table",
-    "percentile_interval",
     "wilson_interval",
 ]
 
@@ -85,12 +85,6 @@ def customer_weights(
         yield rng.standard_exponential(size, dtype=np.float32)
 
 
-def percentile_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95 % interval over the last axis, shape ``(…, resamples)``; NaN if any value is."""
-    low, high = np.percentile(values, [2.5, 97.5], axis=-1)
-    return low, high
-
-
 def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> pd.DataFrame:
     """Compute the KPIs of groups of calls.
 
@@ -112,8 +106,8 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
     table["n_customers"] = grouped["customer_id"].nunique()
     table["aht_s"] = grouped["handle_s"].mean()
     resampled = _resampled_means(calls, code.to_numpy(), settings)
-    table["aht_s_low"], table["aht_s_high"] = percentile_interval(resampled)
-    table.loc[table["n_customers"] < 2, ["aht_s_low", "aht_s_high"]] = np.nan
+    interval = bootstrap_interval(resampled, table["n_customers"].to_numpy())
+    table["aht_s_low"], table["aht_s_high"] = interval
     for name in SHARES:
         hits, n = grouped[name].sum(), grouped[name].count()
         table[f"n_{name}"] = n

@@ -1,6 +1,6 @@
 """Evaluate models: data of a protocol, cross-validation, tuning, metrics, bootstrap, detection."""
 
-from speech_emotion.evaluation.bootstrap import (
+from speech_emotion.bootstrap import (
     bootstrap_counts,
     bootstrap_interval,
 )

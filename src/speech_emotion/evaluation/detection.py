@@ -9,8 +9,8 @@ import pandas as pd
 from pydantic import Field
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval
 from speech_emotion.config import Settings
-from speech_emotion.evaluation.bootstrap import bootstrap_counts, bootstrap_interval
 from speech_emotion.models import Threshold
 
 __all__ = [

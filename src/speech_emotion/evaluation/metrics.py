@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
+from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval
 from speech_emotion.corpora import PROTOCOLS
-from speech_emotion.evaluation.bootstrap import bootstrap_counts, bootstrap_interval
 
 __all__ = [
     "METRICS",

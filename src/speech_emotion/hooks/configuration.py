@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import yaml
 from kedro.framework.hooks import hook_impl
@@ -25,22 +25,6 @@ RENAMED_PARAMETERS: Final = {
     "generated_centre": "simulator",
 }
 RENAMED_PIPELINES: Final = {"feature_study": "ablation"}
-RENAMED_VALUES: Final = {
-    "protocol": {
-        "cold": "speaker_independent",
-        "adapted": "speaker_adapted",
-        "random": "random_split",
-    },
-    "family": {"kernel_lda": "rocket_lda", "voting": "soft_voting"},
-}
-"""Former values of ``selection.protocol``, ``selection.compared`` and of families."""
-KEYS_OF_VALUES: Final = {
-    "protocol": "protocol",
-    "protocols": "protocol",
-    "compared": "protocol",
-    "family": "family",
-    "families": "family",
-}
 
 _RUNTIME_PARAMETER = re.compile(r"\$\{\s*runtime_params:\s*([\w.]+)")
 
@@ -100,27 +84,12 @@ def check_configuration(loader: OmegaConfigLoader) -> None:
             raise ConfigurationError(f"The parameter '{name}.candidate' is now 'candidates.{name}'")
         if name not in known:
             raise ConfigurationError(_unknown("parameter", name, known, RENAMED_PARAMETERS))
-        _check_values(name, value)
 
 
 def _parameters(name: str, text: str) -> Iterable[str]:
     """Return the top-level keys of a file of parameters, and nothing of other files."""
     is_parameters = any(part.startswith("parameters") for part in PurePosixPath(name).parts[1:])
     return (yaml.safe_load(text) or {}) if is_parameters else ()
-
-
-def _check_values(name: str, value: Any) -> None:
-    """Refuse former names of protocols and families in a parameter."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _check_values(f"{name}.{key}", inner)
-        return
-    kind = KEYS_OF_VALUES.get(name.rsplit(".", 1)[-1])
-    if kind is None:
-        return
-    for entry in value.split(";") if isinstance(value, str) else value or []:
-        if new := RENAMED_VALUES[kind].get(str(entry).strip()):
-            raise ConfigurationError(f"{name}: the {kind} {str(entry).strip()!r} is now {new!r}")
 
 
 def _unknown(kind: str, name: str, known: Iterable[str], renamed: dict[str, str]) -> str:
