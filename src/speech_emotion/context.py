@@ -22,10 +22,16 @@ class ProjectContext(KedroContext):
     selection depend on ``selection.families``, which an environment or ``--params`` may change, so
     each session starts with a registry that has not created its pipelines yet. A context is used
     instead of a hook because kedro-viz runs without hooks.
+
+    Relative paths of the catalog start at the same folder as those of the MLflow store and the log, see
+    :func:`speech_emotion.settings.find_home`; Kedro itself starts them at the working directory if the
+    package is installed.
     """
 
     def __init__(self, **options: Any):
-        super().__init__(**options)
+        from speech_emotion.settings import PROJECT
+
+        super().__init__(**options | {"project_path": PROJECT})
         _current[:] = [self.config_loader]
         pipelines.configure(REGISTRY)
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from kedro.config import OmegaConfigLoader
+from kedro.framework.hooks.manager import _create_hook_manager
 
+from speech_emotion.context import ProjectContext
 from speech_emotion.hooks import ConfigurationError
 from speech_emotion.hooks.configuration import check_configuration
 from speech_emotion.settings import CONFIG_LOADER_ARGS
@@ -65,6 +67,20 @@ def test_the_configuration_of_a_package_is_checked(tmp_path):
     check_configuration(loader({"data_dir": "x"}, env="test", source=archive))
     with pytest.raises(ConfigurationError, match="Did you mean 'data_dir'"):
         check_configuration(loader({"datadir": "x"}, source=archive))
+
+
+def test_data_lies_in_the_folder_of_the_project_wherever_the_command_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("speech_emotion.settings.PROJECT", tmp_path)
+    monkeypatch.setattr("speech_emotion.context._current", [])
+    context = ProjectContext(
+        package_name="speech_emotion",
+        project_path=PROJECT,
+        config_loader=loader(),
+        env=None,
+        hook_manager=_create_hook_manager(),
+    )
+    path = str(context.catalog["utterances"]._describe()["filepath"])
+    assert path == (tmp_path / "data/02_intermediate/utterances.parquet").as_posix()
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,12 @@ from kedro.pipeline.node import Node
 __all__ = ["ConsoleHooks", "quiet_libraries"]
 
 VARIABLES: Final = {
+    "KEDRO_DISABLE_TELEMETRY": "true",  # an installed package has no file .telemetry that refuses it
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-"""Settings of libraries that write past Python's logging, unless the user has set them."""
+"""Settings of libraries that report usage or write past Python's logging, unless the user has set them."""
 QUIET_LOGGERS: Final = ("mlflow", "kedro_mlflow", "alembic")
 """Libraries that set their own level when they are imported, after the project's logging."""
 IGNORED: Final = (
