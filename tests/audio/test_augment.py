@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy import signal
 
 from speech_emotion.audio import (
     NONE,
@@ -19,7 +20,6 @@ from speech_emotion.audio import (
     AugmentationSettings,
     UnknownTransform,
     augment,
-    over_telephone,
     plan_augmentation,
 )
 from speech_emotion.features import FeatureSettings, extract_batch
@@ -32,7 +32,8 @@ RANGES = {
     "time_shift": {"low": -0.1, "high": 0.1},
     "trim": {"low": 25, "high": 40},
     "gain": {"low": -8, "high": 6},
-    "telephone": {},
+    "colored_noise": {"low": 5, "high": 30},
+    "reverberation": {"low": 0.1, "high": 0.8},
     "speed": {"low": 0.8, "high": 1.25},
 }
 SETTINGS = AugmentationSettings.model_validate({"variants": 2, "transforms": RANGES})
@@ -155,14 +156,50 @@ def test_gain_shift_and_trim(tone):
     assert len(trimmed) == pytest.approx(len(sound), abs=4096)
 
 
-def test_telephone_keeps_its_band_only(tone):
-    inside = augment(tone(1000, seconds=2), RATE, transform="telephone", value=0, seed=0)
-    assert len(inside) == pytest.approx(2 * RATE, abs=2)
-    assert peak_frequency(inside) == pytest.approx(1000, rel=0.01)
-    assert level_db(inside) == pytest.approx(level_db(tone(1000)), abs=1.5)
-    for outside in (60, 6000):
-        muffled = augment(tone(outside, seconds=2), RATE, transform="telephone", value=0, seed=0)
-        assert level_db(muffled) < level_db(tone(outside)) - 20
+@pytest.mark.parametrize("value", [-5.0, 20.0])
+def test_colored_noise_has_its_level_and_falls_with_frequency(value):
+    clean = with_pauses(4)
+    slopes = []
+    for seed in range(8):
+        noise = augment(clean, RATE, transform="colored_noise", value=value, seed=seed) - clean
+        assert level_db(clean) - level_db(noise) == pytest.approx(value, abs=0.1)
+        frequencies, density = signal.welch(noise, RATE, nperseg=4096)
+        octaves = (frequencies > 100) & (frequencies < 6400)
+        slope = np.polyfit(np.log2(frequencies[octaves]), 10 * np.log10(density[octaves]), 1)[0]
+        slopes.append(slope)
+    assert all(-6.4 < slope < -2.6 for slope in slopes)  # dB per octave, brown to pink
+    assert max(slopes) - min(slopes) > 1
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 1.0])
+def test_reverberation_decays_by_60_db_in_its_time(seconds):
+    length = 2 * RATE
+    click = np.zeros(length, dtype=np.float32)
+    click[100] = 1.0
+    wet = augment(click, RATE, transform="reverberation", value=seconds, seed=2)
+    assert len(wet) == length
+    assert wet[:100] == pytest.approx(0, abs=1e-6)
+    assert wet.argmax() == 100
+    assert level_db(wet) == pytest.approx(level_db(click), abs=0.01)
+    # Backward integration of the tail (Schroeder): the slope of the decay from -5 to -25 dB.
+    tail = wet[101 : 101 + round(seconds * RATE)].astype(float)
+    remaining = np.cumsum(tail[::-1] ** 2)[::-1]
+    decay = 10 * np.log10(remaining / remaining[0])
+    straight = (decay < -5) & (decay > -25)
+    times = np.arange(len(tail)) / RATE
+    slope = np.polyfit(times[straight], decay[straight], 1)[0]
+    assert -60 / slope == pytest.approx(seconds, rel=0.1)
+    direct = 20 * np.log10(wet[100] / np.sqrt(tail @ tail))
+    assert 0 <= direct <= 10
+
+
+def test_without_effect_transforms_return_the_sound(tone):
+    sound = tone(seconds=0.5)
+    for name, transform in TRANSFORMS.items():
+        if name == "trim":
+            continue
+        changed = augment(sound, RATE, transform=name, value=transform.neutral, seed=3)
+        assert level_db(changed[1000:-1000] - sound[1000:-1000] + 1e-9) < level_db(sound) - 25, name
 
 
 @given(
@@ -229,40 +266,12 @@ def test_transforms_are_deterministic_in_threads_and_leave_global_states_alone(
     assert (str(np.random.get_state()), random.getstate()) == before  # noqa: NPY002
 
 
-def test_copies_have_telephone_versions(tone, write_sound):
-    path = write_sound("a.wav", tone(1000, seconds=0.5) + tone(6000, seconds=0.5))
-    copies = [{"transform": "speed", "value": 0.5}]
-    chosen = AugmentationSettings.model_validate(
-        {"copies": copies, "variants": 0, "transforms": {}}
-    )
-    plan = plan_augmentation(["a"], chosen)
-    recording = plan.assign(variant=0, transform=NONE, value=0.0)
-    originals = pd.concat([recording, plan], ignore_index=True)
-    rows = pd.concat([originals, over_telephone(originals)], ignore_index=True).assign(
-        path=str(path)
-    )
-    assert list(rows["variant"]) == [0, 1, -1, -2]
-    features = extract_batch(rows, FeatureSettings()).set_index("variant")
-    np.testing.assert_allclose(features["duration"], [0.5, 1, 0.5, 1], atol=0.05)
-    # At half the speed both tones lie within the telephone band.
-    assert features.loc[-1, "centroid_mean"] == pytest.approx(1000, rel=0.1)
-    assert features.loc[-2, "centroid_mean"] == pytest.approx(
-        features.loc[1, "centroid_mean"], rel=0.1
-    )
-    assert (features["treble_ratio_mean"] < -50).to_dict() == {
-        0: False,
-        1: True,
-        -1: True,
-        -2: True,
-    }
-
-
 def test_batches_report_failures(tone, write_sound, tmp_path):
     good = [write_sound(f"{name}.wav", tone(f)) for name, f in (("a", 300), ("b", 500))]
     paths = pd.Series([*good, tmp_path / "gone.wav"], index=["a", "b", "c"]).astype(str)
     plan = plan_augmentation(["a", "b", "c"], SETTINGS)
     recordings = pd.DataFrame({"utterance_id": ["a", "b", "c"], "variant": 0})
-    recordings = recordings.assign(transform=NONE, value=0.0, seed=0, telephone=False)
+    recordings = recordings.assign(transform=NONE, value=0.0, seed=0, line="")
     rows = pd.concat([plan, recordings], ignore_index=True)
     rows["path"] = rows["utterance_id"].map(paths)
     alone = extract_batch(rows, FeatureSettings())
@@ -289,6 +298,11 @@ def test_batches_report_failures(tone, write_sound, tmp_path):
         ({"variants": 1, "transforms": {"pitch_shift": {"low": -30}}}, "outside -12 … 12"),
         ({"variants": 1, "transforms": {"gain": {"weight": 0}}}, "a weight above 0"),
         ({"variants": -1, "transforms": RANGES}, "variants"),
+        ({"variants": 101, "transforms": RANGES}, "less than or equal to 100"),
+        (
+            {"transforms": {"reverberation": {"low": 1, "high": 4}}},
+            "reverberation: 1 … 4 s until -60 dB",
+        ),
     ],
 )
 def test_invalid_settings_are_rejected(given_settings, message):

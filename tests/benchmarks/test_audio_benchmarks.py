@@ -110,7 +110,8 @@ VALUES = {
     "time_shift": 0.1,
     "trim": 30.0,
     "gain": 6.0,
-    "telephone": 0.0,
+    "colored_noise": 10.0,
+    "reverberation": 0.5,
 }
 LIBROSA: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "pitch_shift": lambda samples: librosa.effects.pitch_shift(samples, sr=RATE, n_steps=2.0),

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from speech_emotion.audio import TEST_LINES
 from speech_emotion.call_scoring import (
     CHANNEL_COLUMNS,
     CallSettings,
@@ -38,6 +39,11 @@ def test_calls_match_their_utterances_and_passages(utterances):
     calls = list(synthesize_calls(utterances, SETTINGS))
     assert len(calls) == 12
     assert {call.condition for call in calls} == {"clean", "telephone"}
+    assert {call.line for call in calls[::2]} == {""}
+    lines = [call.line for call in calls[1::2]]
+    assert sorted(lines) == sorted(TEST_LINES * 2)
+    # A customer has another line in the next round.
+    assert all(one != other for one, other in zip(lines[:3], lines[3:], strict=True))
     for call in calls:
         assert call.samples.shape == (round(60 * call.sample_rate), 2)
         assert call.speakers[0] != call.speakers[1]
@@ -175,4 +181,5 @@ def test_metrics_follow_from_the_counts():
 def test_synthetic_calls_are_scored_like_recordings(predictor, utterances):
     settings = SETTINGS.model_copy(update={"calls": 2, "conditions": ("telephone",)})
     result = evaluate_calls(synthesize_calls(utterances, settings), predictor, CallSettings())
+    assert result["line"].tolist() == list(TEST_LINES[:2])
     assert result["flag"].tolist() == ["review"] * 2  # tones are not speech

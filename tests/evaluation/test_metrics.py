@@ -10,6 +10,7 @@ from speech_emotion.evaluation import (
     class_table,
     classification_metrics,
     confusion,
+    line_table,
     uar,
 )
 
@@ -55,6 +56,55 @@ def test_metrics_equal_those_of_scikit_learn(pairs):
         assert 0 <= metrics[f"{metric}_low"] <= metrics[f"{metric}_high"] <= 1
     if len(present) == len(LABELS):
         assert metrics["uar"] == pytest.approx(balanced_accuracy_score(truth, predicted))
+
+
+def predictions_over_lines():
+    """Clean: 1 of 8 wrong. Over the line "a" all is correct, over "b" all angry ones are wrong."""
+    rows = []
+    for number in range(16):
+        label, line = LABELS[number % 2], "ab"[number // 8]
+        wrong = LABELS[1 - number % 2]
+        speaker = f"s{number // 2 % 4}"
+        clean = wrong if number in {0, 8} else label
+        over = wrong if line == "b" and label == "angry" else label
+        rows.append((f"u{number}", speaker, label, "clean", "", clean))
+        rows.append((f"u{number}", speaker, label, "telephone", line, over))
+    columns = ["utterance_id", "speaker", "label", "condition", "line", "prediction"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(model="mlp", protocol="random_split", evaluation="test")
+
+
+def test_lines_are_compared_with_the_same_utterances():
+    predictions = predictions_over_lines()
+    table = line_table(predictions.sample(frac=1, random_state=0), LABELS, resamples=300)
+    assert table["line"].tolist() == ["all", "a", "b"]
+    rows = table.set_index("line")
+    assert rows["n_utterances"].to_dict() == {"all": 16, "a": 8, "b": 8}
+    assert rows["n_speakers"].to_dict() == {"all": 4, "a": 4, "b": 4}
+    # Clean, 3 of 4 angry and all happy utterances are correct.
+    assert rows["uar_clean"].tolist() == pytest.approx([0.875] * 3)
+    assert rows["uar"].to_dict() == pytest.approx({"all": 0.75, "a": 1.0, "b": 0.5})
+    assert rows["loss"].to_dict() == pytest.approx({"all": 0.125, "a": -0.125, "b": 0.375})
+    # Of the line "b", every resample without the speaker of the clean mistake loses 0.5.
+    assert (rows.loc["b", "loss_low"], rows.loc["b", "loss_high"]) == pytest.approx(
+        (0, 0.5), abs=0.26
+    )
+    assert rows.loc["b", "loss_high"] == pytest.approx(0.5)
+    assert rows.loc["a", "uar_low"] == rows.loc["a", "uar_high"] == 1
+
+
+def test_lines_leave_out_utterances_without_clean_sound():
+    predictions = predictions_over_lines()
+    gone = (predictions["utterance_id"] == "u1") & (predictions["condition"] == "clean")
+    table = line_table(predictions[~gone], LABELS, resamples=50).set_index("line")
+    assert table["n_utterances"].to_dict() == {"all": 15, "a": 7, "b": 8}
+
+
+def test_lines_without_telephone_sound_are_an_empty_table():
+    clean = predictions_over_lines().query("condition == 'clean'")
+    table = line_table(clean, LABELS)
+    assert table.empty
+    assert {"line", "uar_clean", "loss_high"} <= set(table.columns)
 
 
 def test_interval_comes_from_speakers_not_utterances():

@@ -8,6 +8,7 @@ import pytest
 from joblib import Parallel, delayed
 from pydantic import ValidationError
 
+from speech_emotion.audio import TELEPHONE_TEST, TEST_LINES
 from speech_emotion.corpora import TEST
 from speech_emotion.evaluation import (
     CLEAN,
@@ -85,9 +86,11 @@ def test_examples_keep_copies_out_of_validation(index, statistics, utterances, s
 def test_training_has_the_selected_copies_and_telephone_variants(
     index, statistics, utterances, splits
 ):
-    lines = index[index["variant"] == 0].assign(variant=TELEPHONE)
-    index = pd.concat([index, lines], ignore_index=True)
-    statistics = pd.concat([statistics, statistics.loc[lines.index]], ignore_index=True)
+    recordings = index[index["variant"] == 0]
+    copied = pd.concat([recordings] * 2).index
+    lines = [recordings.assign(variant=number) for number in (-1, TELEPHONE_TEST)]
+    index = pd.concat([index, *lines], ignore_index=True)
+    statistics = pd.concat([statistics, statistics.loc[copied]], ignore_index=True)
 
     def variants(**options):
         examples = make_examples(
@@ -100,15 +103,19 @@ def test_training_has_the_selected_copies_and_telephone_variants(
             **options,
         )
         training, tests = examples.fold(0)
-        assert set(tests) == {CLEAN, "telephone"}
+        assert set(tests) == {CLEAN, TELEPHONE}
+        assert set(tests[TELEPHONE].table["variant"]) == {TELEPHONE_TEST}
+        assert set(tests[TELEPHONE].table["line"]) == set(TEST_LINES)
+        assert set(tests[CLEAN].table["line"]) == {""}
         assert list(tests[CLEAN].table["utterance_id"]) == list(
-            tests["telephone"].table["utterance_id"]
+            tests[TELEPHONE].table["utterance_id"]
         )
         return set(training.table["variant"])
 
     assert variants() == {0, 1}
     assert variants(copies=0) == {0}
-    assert variants(telephone=True) == {TELEPHONE, 0, 1}
+    assert variants(telephone=True) == {-1, 0, 1}
+    assert variants(telephone=True, copies=0) == {-1, 0}
 
 
 def test_normalization_removes_differences_between_speakers(index, statistics, utterances, splits):

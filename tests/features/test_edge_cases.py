@@ -59,7 +59,8 @@ def test_degenerate_recordings_have_finite_features(samples):
         ("time_shift", 0.5),
         ("trim", 10.0),
         ("gain", 40.0),
-        ("telephone", 0.0),
+        ("colored_noise", 5.0),
+        ("reverberation", 3.0),
     ],
 )
 def test_transforms_accept_the_shortest_recordings(tone, transform, value):

@@ -10,6 +10,7 @@ import mlflow
 import pandas as pd
 import pytest
 
+from speech_emotion.audio import TELEPHONE_TEST, TEST_LINES, TRAINING_LINE
 from speech_emotion.corpora import PROTOCOLS, UTTERANCES
 from speech_emotion.datasets.registry import Registration, decide_alias
 from speech_emotion.models import FAMILIES
@@ -30,9 +31,11 @@ def test_utterances_splits_and_plan_fit_together(project):
     plan = read(project, "03_primary/augmentation_plan.parquet")
     UTTERANCES.validate(utterances)
     assert utterances["synthetic"].all()
-    lines = plan[plan["telephone"]]
-    assert (lines["variant"] < 0).all()
-    assert set(lines.loc[lines["variant"] == -1, "utterance_id"]) == set(utterances["utterance_id"])
+    tests, trained = plan[plan["variant"] == TELEPHONE_TEST], plan[plan["line"] == TRAINING_LINE]
+    assert set(tests["utterance_id"]) == set(utterances["utterance_id"])
+    assert set(tests["line"]) == set(TEST_LINES)
+    assert ((trained["variant"] < 0) & (trained["variant"] > TELEPHONE_TEST)).all()
+    assert set(plan.loc[plan["variant"] > 0, "line"]) == {""}
     for protocol, part in splits.groupby("protocol"):
         held_out = part.loc[part["split"] == "test", "utterance_id"]
         planned = plan.loc[plan["protocol"] == protocol, "utterance_id"]
@@ -63,6 +66,9 @@ def test_tables_of_all_families_are_concatenated(project):
     assert set(predictions["model"]) == {*COMPARED, "soft_voting", "stacking"}
     sums = predictions[[f"p_{label}" for label in labels]].sum(axis=1)
     assert sums.to_numpy() == pytest.approx(1)
+    telephone = predictions["condition"] == "telephone"
+    assert set(predictions.loc[telephone, "line"]) == set(TEST_LINES)
+    assert set(predictions.loc[~telephone, "line"]) == {""}
     candidates = read(project, "07_model_output/candidates.parquet").set_index("model")
     assert set(candidates.index) == set(COMPARED)
     assert json.loads(candidates.loc["conv1d", "hyperparameters"])["epochs"] == 2
@@ -103,6 +109,24 @@ def test_leaderboard_has_every_model_and_protocol(project):
     assert (together.drop("enrolled") == len(utterances)).all()
     neutral = utterances[utterances["label"] == "neutral"].groupby("speaker").size()
     assert (together["enrolled"] == len(utterances) - neutral.clip(upper=2).sum()).all()
+
+
+def test_telephone_lines_are_reported(project):
+    lines = read(project, "08_reporting/lines.csv")
+    assert set(lines["line"]) == {"all", *TEST_LINES}
+    board = read(project, "07_model_output/leaderboard.parquet")
+    keys = ["model", "protocol", "evaluation"]
+    everything = lines[lines["line"] == "all"].merge(
+        board[board["condition"] == "telephone"], on=keys, suffixes=("", "_board")
+    )
+    assert len(everything) == (board["condition"] == "telephone").sum()
+    assert everything["uar"].to_numpy() == pytest.approx(everything["uar_board"].to_numpy())
+    by_line = lines[lines["line"] != "all"].groupby(keys)["n_utterances"].sum()
+    assert (
+        by_line.to_numpy().tolist()
+        == everything.set_index(keys).loc[by_line.index, "n_utterances"].to_numpy().tolist()
+    )
+    assert "Opus 12 kbit/s" in (project / "08_reporting/report.html").read_text()
 
 
 def test_detection_calibration_and_pairs_are_reported(project):

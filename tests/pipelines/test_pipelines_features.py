@@ -43,7 +43,7 @@ def plan_of(utterances, seed=1):
         transform="gain",
         value=-6.0,
         seed=seed,
-        telephone=False,
+        line="",
     )
     return pd.concat([plan, plan.assign(protocol="random_split")], ignore_index=True)
 

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -17,6 +18,17 @@ from speech_emotion.reporting.models import (
 from speech_emotion.reporting.models import sounds as pictures
 
 LABELS = ["angry", "happy", "sad"]
+
+
+LINE = {
+    "uar_clean": 0.623,
+    "uar": 0.6,
+    "uar_low": 0.5,
+    "uar_high": 0.7,
+    "loss": 0.023,
+    "loss_low": 0.001,
+    "loss_high": 0.052,
+}
 
 
 def board_row(model, protocol, evaluation, uar, champion=False, condition="clean"):
@@ -76,6 +88,7 @@ def evidence(leaderboard, breakdown):
     detection = pd.DataFrame([keys | counts | areas | {"corpus": "all"}])
     differences = {"difference": -0.123, "difference_low": -0.2, "difference_high": 0.1}
     paired = pd.DataFrame([keys | counts | differences | {"better": 0.1, "model": "xgboost"}])
+    lines = pd.DataFrame([keys | counts | LINE | {"line": line} for line in ("all", "gsm")])
     calibration = pd.DataFrame([keys | {"temperature": 1.7, "ece_raw": 0.2, "ece": 0.034}])
 
     def make(synthetic=False, rejected=(("<script>alert(1)</script>.wav", "silent"),)):
@@ -89,6 +102,7 @@ def evidence(leaderboard, breakdown):
             breakdown=breakdown,
             detection=detection,
             paired=paired,
+            lines=lines,
             calibration=calibration,
             champion="mlp",
             members=["mlp"],
@@ -260,6 +274,7 @@ def report(predictions, scored, tone, leaderboard, breakdown):
             "emotions": figures.leaderboard_figure(leaderboard, labels=3),
             "leaderboard": figures.leaderboard_figure(leaderboard, labels=3),
             "confusion": figures.confusion_figure(predictions, LABELS, title="Confusion"),
+            "lines": figures.lines_figure(evidence.lines, title="Lines"),
             "breakdown": figures.breakdown_figure(breakdown, title="By group"),
             "detection": figures.detection_figure(scored, DetectionSettings(), title="Angry"),
             "reliability": figures.reliability_figure(scored, title="Reliability"),
@@ -310,6 +325,23 @@ def test_report_fits_a_phone_and_follows_dark_mode(report, evidence, visit, tmp_
         page.wait_for_function(color.format(ink))
         body = page.evaluate("getComputedStyle(document.body).color")
         assert "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", body)) == ink
+
+
+def test_report_shows_the_loss_over_each_line(report, evidence):
+    page = report(evidence())
+    assert "+2.3% [+0.1, +5.2]" in page
+    without = dataclasses.replace(evidence(), lines=evidence().lines.iloc[:0])
+    assert "No telephone sound was tested" in report(without)
+
+
+def test_lines_figure_shows_clean_and_line(evidence):
+    figure = figures.lines_figure(evidence().lines, title="Lines", note=" (SYNTHETIC)")
+    assert [trace.name for trace in figure.data] == ["clean", "over the line"]
+    assert list(figure.data[1].x) == ["all lines", "GSM"]
+    assert summary_of(figure) == "Loss of UAR: all lines 2.3% and GSM 2.3%."
+    assert "n = 40 utterances of 4 speakers (SYNTHETIC)" in title_of(figure)
+    empty = figures.lines_figure(evidence().lines.iloc[:0], title="Lines")
+    assert "no telephone sound was tested" in title_of(empty)
 
 
 def test_report_names_run_commit_and_model_version(report, evidence):
@@ -365,5 +397,6 @@ def test_markdown_contains_every_protocol_with_intervals(evidence, leaderboard):
         "| tess | `speaker_independent` | clean | 40 / 4 | 61.0% [51.0, 71.0] | 61.0% |",
     ):
         assert line in text
+    assert "| GSM | test set | 40 / 4 | 62.3% | 60.0% [50.0, 70.0] | +2.3% [+0.1, +5.2] |" in text
     assert "SYNTHETIC" not in text
     assert "SYNTHETIC" in markdown_report(evidence(synthetic=True), by_corpus)

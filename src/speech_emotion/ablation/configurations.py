@@ -20,8 +20,9 @@ from speech_emotion.ablation.runner import (
     difference,
 )
 from speech_emotion.ablation.settings import AblationModel, AblationSettings
+from speech_emotion.audio import TELEPHONE_TEST
 from speech_emotion.corpora import SplitError, SplitSettings, assign_splits
-from speech_emotion.evaluation import TELEPHONE, CandidateSettings, classification_metrics
+from speech_emotion.evaluation import CandidateSettings, classification_metrics
 from speech_emotion.features import KERNELS
 
 __all__ = [
@@ -199,16 +200,17 @@ def augmentation_configs(
         candidate: Model to train.
     """
     variant, original = data.index["variant"].to_numpy(), _originals(data)
-    over_telephone = variant < 0
+    over_training_line = (variant < 0) & (variant != TELEPHONE_TEST)
     configs: list[AblationConfig] = []
     seen = set()
     for name, added, with_telephone in _kinds_of_copies(original, _transforms(data, plan), copies):
-        telephone = with_telephone and bool(over_telephone.any())
+        telephone = with_telephone and bool(over_training_line.any())
         if (added.tobytes(), telephone) in seen:  # the data has no copies of this kind
             continue
         seen.add((added.tobytes(), telephone))
         rows = added | (original == 0)
-        n_added = (rows & (variant != 0) & (telephone | ~over_telephone)).sum()
+        is_trained_on = (variant > 0) | (telephone & over_training_line)
+        n_added = (rows & is_trained_on).sum()
         configs.append(
             AblationConfig(
                 name,
@@ -251,7 +253,8 @@ def _kinds_of_copies(
 def _originals(data: AblationData) -> np.ndarray:
     """Variant of each row before the telephone."""
     variant = data.index["variant"].to_numpy()
-    return np.where(variant < 0, TELEPHONE - variant, variant)
+    original = np.where(variant < 0, -1 - variant, variant)
+    return np.where(variant == TELEPHONE_TEST, 0, original)
 
 
 def _transforms(data: AblationData, plan: pd.DataFrame) -> pd.Series:
@@ -261,18 +264,12 @@ def _transforms(data: AblationData, plan: pd.DataFrame) -> pd.Series:
     return index.merge(planned, on=KEYS, how="left", validate="m:1")["transform"]
 
 
-def telephone_configs(
-    data: AblationData, plan: pd.DataFrame, settings: AblationSettings
-) -> list[AblationConfig]:
+def telephone_configs(settings: AblationSettings) -> list[AblationConfig]:
     """Train each model without telephone sound, with it, and as a pair of bandwidth models.
 
     Args:
-        data: Features of recordings, copies and telephone sound.
-        plan: ``utterance_id``, ``protocol``, ``variant`` and ``transform`` of each copy.
         settings: Models.
     """
-    # Random variants may have telephone sound, too.
-    is_wideband = (_transforms(data, plan) != "telephone").to_numpy()
     configs = []
     for family in dict.fromkeys(settings.telephone_models):
         for usage, telephone, bandwidth_models in (
@@ -289,7 +286,6 @@ def telephone_configs(
                     candidate,
                     {"model": family, "telephone_copies": usage},
                     f"{family} {WITHOUT_TELEPHONE}",
-                    rows=None if telephone else is_wideband,
                 )
             )
     return configs

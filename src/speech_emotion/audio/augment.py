@@ -3,6 +3,15 @@
 All random values are drawn when the plan is made, from a seed that depends only on the utterance and the
 variant. Applying a row of the plan is deterministic: its result depends neither on machine, order nor
 thread. Transforms equal those of audiomentations of the same name; speed is that of soxr.
+
+Variants of an utterance by number:
+
+======================  ================================================================
+0                       the recording
+1, 2, …                 copies of training utterances
+-1 - k                  variant k over a training line, of training utterances
+:data:`TELEPHONE_TEST`  the recording over a test line, of every utterance, for tests only
+======================  ================================================================
 """
 
 from __future__ import annotations
@@ -12,35 +21,37 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-import librosa
 import numpy as np
 import pandas as pd
 import soxr
 from pydantic import Field, model_validator
+from scipy import signal
 
+from speech_emotion.audio.telephone import TRAINING_LINE, check_lines, choose_test_line
 from speech_emotion.audio.trim import trim_silence
 from speech_emotion.config import Settings
 
 __all__ = [
     "NONE",
-    "TELEPHONE_TRANSFORM",
+    "TELEPHONE_TEST",
     "TRANSFORMS",
     "AugmentationSettings",
     "TransformSettings",
     "UnknownTransform",
     "augment",
-    "over_telephone",
+    "line_of_test",
+    "over_test_lines",
+    "over_training_lines",
+    "pink_noise",
     "plan_augmentation",
     "variant_seed",
 ]
 
 NONE: Final = "none"
 """Transform of an unchanged recording."""
-TELEPHONE_TRANSFORM: Final = "telephone"
-"""Transform that simulates a telephone channel."""
-TELEPHONE_BAND: Final = (300.0, 3400.0)
-TELEPHONE_RATE: Final = 8000
-MU: Final = 255
+TELEPHONE_TEST: Final = -1000
+"""Variant of a recording over a telephone line that no training line resembles."""
+MAX_VARIANTS: Final = 100
 FADE_S: Final = 0.005
 """Duration of the fade at a cut, in seconds."""
 
@@ -88,12 +99,12 @@ class AugmentationSettings(Settings):
         copies: Fixed copies of every utterance: variants 1, 2, …
         variants: Number of further variants of each utterance with a random transform.
         transforms: Transforms to draw from, by the names of :data:`TRANSFORMS`.
-        telephone: Whether a telephone version of every recording and copy is added, for testing and,
-            depending on the candidate, for training.
+        telephone: Whether every training recording and copy gets a version over a training line, and
+            every recording one over a test line.
     """
 
-    copies: tuple[CopySettings, ...] = ()
-    variants: int = Field(1, ge=0)
+    copies: tuple[CopySettings, ...] = Field((), max_length=MAX_VARIANTS)
+    variants: int = Field(1, ge=0, le=MAX_VARIANTS)
     transforms: dict[str, TransformSettings]
     telephone: bool = True
 
@@ -129,6 +140,58 @@ def _noise(samples: np.ndarray, sample_rate: int, snr_db: float, seed: int) -> n
     noise *= np.sqrt(samples @ samples / len(samples)) / 10 ** (snr_db / 20)
     noise += samples
     return noise
+
+
+def _colored_noise(samples: np.ndarray, sample_rate: int, snr_db: float, seed: int) -> np.ndarray:
+    """Add noise whose power falls by 3 dB (pink) to 6 dB (brown) per octave, drawn from the seed."""
+    generator = np.random.default_rng(seed)
+    noise = _noise_of_slope(generator, len(samples), generator.uniform(0.5, 1.0))
+    level = np.sqrt(samples @ samples / len(samples)) / 10 ** (snr_db / 20)
+    return samples + (noise * level).astype(np.float32)
+
+
+def pink_noise(generator: np.random.Generator, count: int) -> np.ndarray:
+    """Draw noise with equal power per octave and a mean square of 1.
+
+    Args:
+        generator: Source of random numbers.
+        count: Number of samples.
+
+    Example:
+        >>> noise = pink_noise(np.random.default_rng(0), 1000)
+        >>> noise.shape, round(float((noise**2).mean()), 6)
+        ((1000,), 1.0)
+    """
+    return _noise_of_slope(generator, count, 0.5)
+
+
+def _noise_of_slope(generator: np.random.Generator, count: int, exponent: float) -> np.ndarray:
+    """Draw noise with a mean square of 1 whose amplitude falls with frequency to this power."""
+    spectrum = np.fft.rfft(generator.standard_normal(count))
+    spectrum /= np.maximum(np.arange(len(spectrum)), 1) ** exponent
+    noise = np.fft.irfft(spectrum, count)
+    return noise / np.sqrt((noise**2).mean())
+
+
+def _reverberation(samples: np.ndarray, sample_rate: int, t60_s: float, seed: int) -> np.ndarray:
+    """Convolve with a synthetic room response, keeping length and level.
+
+    The response is a direct sound and white noise that decays by 60 dB in ``t60_s`` seconds; the ratio of
+    their energies, 0 to 10 dB, is drawn from the seed.
+    """
+    length = round(t60_s * sample_rate)
+    if not length:
+        return samples
+    generator = np.random.default_rng(seed)
+    ratio_db = generator.uniform(0, 10)
+    tail = generator.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)
+    tail *= 10 ** (-ratio_db / 20) / np.sqrt(tail @ tail)
+    response = np.concatenate([[1.0], tail])
+    wet = signal.fftconvolve(samples, response)[: len(samples)]
+    energy = wet @ wet
+    if energy > 0:
+        wet *= np.sqrt((samples @ samples) / energy)
+    return wet.astype(np.float32)
 
 
 def _pitch_shift(samples: np.ndarray, sample_rate: int, semitones: float, seed: int) -> np.ndarray:
@@ -185,29 +248,6 @@ def _gain(samples: np.ndarray, sample_rate: int, gain_db: float, seed: int) -> n
     return samples * np.float32(10 ** (gain_db / 20))
 
 
-def _telephone(samples: np.ndarray, sample_rate: int, _: float, seed: int) -> np.ndarray:
-    """Band-pass at 300-3400 Hz, resample to 8 kHz, encode as 8-bit µ-law (ITU-T G.711), and resample back."""
-    import audiomentations
-
-    low, high = TELEPHONE_BAND
-    band = audiomentations.BandPassFilter()
-    # Otherwise it draws them from the global states of Python's and NumPy's generators.
-    band.parameters = {
-        "should_apply": True,
-        "center_freq": (low + high) / 2,
-        "bandwidth": high - low,
-        "rolloff": 24,
-    }
-    band.freeze_parameters()
-    narrow = librosa.resample(
-        band(samples, sample_rate), orig_sr=sample_rate, target_sr=TELEPHONE_RATE
-    )
-    coded = librosa.mu_compress(np.clip(narrow, -1, 1), mu=MU, quantize=True)
-    decoded = librosa.mu_expand(coded, mu=MU, quantize=True).astype(np.float32)
-    wide = librosa.resample(decoded, orig_sr=TELEPHONE_RATE, target_sr=sample_rate)
-    return wide[: len(samples)]
-
-
 class Transform(NamedTuple):
     """A transform: function, unit of the value, limits, and the value without effect."""
 
@@ -226,7 +266,8 @@ TRANSFORMS: Final = {
     "time_shift": Transform(_time_shift, "of the length", -0.5, 0.5, 0.0),
     "trim": Transform(_trim, "dB below the loudest frame", 10.0, 80.0, 80.0),
     "gain": Transform(_gain, "dB", -40.0, 40.0, 0.0),
-    TELEPHONE_TRANSFORM: Transform(_telephone, "(300-3400 Hz, µ-law, 8 kHz)", 0.0, 0.0, 0.0),
+    "colored_noise": Transform(_colored_noise, "dB signal-to-noise ratio", -20.0, 100.0, 100.0),
+    "reverberation": Transform(_reverberation, "s until -60 dB", 0.0, 3.0, 0.0),
 }
 """All transforms by name."""
 
@@ -254,7 +295,7 @@ def plan_augmentation(utterance_ids: Iterable[str], settings: AugmentationSettin
 
     Returns:
         Columns ``utterance_id``, ``variant`` (1, 2, …), ``transform``, ``value``, ``seed`` and
-        ``telephone`` (false).
+        ``line`` (empty: no telephone line).
     """
     names = list(settings.transforms)
     weights = np.array([settings.transforms[name].weight for name in names], dtype=float)
@@ -273,12 +314,50 @@ def plan_augmentation(utterance_ids: Iterable[str], settings: AugmentationSettin
             value = float(generator.uniform(limits.low, limits.high))
             rows.append((utterance_id, variant, name, value, seed))
     columns = ["utterance_id", "variant", "transform", "value", "seed"]
-    return pd.DataFrame(rows, columns=columns).assign(telephone=False)
+    return pd.DataFrame(rows, columns=columns).assign(line="")
 
 
-def over_telephone(plan: pd.DataFrame) -> pd.DataFrame:
-    """Plan telephone versions: variant ``-1 - k`` is that of variant ``k``."""
-    return plan.assign(variant=-1 - plan["variant"], telephone=True)
+def over_training_lines(plan: pd.DataFrame) -> pd.DataFrame:
+    """Plan versions over training lines: variant ``-1 - k`` is that of variant ``k``.
+
+    Args:
+        plan: Rows of :func:`plan_augmentation`, and rows of recordings: variant 0.
+
+    Returns:
+        The rows with their new ``variant`` and ``line``. The seed of a recording, which no transform
+        uses, becomes that of the new variant.
+    """
+    variant = -1 - plan["variant"]
+    seed = [
+        variant_seed(utterance_id, number) if number == -1 else seed
+        for utterance_id, number, seed in zip(
+            plan["utterance_id"], variant, plan["seed"], strict=True
+        )
+    ]
+    return plan.assign(variant=variant, seed=seed, line=TRAINING_LINE)
+
+
+def over_test_lines(recordings: pd.DataFrame) -> pd.DataFrame:
+    """Plan versions of recordings over test lines: variant :data:`TELEPHONE_TEST`.
+
+    Args:
+        recordings: Rows of recordings: variant 0.
+
+    Raises:
+        LineUnavailable: If libsndfile cannot write the codec of a test line.
+    """
+    check_lines()
+    ids = recordings["utterance_id"]
+    return recordings.assign(
+        variant=TELEPHONE_TEST,
+        seed=[variant_seed(utterance_id, TELEPHONE_TEST) for utterance_id in ids],
+        line=[line_of_test(utterance_id) for utterance_id in ids],
+    )
+
+
+def line_of_test(utterance_id: str) -> str:
+    """Return the test line of an utterance, drawn from its name."""
+    return choose_test_line(variant_seed(utterance_id, TELEPHONE_TEST))
 
 
 def augment(

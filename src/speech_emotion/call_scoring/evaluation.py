@@ -77,10 +77,10 @@ def evaluate_call(
     detection is the time from the start of the passage to the end of its first flagged window.
 
     Returns:
-        ``call``, ``condition``, ``snr_db``, ``customer``, ``hours``, ``angry`` (truth), ``flag`` and
-        ``score`` of the call; numbers of angry passages (``n_passages``), detected ones
-        (``n_detected``), flagged passages (``n_flagged``) and those that detect an angry one
-        (``n_correct``); ``delays`` in seconds.
+        ``call``, ``condition``, ``line`` (empty under ``clean``), ``snr_db``, ``customer``, ``hours``,
+        ``angry`` (truth), ``flag`` and ``score`` of the call; numbers of angry passages
+        (``n_passages``), detected ones (``n_detected``), flagged passages (``n_flagged``) and those that
+        detect an angry one (``n_correct``); ``delays`` in seconds.
     """
     summary, flagged_passages = summarize(
         scored.channels, scored.windows, settings, labels=labels, threshold=threshold
@@ -99,6 +99,7 @@ def evaluate_call(
     return {
         "call": call.name,
         "condition": call.condition,
+        "line": call.line,
         "snr_db": call.snr_db,
         "customer": call.speakers[0],
         "hours": call.samples.shape[0] / call.sample_rate / 3600,

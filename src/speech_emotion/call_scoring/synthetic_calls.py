@@ -3,8 +3,8 @@
 A call is a dialogue of a customer and an agent on separate channels. They take turns; a turn is a few
 utterances with pauses. The customer speaks neutrally, with a few utterances of other emotions. Some calls
 contain passages of several turns in which all of the customer's utterances are angry. Pink noise is added
-to both channels. The telephone condition passes the complete channels through the band and codec of a
-telephone line, at 8 kHz.
+to both channels. The telephone condition passes the complete channels through the test lines of
+:mod:`speech_emotion.audio.telephone` in rotation, at 8 kHz. No model is trained on these lines.
 
 Calls depend only on the seed and their number: the clean and the telephone version of a call are the same
 dialogue. Only one call at a time is in memory.
@@ -21,13 +21,19 @@ import pandas as pd
 import soxr
 from pydantic import Field, model_validator
 
-from speech_emotion.audio import augment, load_audio, trim_silence
+from speech_emotion.audio import (
+    TELEPHONE_RATE,
+    TEST_LINES,
+    load_audio,
+    pink_noise,
+    send_over_line,
+    trim_silence,
+)
 from speech_emotion.config import Settings
 
 __all__ = ["CONDITIONS", "SynthesisSettings", "SyntheticCall", "Utterance", "synthesize_calls"]
 
 RATE: Final = 16000
-TELEPHONE_RATE: Final = 8000
 TRIM_DB: Final = 30.0
 CONDITIONS: Final = ("clean", "telephone")
 NEUTRAL: Final = "neutral"
@@ -98,6 +104,7 @@ class SyntheticCall:
         speakers: Customer and agent.
         utterances: All utterances in order of time.
         passages: Start and end in seconds of each angry passage.
+        line: Name of the telephone line, empty under ``clean``.
     """
 
     name: str
@@ -108,6 +115,7 @@ class SyntheticCall:
     speakers: tuple[str, str]
     utterances: tuple[Utterance, ...]
     passages: tuple[tuple[float, float], ...]
+    line: str = ""
 
 
 def synthesize_calls(
@@ -150,10 +158,10 @@ def synthesize_calls(
         dialogue.build(angry)
         snr_db = settings.snr_db[(number // len(customers)) % len(settings.snr_db)]
         noise = generator.integers(2**32)
+        telephone_line = TEST_LINES[_order(number, len(customers)) % len(TEST_LINES)]
         for condition in settings.conditions:
-            samples, rate = _transmit(
-                dialogue.channels, snr_db, int(noise), telephone=condition != "clean"
-            )
+            line = "" if condition == "clean" else telephone_line
+            samples, rate = _transmit(dialogue.channels, snr_db, int(noise), line=line)
             yield SyntheticCall(
                 name=f"{number:03d}_{condition}",
                 condition=condition,
@@ -163,13 +171,19 @@ def synthesize_calls(
                 speakers=(customer, agent),
                 utterances=tuple(dialogue.utterances),
                 passages=dialogue.passages(),
+                line=line,
             )
 
 
 def _is_angry(number: int, customers: int, share: float) -> bool:
     """Spread ``share`` evenly over all calls, and over the calls of every customer."""
-    order = number % customers + number // customers
+    order = _order(number, customers)
     return int((order + 1) * share) > int(order * share)
+
+
+def _order(number: int, customers: int) -> int:
+    """Position of a call in a rotation that gives each customer another start in every round."""
+    return number % customers + number // customers
 
 
 class _Dialogue:
@@ -251,28 +265,18 @@ def _load_utterance(path: str) -> np.ndarray:
 
 
 def _transmit(
-    channels: np.ndarray, snr_db: float, seed: int, *, telephone: bool
+    channels: np.ndarray, snr_db: float, seed: int, *, line: str
 ) -> tuple[np.ndarray, int]:
-    """Add noise to each channel, relative to its speech, and optionally simulate a telephone line."""
+    """Add noise to each channel, relative to its speech, and send it over a line unless it is empty."""
     generator = np.random.default_rng(seed)
     received = []
-    for channel in channels.T:
+    for number, channel in enumerate(channels.T):
         speech = channel[channel != 0]
         level = float(np.sqrt((speech**2).mean())) if len(speech) else 0.01
-        noise = _pink_noise(generator, len(channel)) * level * 10 ** (-snr_db / 20)
-        line = (channel + noise).astype(np.float32)
-        if telephone:
-            line = augment(line, RATE, transform="telephone", value=0.0, seed=seed)
-            line = soxr.resample(line, RATE, TELEPHONE_RATE, quality="HQ")
-        received.append(np.clip(line, -1, 1))
-    length = min(map(len, received))
-    samples = np.stack([line[:length] for line in received], axis=1)
-    return samples, TELEPHONE_RATE if telephone else RATE
-
-
-def _pink_noise(generator: np.random.Generator, count: int) -> np.ndarray:
-    """Return noise with equal power per octave and a mean square of 1."""
-    spectrum = np.fft.rfft(generator.standard_normal(count))
-    spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
-    noise = np.fft.irfft(spectrum, count)
-    return noise / np.sqrt((noise**2).mean())
+        noise = pink_noise(generator, len(channel)) * level * 10 ** (-snr_db / 20)
+        sound = (channel + noise).astype(np.float32)
+        if line:
+            sound = soxr.resample(sound, RATE, TELEPHONE_RATE, quality="HQ")
+            sound = send_over_line(sound, TELEPHONE_RATE, line=line, seed=seed + number)
+        received.append(np.clip(sound, -1, 1))
+    return np.stack(received, axis=1), TELEPHONE_RATE if line else RATE

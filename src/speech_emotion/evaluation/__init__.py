@@ -28,6 +28,7 @@ from speech_emotion.evaluation.detection import (
     detection_table,
 )
 from speech_emotion.evaluation.metrics import (
+    ALL_LINES,
     METRICS,
     average_recall,
     breakdown_table,
@@ -35,6 +36,7 @@ from speech_emotion.evaluation.metrics import (
     classification_metrics,
     confusion,
     headline_first,
+    line_table,
     paired_table,
     uar,
 )
@@ -62,6 +64,7 @@ from speech_emotion.evaluation.tuning import (
 )
 
 __all__ = [
+    "ALL_LINES",
     "CLEAN",
     "CROSS_VALIDATION",
     "CURVES",
@@ -96,6 +99,7 @@ __all__ = [
     "evaluate",
     "fit_estimator",
     "headline_first",
+    "line_table",
     "make_examples",
     "paired_table",
     "probabilities",

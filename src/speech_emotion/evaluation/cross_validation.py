@@ -85,9 +85,9 @@ class Evaluation:
     """Results of one candidate with chosen hyperparameters under each protocol.
 
     Attributes:
-        predictions: ``utterance_id``, ``corpus``, ``speaker``, ``sex``, ``model``, ``protocol``,
-            ``condition``, ``evaluation``, ``fold``, ``label``, ``prediction`` and ``p_<label>`` for
-            each label.
+        predictions: ``utterance_id``, ``corpus``, ``speaker``, ``sex``, ``line`` (name of the test line,
+            empty under ``clean``), ``model``, ``protocol``, ``condition``, ``evaluation``, ``fold``,
+            ``label``, ``prediction`` and ``p_<label>`` for each label.
         timings: One row a protocol: ``model``, ``protocol``, ``fit_seconds``, ``predict_ms`` an
             utterance, and ``started`` and ``ended`` of the whole evaluation (UTC).
         learning_curves: ``model``, ``protocol``, ``run``, ``epoch`` and the network's losses and
@@ -119,7 +119,7 @@ def evaluate(
 ) -> Evaluation:
     """Predict each fold with a model of the other folds, and the test set with a model of all folds.
 
-    Recordings are predicted under condition ``clean`` and, if they have telephone features, under
+    Recordings are predicted under condition ``clean`` and, if they have features over a test line, under
     ``telephone``.
 
     Args:
@@ -202,7 +202,7 @@ def _prediction_table(
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            **tested.table[["utterance_id", "corpus", "speaker", "sex"]],
+            **tested.table[["utterance_id", "corpus", "speaker", "sex", "line"]],
             **names,
             "evaluation": TEST if fold == FINAL else CROSS_VALIDATION,
             "fold": fold,

@@ -11,8 +11,10 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval
 from speech_emotion.corpora import PROTOCOLS
+from speech_emotion.evaluation.protocol_data import CLEAN, TELEPHONE
 
 __all__ = [
+    "ALL_LINES",
     "METRICS",
     "average_recall",
     "breakdown_table",
@@ -20,11 +22,25 @@ __all__ = [
     "classification_metrics",
     "confusion",
     "headline_first",
+    "line_table",
     "paired_table",
     "uar",
 ]
 
 METRICS: Final = ("accuracy", "uar", "macro_f1")
+ALL_LINES: Final = "all"
+"""Value of column ``line`` for all lines together."""
+LOSS: Final = [
+    "n_utterances",
+    "n_speakers",
+    "uar_clean",
+    "uar",
+    "uar_low",
+    "uar_high",
+    "loss",
+    "loss_low",
+    "loss_high",
+]
 PAIRED: Final = [
     "model",
     "reference",
@@ -195,6 +211,66 @@ def paired_table(
             }
         )
     return pd.DataFrame(rows, columns=PAIRED)
+
+
+def line_table(
+    predictions: pd.DataFrame, labels: Sequence[str], *, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Compare telephone sound with clean sound of the same utterances, for each telephone line.
+
+    Args:
+        predictions: Columns ``model``, ``protocol``, ``evaluation``, ``condition``, ``line``,
+            ``utterance_id``, ``speaker``, ``label`` and ``prediction``.
+        labels: All labels.
+        resamples: Number of bootstrap resamples of speakers.
+        seed: Seed of the resampling.
+
+    Returns:
+        One row a model, protocol, evaluation and ``line``, and one for ``all`` lines: ``n_utterances``,
+        ``n_speakers``, ``uar_clean``; ``uar`` over the line and ``loss`` (``uar_clean`` minus ``uar``),
+        each with ``_low`` and ``_high`` from the same resamples. No rows without telephone sound.
+    """
+    keys = ["model", "protocol", "evaluation"]
+    rows = []
+    for names, subset in predictions.groupby(keys, sort=True):
+        clean = subset[subset["condition"] == CLEAN]
+        telephone = subset[subset["condition"] == TELEPHONE]
+        telephone = telephone[telephone["utterance_id"].isin(clean["utterance_id"])]
+        lines = [(name, group) for name, group in telephone.groupby("line", sort=True)]
+        for line, over_line in [(ALL_LINES, telephone), *lines] if lines else []:
+            same = clean[clean["utterance_id"].isin(over_line["utterance_id"])]
+            loss = _loss(same, over_line, labels, resamples=resamples, seed=seed)
+            rows.append(dict(zip(keys, names, strict=True)) | {"line": line} | loss)
+    return pd.DataFrame(rows, columns=[*keys, "line", *LOSS])
+
+
+def _loss(
+    clean: pd.DataFrame,
+    over_line: pd.DataFrame,
+    labels: Sequence[str],
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, float]:
+    """Compare predictions of the same utterances, clean and over a line."""
+    counts = {"clean": _by_speaker(clean, labels), "line": _by_speaker(over_line, labels)}
+    n_speakers = len(counts["line"])
+    draws = bootstrap_counts(n_speakers, resamples=resamples, seed=seed)
+    value = {name: float(uar(count.sum(axis=0))) for name, count in counts.items()}
+    drawn = {name: uar(np.tensordot(draws, count, axes=1)) for name, count in counts.items()}
+    low, high = bootstrap_interval(drawn["line"], n_speakers)
+    loss_low, loss_high = bootstrap_interval(drawn["clean"] - drawn["line"], n_speakers)
+    return {
+        "n_utterances": len(over_line),
+        "n_speakers": n_speakers,
+        "uar_clean": value["clean"],
+        "uar": value["line"],
+        "uar_low": float(low),
+        "uar_high": float(high),
+        "loss": value["clean"] - value["line"],
+        "loss_low": float(loss_low),
+        "loss_high": float(loss_high),
+    }
 
 
 def breakdown_table(

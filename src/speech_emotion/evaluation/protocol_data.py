@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import pandas as pd
 
+from speech_emotion.audio import TELEPHONE_TEST, line_of_test
 from speech_emotion.corpora import ENROLLED, TEST, TRAIN
 from speech_emotion.models import SpeakerNormalizer, with_normalized_values
 
@@ -29,15 +30,17 @@ __all__ = [
 CROSS_VALIDATION: Final = "cross-validation"
 """Value of column ``evaluation`` for out-of-fold predictions; for the test set it is ``test``."""
 
-TELEPHONE: Final = -1
-"""Variant of a recording sent over a simulated telephone line."""
-
 CLEAN: Final = "clean"
 """Condition of recordings as they are in the corpus."""
 
-CONDITIONS: Final = {CLEAN: 0, "telephone": TELEPHONE}
+TELEPHONE: Final = "telephone"
+"""Condition of recordings over telephone lines that no training line resembles."""
+
+CONDITIONS: Final = {CLEAN: 0, TELEPHONE: TELEPHONE_TEST}
 """Variant that is tested under each condition."""
 
+MAX_VARIANT: Final = -2 - TELEPHONE_TEST
+"""Largest number of a copy; the one over a training line is still above the test variant."""
 DESCRIPTION: Final = ["utterance_id", "corpus", "speaker", "sex", "label"]
 
 Inputs: TypeAlias = pd.DataFrame | np.ndarray
@@ -63,16 +66,17 @@ class Examples:
     """All examples of one protocol.
 
     Variant 0 is the recording, variants 1, 2, … are augmented copies. Variant ``-1 - k`` is variant k over
-    a simulated telephone line, so :data:`TELEPHONE` is that of the recording.
+    a training line. The recording over a test line is only tested.
 
     Attributes:
         protocol: Name of the protocol.
         table: Columns ``utterance_id``, ``variant``, ``corpus``, ``speaker``, ``sex``, ``label``,
-            ``split``, ``fold``, ``for_normalization``, ``tested``.
+            ``line`` (name of the test line, empty for other variants), ``split``, ``fold``,
+            ``for_normalization``, ``tested``.
         inputs: Features table or sequences array, with the rows of ``table``.
         labels: All labels, in the order of the codes.
         copies: Largest variant to train on; ``None`` for all variants.
-        telephone: Whether to train on telephone variants, too.
+        telephone: Whether to train on variants over training lines, too.
         enrolment_prior: Weight of the average speaker in the statistics of each speaker under
             ``enrolled``, in utterances.
     """
@@ -135,8 +139,8 @@ class Examples:
 
     def _is_trained_on(self) -> pd.Series:
         """Rows whose variant is trained on."""
-        last = np.inf if self.copies is None else self.copies
-        return self.table["variant"].between(TELEPHONE - last if self.telephone else 0, last)
+        last = MAX_VARIANT if self.copies is None else self.copies
+        return self.table["variant"].between(-1 - last if self.telephone else 0, last)
 
     def _normalizer(self, train: Subset) -> SpeakerNormalizer:
         # Networks scale their channels themselves, and a few enrolled utterances give no reliable spread.
@@ -200,7 +204,7 @@ def make_examples(
         labels: All labels, in the order of the codes and probabilities.
         protocol: Protocol whose split is used.
         copies: Largest variant to train on; ``None`` for all variants.
-        telephone: Train on telephone variants, too.
+        telephone: Train on variants over training lines, too.
         enrolment_prior: Weight of the average speaker in the statistics of each speaker under
             ``enrolled``, in utterances.
 
@@ -211,6 +215,8 @@ def make_examples(
     table = index[["utterance_id", "variant"]].merge(
         utterances[DESCRIPTION], on="utterance_id", how="left", validate="m:1"
     )
+    ids, is_line = table["utterance_id"], table["variant"] == TELEPHONE_TEST
+    table["line"] = ids.where(~is_line, ids[is_line].map(line_of_test)).where(is_line, "")
     table = table.merge(split, on="utterance_id", how="left", validate="m:1")
     if (missing := table[["label", "split"]].isna().any(axis=1)).any():
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from speech_emotion.audio import NONE, TELEPHONE_TRANSFORM, AudioError, augment, load_audio
+from speech_emotion.audio import NONE, AudioError, augment, load_audio, send_over_line
 from speech_emotion.features.feature_sets import FeatureSettings, extract, feature_names
 
 __all__ = ["extract_batch"]
@@ -18,7 +18,7 @@ class _Task(NamedTuple):
     transform: str
     value: float
     seed: int
-    telephone: bool
+    line: str
 
 
 class _Extracted(NamedTuple):
@@ -34,7 +34,7 @@ def extract_batch(rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame
 
     Args:
         rows: Columns ``utterance_id``, ``path``, ``variant`` (0 for the recording itself),
-            ``transform``, ``value``, ``seed`` and ``telephone`` (whether it passes a telephone channel).
+            ``transform``, ``value``, ``seed`` and ``line`` (name of its telephone line, empty for none).
         settings: Feature set and frame sequences.
 
     Returns:
@@ -45,7 +45,7 @@ def extract_batch(rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame
     extracted: list[_Extracted] = []
     for path, group in by_path:
         tasks = [
-            _Task(row.variant, row.transform, row.value, row.seed, row.telephone)
+            _Task(row.variant, row.transform, row.value, row.seed, row.line)
             for row in group.itertuples()
         ]
         extracted += _extract_file(str(path), tasks, settings)
@@ -73,8 +73,8 @@ def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettin
     samples, rate = recording, settings.sample_rate
     if task.transform != NONE:
         samples = augment(samples, rate, transform=task.transform, value=task.value, seed=task.seed)
-    if task.telephone:
-        samples = augment(samples, rate, transform=TELEPHONE_TRANSFORM, value=0.0, seed=task.seed)
+    if task.line:
+        samples = send_over_line(samples, rate, line=task.line, seed=task.seed)
     try:
         statistics, sequence = extract(samples, rate, settings=settings)
     except AudioError as error:

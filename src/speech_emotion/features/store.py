@@ -36,7 +36,7 @@ __all__ = [
     "store_features",
 ]
 
-EXTRACTION_VERSION: Final = "1"
+EXTRACTION_VERSION: Final = "2"
 """Version of the code that turns sound into features, part of the key of everything in the cache.
 
 Increase it when a change of code or of a library changes stored values; ``tests/features`` has the
@@ -72,19 +72,19 @@ def index_features(utterances: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame
     Args:
         utterances: Columns ``utterance_id``, ``path`` and ``content_hash``.
         plan: Augmentation plan, with columns ``utterance_id``, ``protocol``, ``variant``,
-            ``transform``, ``value``, ``seed`` and ``telephone``.
+            ``transform``, ``value``, ``seed`` and ``line``.
 
     Returns:
         ``utterance_id``, ``variant`` (0 for the recording), ``transform``, ``value``, ``seed``,
-        ``telephone``, ``path`` and ``key``, sorted by utterance and variant.
+        ``line``, ``path`` and ``key``, sorted by utterance and variant.
     """
-    original = {"variant": 0, "transform": NONE, "value": 0.0, "seed": 0, "telephone": False}
+    original = {"variant": 0, "transform": NONE, "value": 0.0, "seed": 0, "line": ""}
     recordings = utterances[["utterance_id"]].assign(**original)
     variants = plan.drop(columns="protocol").drop_duplicates(["utterance_id", "variant"])
     rows = pd.concat([recordings, variants], ignore_index=True)
     rows = rows.merge(utterances[["utterance_id", "path", "content_hash"]], on="utterance_id")
     rows = rows.sort_values(["utterance_id", "variant"], ignore_index=True)
-    decisive = rows[["content_hash", "transform", "value", "seed", "telephone"]]
+    decisive = rows[["content_hash", "transform", "value", "seed", "line"]]
     keys = [digest(*sound) for sound in decisive.itertuples(index=False, name=None)]
     return rows.drop(columns="content_hash").assign(**{KEY: keys})
 

@@ -168,7 +168,6 @@ def compare_augmentation(
 
 def compare_telephone(
     features: pd.DataFrame,
-    plan: pd.DataFrame,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     labels: list[str],
@@ -177,7 +176,7 @@ def compare_telephone(
 ) -> tuple[pd.DataFrame, go.Figure]:
     """Train models with and without telephone copies."""
     data = AblationData.select(features, utterances, splits, labels=labels)
-    configs = telephone_configs(data, plan, ablation)
+    configs = telephone_configs(ablation)
     table, _ = _compared(configs, data, "Telephone copies", selection, ablation)
     return table, figures.telephone_figure(table, note=synthetic_note(utterances))
 

@@ -85,7 +85,7 @@ def _comparisons() -> list[Node]:
         ),
         Node(
             compare_telephone,
-            ["features", "augmentation_plan", *DATA, *SETTINGS],
+            ["features", *DATA, *SETTINGS],
             ["telephone_table", "telephone_figure"],
             name="compare_telephone",
         ),

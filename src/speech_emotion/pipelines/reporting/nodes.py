@@ -14,7 +14,14 @@ from PIL.Image import Image
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from speech_emotion.audio import NONE, TELEPHONE_TRANSFORM, TRANSFORMS, augment, load_audio
+from speech_emotion.audio import (
+    NONE,
+    TRANSFORMS,
+    augment,
+    draw_line,
+    load_audio,
+    send_over_line,
+)
 from speech_emotion.corpora import CORPORA, TEST, TRAIN, CorporaSettings
 from speech_emotion.datasets import Registered, Sound
 from speech_emotion.evaluation import (
@@ -26,6 +33,7 @@ from speech_emotion.evaluation import (
     class_table,
     detection_table,
     headline_first,
+    line_table,
     paired_table,
 )
 from speech_emotion.features import FeatureSettings
@@ -42,6 +50,8 @@ from speech_emotion.reporting.models import (
     html_report,
     leaderboard_figure,
     learning_curves_figure,
+    line_title,
+    lines_figure,
     markdown_report,
     mfcc_picture,
     model_card,
@@ -158,6 +168,26 @@ def compare_with_champion(
     return headline_first(pd.concat(tables, ignore_index=True), selection.protocol)
 
 
+def examine_lines(
+    predictions: pd.DataFrame,
+    utterances: pd.DataFrame,
+    labels: list[str],
+    choice: dict[str, Any],
+    selection: SelectionSettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Compare telephone sound with clean sound of the same utterances, for each telephone line."""
+    table = line_table(predictions, labels, resamples=selection.bootstrap, seed=selection.seed)
+    table = headline_first(table, selection.protocol)
+    champion = table[
+        (table["model"] == choice["champion"])
+        & (table["protocol"] == selection.protocol)
+        & (table["evaluation"] == CROSS_VALIDATION)
+    ]
+    title = _title(choice, selection, CROSS_VALIDATION)
+    note = synthetic_note(utterances)
+    return table, lines_figure(champion, title=f"UAR by telephone line: {title}", note=note)
+
+
 def break_down_models(
     predictions: pd.DataFrame, labels: list[str], selection: SelectionSettings
 ) -> pd.DataFrame:
@@ -250,22 +280,28 @@ def draw_augmentation(
     examples = {}
     # Without any augmentation there is still one sound: Kedro cannot load an empty folder.
     sounds = {"recording": Sound(load_audio(paths.iloc[0], rate), rate)}
-    # Telephone sound is shown of recordings alone, and other transforms without it.
-    alone = plan[~plan["telephone"] | (plan["transform"] == NONE)]
-    for transform, rows in alone.groupby(
-        alone["transform"].replace(NONE, TELEPHONE_TRANSFORM), sort=True
-    ):
+    # Transforms are shown without a telephone line, and lines of recordings alone.
+    for transform, rows in plan[plan["line"] == ""].groupby("transform", sort=True):
         info = TRANSFORMS[str(transform)]
         row = rows.loc[(rows["value"] - info.neutral).abs().idxmax()]  # the strongest change
         before = load_audio(paths[row["utterance_id"]], rate)
         after = augment(
             before, rate, transform=str(transform), value=row["value"], seed=row["seed"]
         )
-        value = f" {row['value']:.2f}" if info.smallest < info.largest else ""
-        described = f"{transform}{value} {info.unit}\n{row['utterance_id']}"
+        described = f"{transform} {row['value']:.2f} {info.unit}\n{row['utterance_id']}"
         examples[described] = (before, after)
         sounds[f"{transform}_before"] = Sound(before, rate)
         sounds[f"{transform}_after"] = Sound(after, rate)
+    over_lines = plan[(plan["line"] != "") & (plan["transform"] == NONE)]
+    for line, rows in over_lines.groupby("line", sort=True):
+        row = rows.iloc[0]
+        before = load_audio(paths[row["utterance_id"]], rate)
+        after = send_over_line(before, rate, line=str(line), seed=row["seed"])
+        drawn = draw_line(str(line), row["seed"])
+        described = f"{line_title(str(line))}\n{drawn.title}\n{row['utterance_id']}"
+        examples[described] = (before, after)
+        sounds[f"{line}_line_before"] = Sound(before, rate)
+        sounds[f"{line}_line_after"] = Sound(after, rate)
     return sounds, augmentation_picture(examples, rate, note=synthetic_note(utterances))
 
 
@@ -279,6 +315,7 @@ def gather_evidence(
     breakdown: pd.DataFrame,
     detection: pd.DataFrame,
     paired: pd.DataFrame,
+    lines: pd.DataFrame,
     calibration: pd.DataFrame,
     choice: dict[str, Any],
     corpora: CorporaSettings,
@@ -298,6 +335,7 @@ def gather_evidence(
         breakdown=breakdown,
         detection=detection,
         paired=paired,
+        lines=lines,
         calibration=calibration,
         champion=choice["champion"],
         members=choice["members"],

@@ -10,6 +10,7 @@ from speech_emotion.pipelines.reporting.nodes import (
     draw_sounds,
     examine_champion,
     examine_detection,
+    examine_lines,
     explain_pca,
     export_leaderboard,
     gather_evidence,
@@ -21,6 +22,7 @@ from speech_emotion.pipelines.reporting.nodes import (
 FIGURES = (
     "emotions",
     "leaderboard",
+    "lines",
     "confusion",
     "breakdown",
     "detection",
@@ -81,6 +83,12 @@ def _examining() -> list[Node]:
             ["predictions", "labels", "choice", "params:selection"],
             "paired_table",
             name="compare_with_champion",
+        ),
+        Node(
+            examine_lines,
+            ["predictions", "utterances", "labels", "choice", "params:selection"],
+            ["lines_table", "lines_figure"],
+            name="examine_lines",
         ),
         Node(
             break_down_models,
@@ -155,6 +163,7 @@ def _writing() -> list[Node]:
                 "breakdown_table",
                 "detection_table",
                 "paired_table",
+                "lines_table",
                 "calibration",
                 "choice",
                 "params:corpora",

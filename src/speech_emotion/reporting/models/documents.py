@@ -12,10 +12,13 @@ import plotly.graph_objects as go
 from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
+from speech_emotion.audio import TRAINING_LINE
 from speech_emotion.corpora import TEST
 from speech_emotion.evaluation import (
+    ALL_LINES,
     CLEAN,
     CROSS_VALIDATION,
+    TELEPHONE,
     cross_validated_choice,
     headline_first,
 )
@@ -28,13 +31,20 @@ __all__ = [
     "detection_title",
     "evaluation_title",
     "html_report",
+    "line_title",
     "markdown_report",
     "model_card",
     "model_title",
 ]
 
-TELEPHONE: Final = "telephone"
 EVALUATIONS: Final = {TEST: "test set", CROSS_VALIDATION: "cross-validation"}
+LINE_TITLES: Final = {
+    ALL_LINES: "all lines",
+    TRAINING_LINE: "training line",
+    "opus_12k": "Opus 12 kbit/s",
+    "gsm": "GSM",
+    "steep_ulaw": "steep filter, µ-law",
+}
 PICTURES: Final = {
     "waveform": "Waveforms: one utterance for each of the labels {labels}, on one amplitude scale.",
     "mfcc": "MFCCs over time: one utterance for each of the labels {labels}, on one color scale.",
@@ -50,6 +60,16 @@ def model_title(name: str) -> str:
         ('ROCKET LDA', 'soft voting')
     """
     return FAMILIES[name].title if name in FAMILIES else name.replace("_", " ")
+
+
+def line_title(name: str) -> str:
+    """Return the name of a telephone line as readers see it.
+
+    Example:
+        >>> line_title("opus_12k"), line_title("training")
+        ('Opus 12 kbit/s', 'training line')
+    """
+    return LINE_TITLES.get(name, name.replace("_", " "))
 
 
 def evaluation_title(evaluation: str) -> str:
@@ -85,6 +105,7 @@ class Evidence:
         detection: Detection of the target label, one row per model, protocol, condition, evaluation
             and corpus.
         paired: Difference of every model to the champion on the same speakers.
+        lines: UAR of every model over each telephone line, and its loss against clean sound.
         calibration: Temperature and calibration errors.
         champion: Name of the champion.
         members: Model families of the champion.
@@ -101,6 +122,7 @@ class Evidence:
     breakdown: pd.DataFrame
     detection: pd.DataFrame
     paired: pd.DataFrame
+    lines: pd.DataFrame
     calibration: pd.DataFrame
     champion: str
     members: list[str]
@@ -208,6 +230,7 @@ def _document(name: str) -> Any:
         name,
         model_title=model_title,
         evaluation_title=evaluation_title,
+        line_title=line_title,
         detection_title=detection_title,
         listed=listed,
     )

@@ -20,7 +20,7 @@ from speech_emotion.evaluation import (
     probability_columns,
     reliability_table,
 )
-from speech_emotion.reporting.models.documents import model_title
+from speech_emotion.reporting.models.documents import line_title, model_title
 from speech_emotion.reporting.plotting import (
     COLORS,
     PROTOCOL_COLORS,
@@ -38,6 +38,7 @@ __all__ = [
     "emotions_figure",
     "leaderboard_figure",
     "learning_curves_figure",
+    "lines_figure",
     "pca_figure",
     "reliability_figure",
     "tuning_figure",
@@ -195,6 +196,46 @@ def reliability_figure(predictions: pd.DataFrame, *, title: str, note: str = "")
     clean = predictions[predictions["condition"] == CLEAN]
     counts = counted_note(len(clean), clean["speaker"].nunique(), note)
     return finish_figure(figure, title, counts, summary=f"{'; '.join(means)}.")
+
+
+def lines_figure(lines: pd.DataFrame, *, title: str, note: str = "") -> go.Figure:
+    """Draw the UAR over each telephone line beside that of the same utterances without it.
+
+    Args:
+        lines: Rows of one model, protocol and evaluation of
+            :func:`speech_emotion.evaluation.line_table`; may be empty.
+        title: Title, which names model, protocol and evaluation.
+        note: Text at the end of the subtitle.
+    """
+    if lines.empty:
+        return finish_figure(go.Figure(), title, "no telephone sound was tested", summary="")
+    titles = [line_title(str(line)) for line in lines["line"]]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=titles,
+        y=lines["uar_clean"],
+        mode="markers",
+        name="clean",
+        marker={"symbol": "circle-open", "size": 10},
+        hovertemplate="%{y:.1%}",
+    )
+    figure.add_scatter(
+        x=titles,
+        y=lines["uar"],
+        error_y=error_bar(lines, "uar"),
+        mode="markers",
+        name="over the line",
+        marker={"size": 10},
+        customdata=lines[["n_utterances", "n_speakers", "loss"]],
+        hovertemplate=(
+            "%{y:.1%} of n = %{customdata[0]}, %{customdata[1]} speakers; loss %{customdata[2]:.1%}"
+        ),
+    )
+    figure.update_yaxes(title="UAR", range=[0, 1], tickformat=".0%")
+    everything = lines.loc[lines["n_utterances"].idxmax()]
+    counted = counted_note(int(everything["n_utterances"]), int(everything["n_speakers"]), note)
+    losses = [f"{name} {loss:.1%}" for name, loss in zip(titles, lines["loss"], strict=True)]
+    return finish_figure(figure, title, counted, summary=f"Loss of UAR: {listed(losses)}.")
 
 
 def confusion_figure(
