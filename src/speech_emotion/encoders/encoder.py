@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from pydantic import ValidationError
 
 from speech_emotion.audio import AudioError
 from speech_emotion.encoders.card import EncoderCard
 from speech_emotion.encoders.log_mel import log_mel
 
-__all__ = ["EncoderMissing", "SpeechEncoder"]
+__all__ = ["EncoderMissing", "SpeechEncoder", "read_card"]
 
 MODEL: Final = "encoder.onnx"
 CARD: Final = "encoder.json"
@@ -22,6 +23,12 @@ SHORTEST_S: Final = 0.1
 """Shorter sounds are padded with zeros at the end."""
 OVERLAP_S: Final = 1.0
 """Context on both sides of a chunk of a long sound, whose frames are dropped."""
+N_AXES: Final = 3
+"""Axes of a layer: recording, step, coefficient."""
+
+
+NOT_IN_DIGEST: Final = {"license", "source", "revision", "parameters", "sha256"}
+"""Entries of the card that do not change what is computed."""
 
 
 class EncoderMissing(RuntimeError):
@@ -59,7 +66,7 @@ class SpeechEncoder:
     def digest(self) -> str:
         """Digest of the graph with its weights, and of how it is used."""
         content = hashlib.sha256(self.model)
-        content.update(self.card.model_dump_json(exclude={"license", "source"}).encode())
+        content.update(self.card.model_dump_json(exclude=NOT_IN_DIGEST).encode())
         return content.hexdigest()
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
@@ -104,7 +111,22 @@ class SpeechEncoder:
             source = _normalized(samples) if self.card.normalize else samples
         names = [self.card.layers[layer] for layer in self.layers]
         outputs = self._session.run(names, {self.card.input_name: source[np.newaxis]})
+        for name, states in zip(names, outputs, strict=True):
+            if states.ndim != N_AXES or states.shape[2] != self.card.width:
+                raise ValueError(
+                    f"{self.card.name}: tensor {name!r} has shape {states.shape}, its card says "
+                    f"(1, n_steps, {self.card.width})"
+                )
         return np.concatenate(outputs)
+
+    def check(self) -> None:
+        """Load the graph and compare it with its card.
+
+        Raises:
+            ValueError: If the graph is damaged, or has not the input, layers and widths of the card.
+            EncoderMissing: If ONNX Runtime is not installed.
+        """
+        _ = self._session
 
     @cached_property
     def _session(self) -> Any:
@@ -117,16 +139,23 @@ class SpeechEncoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(
-            self.model, options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            session = onnxruntime.InferenceSession(
+                self.model, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors have no public base class
+            raise ValueError(
+                f"{self.card.name}: ONNX Runtime cannot load the graph: {error}"
+            ) from None
         self._check(session)
         return session
 
     def _check(self, session: Any) -> None:
         """Compare the graph with its card."""
         inputs = [entry.name for entry in session.get_inputs()]
-        widths = {entry.name: entry.shape[-1] for entry in session.get_outputs()}
+        widths = {
+            entry.name: entry.shape[-1] if entry.shape else None for entry in session.get_outputs()
+        }
         if inputs != [self.card.input_name]:
             raise ValueError(
                 f"{self.card.name}: the graph has the inputs {', '.join(inputs)}, its card names "
@@ -135,7 +164,7 @@ class SpeechEncoder:
         for layer, name in self.card.layers.items():
             if name not in widths:
                 raise ValueError(
-                    f"{self.card.name}: the graph has no tensor {name!r} for layer {layer}; its outputs "
+                    f"{self.card.name}: the graph has no output {name!r} for layer {layer}; its outputs "
                     f"are {', '.join(widths)}"
                 )
             if isinstance(widths[name], int) and widths[name] != self.card.width:
@@ -151,7 +180,7 @@ class SpeechEncoder:
         (folder / MODEL).write_bytes(self.model)
         digest = hashlib.sha256(self.model).hexdigest()
         card = self.card.model_copy(update={"sha256": digest})
-        (folder / CARD).write_text(card.model_dump_json(indent=1))
+        (folder / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> SpeechEncoder:
@@ -165,7 +194,7 @@ class SpeechEncoder:
         for name in (MODEL, CARD):
             if not (folder / name).is_file():
                 raise EncoderMissing(f"{folder} holds no encoder: {name} is missing")
-        card = EncoderCard.model_validate_json((folder / CARD).read_text())
+        card = read_card(folder / CARD)
         model = (folder / MODEL).read_bytes()
         if card.sha256 and hashlib.sha256(model).hexdigest() != card.sha256:
             raise ValueError(
@@ -173,6 +202,22 @@ class SpeechEncoder:
                 "folder again"
             )
         return cls(model, card)
+
+
+def read_card(path: Path) -> EncoderCard:
+    """Read a card.
+
+    Raises:
+        ValueError: If it is not valid; the message names the file and the entries.
+    """
+    try:
+        return EncoderCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, entry['loc'])) or 'file'}: {entry['msg']}"
+            for entry in error.errors()
+        )
+        raise ValueError(f"{path} is not a valid card: {problems}") from None
 
 
 def _normalized(samples: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,18 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from speech_emotion.encoders.card import EncoderCard
-from speech_emotion.encoders.encoder import CARD, MODEL, EncoderMissing, SpeechEncoder
+from speech_emotion.encoders.encoder import (
+    CARD,
+    MODEL,
+    EncoderMissing,
+    SpeechEncoder,
+    read_card,
+)
+from speech_emotion.encoders.onnx_graph import read_graph
 from speech_emotion.encoders.whisper import (
     INPUT,
     UnsupportedCheckpoint,
+    check_config,
     encoder_weights,
     layer_name,
     whisper_graph,
@@ -25,7 +34,7 @@ __all__ = ["KNOWN_ENCODERS", "KnownEncoder", "default_layers", "find_encoder"]
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
-HUB_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 STEP_S: Final = 0.02
 """Seconds between successive steps of a Whisper encoder."""
@@ -84,12 +93,13 @@ def find_encoder(
         UnsupportedCheckpoint: If the checkpoint is not a Whisper model, or is inconsistent.
     """
     path = Path(name)
-    if path.suffix == ".onnx" and path.is_file():
+    if path.suffix == ".onnx" and not path.is_dir():
         return _from_onnx(path, path.with_suffix(".json"), layers)
     if (path / MODEL).is_file():
         return _from_onnx(path / MODEL, path / CARD, layers)
     if path.is_dir():
-        return _from_checkpoint(path / CONFIG, path / WEIGHTS, path.resolve().name, layers)
+        settings = _read_config(path / CONFIG)
+        return _from_checkpoint(settings, path / WEIGHTS, path.resolve().name, layers)
     if not HUB_NAME.fullmatch(name):
         raise EncoderMissing(
             f"There is no encoder {name!r}: it is neither a folder nor an ONNX file, and names on the "
@@ -97,9 +107,11 @@ def find_encoder(
         )
     if revision is None:
         revision = KNOWN_ENCODERS[name].revision if name in KNOWN_ENCODERS else "main"
-    config, weights = (_fetch(name, file, revision) for file in (CONFIG, WEIGHTS))
+    config = _fetch(name, CONFIG, revision)
+    settings = _read_config(config)
     # The hub's cache stores a snapshot in a folder named after its commit.
-    return _from_checkpoint(config, weights, name, layers, revision=weights.parent.name)
+    commit = config.parent.name
+    return _from_checkpoint(settings, _fetch(name, WEIGHTS, commit), name, layers, revision=commit)
 
 
 def default_layers(n_layers: int) -> list[int]:
@@ -114,17 +126,16 @@ def default_layers(n_layers: int) -> list[int]:
     return list(range(1, -(-2 * n_layers // 3) + 1))
 
 
-def _from_onnx(model: Path, card: Path, layers: Sequence[int] | None) -> SpeechEncoder:
+def _from_onnx(path: Path, card: Path, layers: Sequence[int] | None) -> SpeechEncoder:
+    if not path.is_file():
+        raise EncoderMissing(f"{path} does not exist")
     if not card.is_file():
         raise EncoderMissing(
-            f"{model} has no card: describe it in {card} with at least name, input, layers and width"
+            f"{path} has no card: describe it in {card} with at least name, input, layers and width"
         )
-    described = EncoderCard.model_validate_json(card.read_text())
-    content = model.read_bytes()
-    if described.sha256 and hashlib.sha256(content).hexdigest() != described.sha256:
-        raise EncoderMissing(
-            f"{model} is damaged: its SHA-256 is not that of {card}; copy it again"
-        )
+    described = read_card(card)
+    if described.sha256 and _file_digest(path) != described.sha256:
+        raise EncoderMissing(f"{path} is damaged: its SHA-256 is not that of {card}; copy it again")
     if layers is not None:
         if missing := sorted(set(layers) - set(described.layers)):
             raise UnsupportedCheckpoint(
@@ -132,17 +143,25 @@ def _from_onnx(model: Path, card: Path, layers: Sequence[int] | None) -> SpeechE
             )
         used = {layer: described.layers[layer] for layer in sorted(layers)}
         described = described.model_copy(update={"layers": used})
-    source = described.source or model.resolve().name
-    return SpeechEncoder(content, described.model_copy(update={"source": source}))
+    content = read_graph(path, described)
+    source = described.source or path.resolve().name
+    update = {"source": source, "sha256": ""}
+    encoder = SpeechEncoder(content, described.model_copy(update=update))
+    encoder.check()
+    return encoder
 
 
 def _from_checkpoint(
-    config: Path, weights: Path, name: str, layers: Sequence[int] | None, *, revision: str = ""
+    settings: Mapping[str, Any],
+    weights: Path,
+    name: str,
+    layers: Sequence[int] | None,
+    *,
+    revision: str = "",
 ) -> SpeechEncoder:
-    settings = _read_config(config)
     arrays = _read_weights(weights)
     if layers is None:
-        layers = default_layers(int(settings.get("encoder_layers", 0)))
+        layers = default_layers(settings["encoder_layers"])
     layers = sorted(set(layers))
     model = whisper_graph(settings, arrays, layers)
     digest = _digest(arrays)
@@ -152,11 +171,11 @@ def _from_checkpoint(
         name=title,
         input="log_mel",
         input_name=INPUT,
-        n_mels=int(settings["num_mel_bins"]),
+        n_mels=settings["num_mel_bins"],
         step_s=STEP_S,
-        max_s=int(settings["max_source_positions"]) * STEP_S,
+        max_s=settings["max_source_positions"] * STEP_S,
         layers={layer: layer_name(layer) for layer in layers},
-        width=int(settings["d_model"]),
+        width=settings["d_model"],
         license=KNOWN_ENCODERS[title].license if title in KNOWN_ENCODERS else "unknown",
         source=f"https://huggingface.co/{title}" if "/" in title else name,
         revision=revision or (KNOWN_ENCODERS[title].revision if published else ""),
@@ -167,7 +186,7 @@ def _from_checkpoint(
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise EncoderMissing(
             f"{path.parent} holds no encoder: {CONFIG} is missing (expected {MODEL} with {CARD}, or "
@@ -177,6 +196,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise EncoderMissing(f"{path} is not valid JSON ({error}); download it again") from None
     if not isinstance(content, dict):
         raise EncoderMissing(f"{path} is not a configuration; download it again")
+    check_config(content)
     return content
 
 
@@ -185,10 +205,11 @@ def _read_weights(path: Path) -> dict[str, np.ndarray]:
 
     if not path.is_file():
         raise EncoderMissing(f"{path} is missing: download the checkpoint again")
-    blob = path.resolve().name
+    # The hub's cache links to a blob named after its digest; the blob may be a link to other storage.
+    blob = Path(os.readlink(path)).name if path.is_symlink() else path.name
     if SHA256.fullmatch(blob) and _file_digest(path) != blob:
         raise EncoderMissing(
-            f"{path} is damaged: its content is not that of the hub. Delete the file and run again"
+            f"{path} is damaged: its content is not that of the hub. Delete {path.resolve()} and run again"
         )
     try:
         with safe_open(path, framework="numpy") as file:
@@ -217,12 +238,12 @@ def _file_digest(path: Path) -> str:
 
 def _fetch(name: str, file: str, revision: str) -> Path:
     """Return the path of a file in the hub's cache, after downloading it if necessary."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import (
             EntryNotFoundError,
             GatedRepoError,
-            HfHubHTTPError,
             LocalEntryNotFoundError,
             RepositoryNotFoundError,
             RevisionNotFoundError,
@@ -246,6 +267,8 @@ def _fetch(name: str, file: str, revision: str) -> Path:
         )
     except EntryNotFoundError:
         problem = f"it has no file {file}; only checkpoints in safetensors format can be used"
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # also of the HTTP client, which differs between versions of the library
         problem = f"downloading {file} failed ({type(error).__name__}: {error}); run again"
     raise EncoderMissing(f"The encoder {name} cannot be loaded: {problem}") from None

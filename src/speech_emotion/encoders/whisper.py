@@ -14,7 +14,14 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["INPUT", "UnsupportedCheckpoint", "encoder_weights", "layer_name", "whisper_graph"]
+__all__ = [
+    "INPUT",
+    "UnsupportedCheckpoint",
+    "check_config",
+    "encoder_weights",
+    "layer_name",
+    "whisper_graph",
+]
 
 INPUT: Final = "input"
 OPSET: Final = 20
@@ -22,6 +29,15 @@ MICROSOFT: Final = "com.microsoft"
 EPSILON: Final = 1e-5
 PREFIXES: Final = ("model.encoder.", "encoder.", "")
 """Where the encoder's weights are in checkpoints of the whole model and of the encoder alone."""
+SIZES: Final = (
+    "d_model",
+    "num_mel_bins",
+    "encoder_layers",
+    "encoder_attention_heads",
+    "encoder_ffn_dim",
+    "max_source_positions",
+)
+"""Entries of ``config.json`` that are needed."""
 
 
 class UnsupportedCheckpoint(ValueError):
@@ -31,6 +47,34 @@ class UnsupportedCheckpoint(ValueError):
 def layer_name(layer: int) -> str:
     """Return the name of the output tensor of a layer."""
     return f"layer_{layer}"
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Check that ``config.json`` describes a Whisper encoder.
+
+    Raises:
+        UnsupportedCheckpoint: If the architecture is another one, or a size is missing or impossible.
+    """
+    if config.get("model_type") != "whisper":
+        raise UnsupportedCheckpoint(
+            f"model_type is {config.get('model_type')!r}, expected 'whisper'; export other encoders "
+            "to ONNX and describe them with a card"
+        )
+    if absent := [key for key in SIZES if key not in config]:
+        raise UnsupportedCheckpoint(f"config.json has no {', '.join(absent)}")
+    if wrong := [key for key in SIZES if type(config[key]) is not int or config[key] < 1]:
+        raise UnsupportedCheckpoint(
+            f"config.json: {wrong[0]} is {config[wrong[0]]!r}, expected a positive integer"
+        )
+    if config["d_model"] % config["encoder_attention_heads"]:
+        raise UnsupportedCheckpoint(
+            f"config.json: d_model {config['d_model']} is no multiple of encoder_attention_heads "
+            f"{config['encoder_attention_heads']}"
+        )
+    if config.get("activation_function", "gelu") != "gelu":
+        raise UnsupportedCheckpoint(
+            f"config.json: activation_function is {config['activation_function']!r}, expected 'gelu'"
+        )
 
 
 def encoder_weights(names: Sequence[str]) -> dict[str, str]:
@@ -76,18 +120,11 @@ class _Builder:
     def __init__(
         self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], layers: Sequence[int]
     ):
-        if config.get("model_type") != "whisper":
-            raise UnsupportedCheckpoint(
-                f"model_type is {config.get('model_type')!r}, expected 'whisper'; export other encoders "
-                "to ONNX and describe them with a card"
-            )
+        check_config(config)
         self.config, self.weights, self.layers = config, weights, list(layers)
-        needed = ("d_model", "num_mel_bins", "encoder_layers", "encoder_attention_heads")
-        if absent := [key for key in (*needed, "encoder_ffn_dim") if key not in config]:
-            raise UnsupportedCheckpoint(f"config.json has no {', '.join(absent)}")
-        self.width = int(config["d_model"])
-        self.n_mels = int(config["num_mel_bins"])
-        self.n_layers = int(config["encoder_layers"])
+        self.width: int = config["d_model"]
+        self.n_mels: int = config["num_mel_bins"]
+        self.n_layers: int = config["encoder_layers"]
         if not self.layers or min(self.layers) < 0 or max(self.layers) > self.n_layers:
             raise UnsupportedCheckpoint(
                 f"layers {self.layers} requested, the checkpoint has layers 0 to {self.n_layers}"
@@ -100,7 +137,6 @@ class _Builder:
         from onnx import TensorProto, checker, helper, numpy_helper
 
         hidden = self._stem()
-        outputs = []
         if 0 in self.layers:
             self._node("Identity", [hidden], output=layer_name(0))
         for number in range(1, max(self.layers) + 1):
@@ -145,7 +181,7 @@ class _Builder:
             )
             hidden = self._node("Gelu", [convolved])
         hidden = self._node("Transpose", [hidden], perm=[0, 2, 1])
-        positions = int(self.config["max_source_positions"])
+        positions = self.config["max_source_positions"]
         table = self._weight("embed_positions.weight", (positions, self.width))
         steps = self._node("Shape", [hidden], start=1, end=2)
         zero = self._constant("zero", np.array([0], dtype=np.int64))
@@ -154,7 +190,7 @@ class _Builder:
 
     def _layer(self, index: int, hidden: str) -> str:
         name = f"layers.{index}"
-        width, inner = self.width, int(self.config["encoder_ffn_dim"])
+        width, inner = self.width, self.config["encoder_ffn_dim"]
         normalized = self._normalize(hidden, f"{name}.self_attn_layer_norm")
         attention = f"{name}.self_attn"
         matrices = [
@@ -173,7 +209,7 @@ class _Builder:
                 self._constant(f"{attention}.qkv.bias", np.concatenate(biases)),
             ],
             domain=MICROSOFT,
-            num_heads=int(self.config["encoder_attention_heads"]),
+            num_heads=self.config["encoder_attention_heads"],
         )
         attended = self._linear(attended, f"{attention}.out_proj", width, width)
         hidden = self._node("Add", [hidden, attended])
