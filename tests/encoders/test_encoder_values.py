@@ -215,5 +215,5 @@ def test_other_processes_receive_the_encoder(tiny, noise):
     states = tiny.encode(noise(0.5))
     assert len(pickle.dumps(tiny)) < 1.1 * len(tiny.model) + 2000
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        received = pool.submit(_encode, tiny, noise(0.5)).result(timeout=120)
+        received = pool.submit(_encode, tiny, noise(0.5)).result(timeout=600)
     np.testing.assert_array_equal(received, states)
