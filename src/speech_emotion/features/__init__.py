@@ -1,6 +1,17 @@
 """Features of recordings: frames, prosody, functionals, random convolution kernels."""
 
+from speech_emotion.features.embeddings import (
+    EMBEDDING,
+    EMBEDDING_STATISTICS,
+    EMBEDDING_VERSION,
+    EmbeddingSettings,
+    LayerSums,
+    embed,
+    embedding_names,
+    sum_layers,
+)
 from speech_emotion.features.extraction import (
+    embed_batch,
     extract_batch,
 )
 from speech_emotion.features.feature_sets import (
@@ -35,29 +46,40 @@ from speech_emotion.features.random_kernels import (
 from speech_emotion.features.store import (
     EXTRACTION_VERSION,
     StoredFeatures,
+    gather_embeddings,
     gather_features,
     index_features,
+    store_embeddings,
     store_features,
 )
 
 __all__ = [
     "DEFAULT_FEATURE_SET",
+    "EMBEDDING",
+    "EMBEDDING_STATISTICS",
+    "EMBEDDING_VERSION",
     "EXTRACTION_VERSION",
     "FEATURE_SETS",
     "KERNELS",
     "KERNEL_PREFIX",
     "PROSODY",
+    "EmbeddingSettings",
     "FeatureSettings",
+    "LayerSums",
     "SequenceSettings",
     "StoredFeatures",
     "UnknownFeatureSet",
     "block_prosody",
+    "embed",
+    "embed_batch",
+    "embedding_names",
     "extract",
     "extract_batch",
     "extract_features",
     "feature_groups",
     "feature_names",
     "frame_features",
+    "gather_embeddings",
     "gather_features",
     "index_features",
     "mfcc_moments",
@@ -65,5 +87,7 @@ __all__ = [
     "sequence_names",
     "sequence_shape",
     "settle_prosody",
+    "store_embeddings",
     "store_features",
+    "sum_layers",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Self
@@ -15,7 +16,9 @@ from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.features.frames import check_samples
 
 __all__ = [
+    "EMBEDDING",
     "EMBEDDING_STATISTICS",
+    "EMBEDDING_VERSION",
     "EmbeddingSettings",
     "LayerSums",
     "embed",
@@ -25,6 +28,10 @@ __all__ = [
 
 EMBEDDING_STATISTICS: Final = ("mean", "std", "change")
 """Mean, standard deviation, and mean absolute difference of successive steps."""
+EMBEDDING: Final = re.compile(r"^(?P<encoder>.+)_layer(?P<layer>\d+)_(mean|std|change)_\d+$")
+"""Pattern of the columns of embeddings."""
+EMBEDDING_VERSION: Final = "1"
+"""Version of the code that turns hidden states into embeddings, part of their key in the cache."""
 SILENCE_DB: Final = 40.0
 """Steps that are this far below the loudest one are no speech."""
 
@@ -36,7 +43,7 @@ class EmbeddingSettings(Settings):
         encoder: Encoder, see :func:`speech_emotion.encoders.find_encoder`; ``None`` for no embeddings.
         revision: Revision on the hub; ``None`` for the pinned one, else ``main``.
         layers: Layers in use; ``None`` for those of the card, or the lower two thirds.
-        copies: Largest augmented copy that is encoded; ``None`` for all copies.
+        copies: Largest augmented copy of training utterances that is encoded; ``None`` for all copies.
     """
 
     encoder: str | None = None

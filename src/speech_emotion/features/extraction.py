@@ -1,32 +1,21 @@
-"""Extract features of a batch of recordings and their augmented variants."""
+"""Extract features and embeddings of a batch of recordings and their augmented variants."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from speech_emotion.audio import NONE, AudioError, augment, load_audio, send_over_line
+from speech_emotion.encoders import SpeechEncoder
+from speech_emotion.features.embeddings import embed
 from speech_emotion.features.feature_sets import FeatureSettings, extract, feature_names
 
-__all__ = ["extract_batch"]
+__all__ = ["embed_batch", "extract_batch"]
 
-
-class _Task(NamedTuple):
-    variant: int
-    transform: str
-    value: float
-    seed: int
-    line: str
-
-
-class _Extracted(NamedTuple):
-    """Features of a variant, or the reason why it has none."""
-
-    reason: str
-    statistics: np.ndarray | None = None
-    sequence: np.ndarray | None = None
+Result = TypeVar("Result")
 
 
 def extract_batch(rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
@@ -34,49 +23,68 @@ def extract_batch(rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame
 
     Args:
         rows: Columns ``utterance_id``, ``path``, ``variant`` (0 for the recording itself),
-            ``transform``, ``value``, ``seed`` and ``line`` (name of its telephone line, empty for none).
+            ``transform``, ``value``, ``seed`` and ``line`` (telephone line; empty for none).
         settings: Feature set and frame sequences.
 
     Returns:
         Table aligned with ``rows``: ``utterance_id``, ``variant``, ``reason`` (empty unless the
         recording is rejected), ``sequence`` (flattened) and the statistics.
     """
-    by_path = rows.groupby("path", sort=False)
-    extracted: list[_Extracted] = []
-    for path, group in by_path:
-        tasks = [
-            _Task(row.variant, row.transform, row.value, row.seed, row.line)
-            for row in group.itertuples()
-        ]
-        extracted += _extract_file(str(path), tasks, settings)
-    order = np.concatenate([group.index.to_numpy() for _, group in by_path])
+    rate = settings.sample_rate
+    extracted, reasons = _for_each(
+        rows, rate, lambda sound: extract(sound, rate, settings=settings)
+    )
     names = feature_names(settings.feature_set, n_mfcc=settings.n_mfcc)
     missing = np.full(len(names), np.nan, dtype=np.float32)
-    statistics = np.stack(
-        [missing if row.statistics is None else row.statistics for row in extracted]
+    statistics = [missing if result is None else result[0].to_numpy() for result in extracted]
+    table = pd.DataFrame(np.stack(statistics), columns=names)
+    table.insert(0, "reason", reasons)
+    table.insert(1, "sequence", [result and result[1].ravel() for result in extracted])
+    return rows[["utterance_id", "variant"]].reset_index(drop=True).join(table)
+
+
+def embed_batch(rows: pd.DataFrame, encoder: SpeechEncoder) -> pd.DataFrame:
+    """Compute embeddings of recordings and their variants, decoding each file once.
+
+    Args:
+        rows: Columns as in :func:`extract_batch`.
+        encoder: The encoder.
+
+    Returns:
+        Table aligned with ``rows``: ``utterance_id``, ``variant``, ``reason`` (empty unless the
+        recording is rejected) and ``embedding``, see :func:`speech_emotion.features.embed`.
+    """
+    embedded, reasons = _for_each(
+        rows, encoder.card.sample_rate, lambda sound: embed(sound, encoder)
     )
-    table = pd.DataFrame(statistics, index=order, columns=names)
-    table.insert(0, "reason", [row.reason for row in extracted])
-    table.insert(1, "sequence", [row.sequence for row in extracted])
-    return rows[["utterance_id", "variant"]].join(table).reset_index(drop=True)
+    table = rows[["utterance_id", "variant"]].reset_index(drop=True)
+    return table.assign(reason=reasons, embedding=embedded)
 
 
-def _extract_file(path: str, tasks: list[_Task], settings: FeatureSettings) -> list[_Extracted]:
-    try:
-        recording = load_audio(path, settings.sample_rate)
-    except AudioError as error:
-        return [_Extracted(error.reason) for _ in tasks]
-    return [_extract_variant(recording, task, settings) for task in tasks]
+def _for_each(
+    rows: pd.DataFrame, sample_rate: int, compute: Callable[[np.ndarray], Result]
+) -> tuple[list[Result | None], list[str]]:
+    """Call ``compute`` with the samples of every row; return results and reasons of rejection."""
+    results: list[Result | None] = [None] * len(rows)
+    reasons = [""] * len(rows)
+    for path, group in rows.reset_index(drop=True).groupby("path", sort=False):
+        try:
+            recording = load_audio(str(path), sample_rate)
+        except AudioError as error:
+            for position in group.index:
+                reasons[position] = error.reason
+            continue
+        for position, row in zip(group.index, group.itertuples(), strict=True):
+            try:
+                results[position] = compute(_variant(recording, row, sample_rate))
+            except AudioError as error:
+                reasons[position] = f"variant {row.variant} ({row.transform}): {error.reason}"
+    return results, reasons
 
 
-def _extract_variant(recording: np.ndarray, task: _Task, settings: FeatureSettings) -> _Extracted:
-    samples, rate = recording, settings.sample_rate
-    if task.transform != NONE:
-        samples = augment(samples, rate, transform=task.transform, value=task.value, seed=task.seed)
-    if task.line:
-        samples = send_over_line(samples, rate, line=task.line, seed=task.seed)
-    try:
-        statistics, sequence = extract(samples, rate, settings=settings)
-    except AudioError as error:
-        return _Extracted(f"variant {task.variant} ({task.transform}): {error.reason}")
-    return _Extracted("", statistics.to_numpy(), sequence.ravel())
+def _variant(samples: np.ndarray, row: Any, rate: int) -> np.ndarray:
+    if row.transform != NONE:
+        samples = augment(samples, rate, transform=row.transform, value=row.value, seed=row.seed)
+    if row.line:
+        samples = send_over_line(samples, rate, line=row.line, seed=row.seed)
+    return samples

@@ -15,7 +15,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from speech_emotion.audio import NONE
-from speech_emotion.features.extraction import extract_batch
+from speech_emotion.encoders import SpeechEncoder
+from speech_emotion.features.embeddings import EMBEDDING_VERSION, embedding_names
+from speech_emotion.features.extraction import embed_batch, extract_batch
 from speech_emotion.features.feature_sets import FeatureSettings, feature_names, sequence_shape
 from speech_emotion.runtime import (
     KEY,
@@ -31,8 +33,10 @@ from speech_emotion.runtime import (
 __all__ = [
     "EXTRACTION_VERSION",
     "StoredFeatures",
+    "gather_embeddings",
     "gather_features",
     "index_features",
+    "store_embeddings",
     "store_features",
 ]
 
@@ -100,14 +104,57 @@ def store_features(
         store: The cache.
         n_jobs: Processes if no cluster is used. The shards do not depend on it.
     """
-    prefix = _prefix(settings)
+    _fill(
+        index,
+        store,
+        _prefix(settings),
+        extract_batch,
+        settings,
+        "Extracting features",
+        n_jobs=n_jobs,
+    )
+
+
+def store_embeddings(
+    index: pd.DataFrame, encoder: SpeechEncoder, store: ShardStore, *, n_jobs: int = -1
+) -> None:
+    """Compute the embeddings that are not in the cache; each shard is stored as soon as it is done.
+
+    Args:
+        index: Rows of the result of :func:`index_features`.
+        encoder: The encoder.
+        store: The cache.
+        n_jobs: Processes if no cluster is used. The shards do not depend on it.
+    """
+    _fill(
+        index,
+        store,
+        _embedding_prefix(encoder),
+        embed_batch,
+        encoder,
+        "Encoding speech",
+        n_jobs=n_jobs,
+    )
+
+
+def _fill(
+    index: pd.DataFrame,
+    store: ShardStore,
+    prefix: str,
+    compute: Callable[..., pd.DataFrame],
+    shared: object,
+    title: str,
+    *,
+    n_jobs: int,
+) -> None:
+    """Compute the rows of the index that no shard with the prefix contains."""
     # Divided before stored rows are dropped, so that a resumed run forms the shards of the first one.
     shard = pd.factorize(index["utterance_id"])[0] // SHARD_SIZE
     missing = ~index[KEY].isin(list_stored(store, prefix)[KEY])
     batches = [batch.reset_index(drop=True) for _, batch in index[missing].groupby(shard[missing])]
     calls = ((batch.drop(columns=KEY),) for batch in batches)
-    tables = fan_out(extract_batch, calls, shared=(settings,), n_jobs=n_jobs)
-    with tqdm(total=int(missing.sum()), desc="Extracting features") as bar:
+    tables = fan_out(compute, calls, shared=(shared,), n_jobs=n_jobs)
+    with tqdm(total=int(missing.sum()), desc=title) as bar:
         for batch, table in zip(batches, tables, strict=True):
             table.insert(0, KEY, batch[KEY])
             store.put(f"{prefix}{digest(*batch[KEY])}", table)
@@ -122,11 +169,7 @@ def gather_features(
     Raises:
         ValueError: If features are missing from the cache.
     """
-    # Runs at the same time may have stored the same rows.
-    stored = list_stored(store, _prefix(settings), ["reason"]).drop_duplicates(KEY)
-    remedy = "run the feature_engineering pipeline from extract_features on"
-    found = locate(index, stored, remedy=remedy)
-    usable = found[found["reason"] == ""]
+    found, usable = _find(index, store, _prefix(settings), "extract_features")
     shape = sequence_shape(settings)
     names = feature_names(settings.feature_set, n_mfcc=settings.n_mfcc)
 
@@ -144,6 +187,41 @@ def gather_features(
         shape=(len(usable), *shape),
         rejected=found.loc[found["reason"] != "", ["path", "variant", "reason"]],
     )
+
+
+def gather_embeddings(
+    index: pd.DataFrame, encoder: SpeechEncoder, store: ShardStore
+) -> tuple[Iterator[pd.DataFrame], pd.DataFrame]:
+    """Gather the embeddings of all recordings and variants of the index.
+
+    Returns:
+        Tables with ``utterance_id``, ``variant`` and one column a coefficient; and ``path``,
+        ``variant`` and ``reason`` of sounds without embedding.
+
+    Raises:
+        ValueError: If embeddings are missing from the cache.
+    """
+    found, usable = _find(index, store, _embedding_prefix(encoder), "encode_speech")
+    names = embedding_names(encoder.card.slug, tuple(encoder.layers), encoder.card.width)
+
+    def embeddings_of(shard: str) -> np.ndarray:
+        empty = np.zeros(len(names), dtype=np.float32)
+        column = store.load(shard, ["embedding"])["embedding"]
+        return np.stack([empty if one is None else one for one in column])
+
+    tables = _tables(usable, _gather(usable, embeddings_of, (len(names),)), names)
+    return tables, found.loc[found["reason"] != "", ["path", "variant", "reason"]]
+
+
+def _find(
+    index: pd.DataFrame, store: ShardStore, prefix: str, node: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Locate the rows of the index in the shards; return all of them, and those without reason."""
+    # Runs at the same time may have stored the same rows.
+    stored = list_stored(store, prefix, ["reason"]).drop_duplicates(KEY)
+    remedy = f"run the feature_engineering pipeline from {node} on"
+    found = locate(index, stored, remedy=remedy)
+    return found, found[found["reason"] == ""]
 
 
 def _gather(
@@ -175,3 +253,7 @@ def _tables(
 
 def _prefix(settings: FeatureSettings) -> str:
     return prefix_of(EXTRACTION_VERSION, settings.model_dump_json())
+
+
+def _embedding_prefix(encoder: SpeechEncoder) -> str:
+    return prefix_of("embeddings", EMBEDDING_VERSION, EXTRACTION_VERSION, encoder.digest)
