@@ -28,7 +28,9 @@ __all__ = [
 
 EMBEDDING_STATISTICS: Final = ("mean", "std", "change")
 """Mean, standard deviation, and mean absolute difference of successive steps."""
-EMBEDDING: Final = re.compile(r"^(?P<encoder>.+)_layer(?P<layer>\d+)_(mean|std|change)_\d+$")
+EMBEDDING: Final = re.compile(
+    r"^(?P<encoder>.+)_layer(?P<layer>\d+)_(?P<statistic>mean|std|change)_\d+$"
+)
 """Pattern of the columns of embeddings."""
 EMBEDDING_VERSION: Final = "1"
 """Version of the code that turns hidden states into embeddings, part of their key in the cache."""

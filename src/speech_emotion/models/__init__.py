@@ -31,6 +31,7 @@ from speech_emotion.models.families import (
     UnknownFamily,
     family_named,
 )
+from speech_emotion.models.layer_average import LayerAverage
 from speech_emotion.models.normalization import (
     SpeakerNormalizer,
     with_normalized_values,
@@ -59,6 +60,7 @@ __all__ = [
     "Conv2DClassifier",
     "EmotionPredictor",
     "Family",
+    "LayerAverage",
     "MarginSVC",
     "Member",
     "PackedPredictor",

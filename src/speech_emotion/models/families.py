@@ -1,8 +1,9 @@
 """Model families: each builds an untrained scikit-learn estimator for one kind of input.
 
 To add a family, add an entry to :data:`FAMILIES`. Its estimator gets a table with one named column per
-feature (``statistics``), the columns of random convolution kernels (``kernels``), or an array of shape
-``(n, n_frames, n_channels)`` (``sequences``). Scaling and PCA are steps of the estimator, so that they
+feature (``statistics``), the columns of random convolution kernels (``kernels``), an array of shape
+``(n, n_frames, n_channels)`` (``sequences``), or a table of embeddings of a pretrained speech encoder
+(``embeddings``). Scaling and PCA are steps of the estimator, so that they
 are fitted on training data only. If ``fit`` requests ``sex``, ``groups`` (the speakers) or
 ``validation`` by scikit-learn's metadata routing, it gets them.
 """
@@ -29,10 +30,11 @@ from speech_emotion.models.bandwidth import BANDWIDTH_FEATURE
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.conv2d import Conv2DClassifier
 from speech_emotion.models.estimators import MarginSVC, SexThenEmotion, ShrinkageLDA
+from speech_emotion.models.layer_average import LayerAverage
 
 __all__ = ["FAMILIES", "Family", "UnknownFamily", "family_named", "preprocessing"]
 
-InputKind = Literal["statistics", "kernels", "sequences"]
+InputKind = Literal["statistics", "kernels", "sequences", "embeddings"]
 
 
 class UnknownFamily(ValueError):
@@ -46,7 +48,8 @@ class Family:
     Attributes:
         name: Name in parameters, tables and runs.
         title: Name in reports.
-        inputs: ``statistics`` or ``kernels`` (tables) or ``sequences`` (an array of frames).
+        inputs: ``statistics``, ``kernels`` or ``embeddings`` (tables) or ``sequences`` (an array of
+            frames).
         build: Function that makes an untrained estimator from ``seed``; it should train on one thread.
         per_bandwidth: Whether narrowband and wideband audio may get separate models
             (:class:`BandwidthModels`).
@@ -61,18 +64,28 @@ class Family:
     per_bandwidth: bool = True
     trusted: tuple[str, ...] = ()
 
-    def select(self, features: pd.DataFrame, sequences: np.ndarray) -> pd.DataFrame | np.ndarray:
+    def select(
+        self,
+        features: pd.DataFrame | None = None,
+        sequences: np.ndarray | None = None,
+        embeddings: pd.DataFrame | None = None,
+    ) -> pd.DataFrame | np.ndarray:
         """Return the inputs of the family.
 
         Args:
             features: Named features, one row per utterance.
             sequences: Frame sequences, shape ``(n, n_frames, n_channels)``.
+            embeddings: Named embeddings, one row per utterance.
 
         Raises:
-            ValueError: If the feature set has none of them.
+            ValueError: If they are missing, or the feature set has none of them.
         """
-        if self.inputs == "sequences":
-            return sequences
+        given = {"sequences": sequences, "embeddings": embeddings}
+        inputs = given.get(self.inputs, features)
+        if inputs is None:
+            raise ValueError(f"{self.name} needs {self.inputs}, which were not given")
+        if features is None or self.inputs in given:
+            return inputs
         is_kernel = features.columns.str.startswith(KERNEL_PREFIX)
         chosen = is_kernel if self.inputs == "kernels" else ~is_kernel
         if not chosen.any():
@@ -154,6 +167,28 @@ def _conv2d(*, seed: int) -> Conv2DClassifier:
     return Conv2DClassifier(filters=16, kernel_size=3, batch_size=16, random_state=seed)
 
 
+def _encoder_lda(*, seed: int) -> LayerAverage:
+    return LayerAverage(ShrinkageLDA())
+
+
+def _encoder_logistic_regression(*, seed: int) -> LayerAverage:
+    return LayerAverage(
+        LogisticRegression(
+            C=0.003, max_iter=200, tol=1e-3, class_weight="balanced", random_state=seed
+        )
+    )
+
+
+def _encoder_svm(*, seed: int) -> LayerAverage:
+    return LayerAverage(MarginSVC(C=5.0, class_weight="balanced", random_state=seed))
+
+
+def _encoder_mlp(*, seed: int) -> LayerAverage:
+    return LayerAverage(
+        MLPClassifier((128,), alpha=3.0, learning_rate_init=5e-4, max_iter=20, random_state=seed)
+    )
+
+
 FAMILIES: Final[dict[str, Family]] = {
     family.name: family
     for family in (
@@ -186,6 +221,23 @@ FAMILIES: Final[dict[str, Family]] = {
         Family("conv1d", "Conv1D", "sequences", _conv1d, per_bandwidth=False),
         Family("conv1d_table", "Conv1D on statistics", "statistics", _conv1d, per_bandwidth=False),
         Family("conv2d", "Conv2D", "sequences", _conv2d, per_bandwidth=False),
+        Family("encoder_lda", "Encoder, LDA", "embeddings", _encoder_lda, per_bandwidth=False),
+        Family(
+            "encoder_logistic_regression",
+            "Encoder, logistic regression",
+            "embeddings",
+            _encoder_logistic_regression,
+            per_bandwidth=False,
+        ),
+        Family("encoder_svm", "Encoder, SVM", "embeddings", _encoder_svm, per_bandwidth=False),
+        Family(
+            "encoder_mlp",
+            "Encoder, MLP",
+            "embeddings",
+            _encoder_mlp,
+            per_bandwidth=False,
+            trusted=("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",),
+        ),
     )
 }
 

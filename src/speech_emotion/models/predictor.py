@@ -9,13 +9,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
 from speech_emotion.audio import AudioError, load_audio, open_sound
-from speech_emotion.features import FeatureSettings, extract
+from speech_emotion.encoders import SpeechEncoder
+from speech_emotion.features import FeatureSettings, embed, embedding_names, extract
 from speech_emotion.models.calibration import Threshold, with_temperature
 from speech_emotion.models.ensembles import Combiner
 from speech_emotion.models.families import family_named
@@ -24,6 +26,7 @@ from speech_emotion.models.persistence import load_estimator, save_estimator
 __all__ = ["EmotionPredictor", "Member", "PackedPredictor"]
 
 CARD = "predictor.json"
+ENCODER = "encoder"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,14 @@ class Member:
     estimator: BaseEstimator
 
 
+class UtteranceFeatures(NamedTuple):
+    """What is extracted from one utterance; ``None`` for what no member needs."""
+
+    statistics: pd.Series | None
+    sequence: np.ndarray | None
+    embedding: np.ndarray | None
+
+
 @dataclass(frozen=True)
 class EmotionPredictor:
     """Predict emotion in recordings: combined and calibrated probabilities of fitted estimators.
@@ -50,6 +61,7 @@ class EmotionPredictor:
         combiner: Combination of their probabilities.
         temperature: Temperature that calibrates the combined probabilities.
         threshold: Decision threshold of the target label; ``None`` in models saved without one.
+        encoder: Pretrained speech encoder of the members that need embeddings; ``None`` if none does.
         synthetic: Whether training data includes synthetic speech; predictions for real speech are then
             meaningless.
         digest: Digest of the files the predictor was loaded from; empty if it was not loaded.
@@ -68,6 +80,7 @@ class EmotionPredictor:
     combiner: Combiner
     temperature: float = 1.0
     threshold: Threshold | None = None
+    encoder: SpeechEncoder | None = None
     synthetic: bool = False
     digest: str = ""
 
@@ -76,17 +89,37 @@ class EmotionPredictor:
         """``soft_voting``, ``stacking``, or the family of the only member."""
         return self.combiner.name
 
-    def predict_proba(self, statistics: pd.DataFrame, sequences: np.ndarray) -> np.ndarray:
+    @property
+    def needs_features(self) -> bool:
+        """Whether a member needs statistics or sequences of librosa features."""
+        return any(family_named(member.family).inputs != "embeddings" for member in self.members)
+
+    def predict_proba(
+        self,
+        statistics: pd.DataFrame | None = None,
+        sequences: np.ndarray | None = None,
+        embeddings: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Return probabilities of utterances of unseen speakers, shape ``(n, n_labels)``.
 
         Args:
-            statistics: Named features, one row per utterance.
-            sequences: Frame sequences, shape ``(n, n_frames, n_channels)``.
+            statistics: Named features, one row per utterance; unused unless :attr:`needs_features`.
+            sequences: Frame sequences, shape ``(n, n_frames, n_channels)``; likewise.
+            embeddings: Embeddings, see :func:`speech_emotion.features.embed`; unused without
+                :attr:`encoder`.
         """
-        stacked = np.zeros((len(statistics), len(self.members), len(self.labels)))
+        table = None
+        if embeddings is not None and self.encoder is not None:
+            card = self.encoder.card
+            names = embedding_names(card.slug, tuple(self.encoder.layers), card.width)
+            table = pd.DataFrame(embeddings, columns=names)
+        stacked = None
         for position, member in enumerate(self.members):
-            inputs = family_named(member.family).select(statistics, sequences)
+            inputs = family_named(member.family).select(statistics, sequences, table)
+            if stacked is None:
+                stacked = np.zeros((len(inputs), len(self.members), len(self.labels)))
             stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
+        assert stacked is not None  # a combiner has members
         return with_temperature(self.combiner(stacked), self.temperature)
 
     def predict_files(
@@ -103,29 +136,50 @@ class EmotionPredictor:
             One row per file: ``emotion``, one probability column per label, and ``error``, the reason
             why a file has no prediction, else missing.
         """
+        usable: list[int] = []
         rows: list[pd.Series] = []
         sequences: list[np.ndarray] = []
-        errors: list[str | None] = []
-        for entry in entries:
+        embeddings: list[np.ndarray] = []
+        errors: list[str | None] = [None] * len(entries)
+        for position, entry in enumerate(entries):
             try:
                 sound = open_sound(entry, paths=paths, below=below)
-                samples = load_audio(sound, self.features.sample_rate)
-                row, sequence = extract(samples, self.features.sample_rate, settings=self.features)
+                features = self._extract(sound)
             except AudioError as error:
-                errors.append(str(error))
-            else:
-                rows.append(row)
-                sequences.append(sequence)
-                errors.append(None)
+                errors[position] = str(error)
+                continue
+            usable.append(position)
+            if features.statistics is not None and features.sequence is not None:
+                rows.append(features.statistics)
+                sequences.append(features.sequence)
+            if features.embedding is not None:
+                embeddings.append(features.embedding)
         table = pd.DataFrame(np.nan, index=range(len(entries)), columns=list(self.labels))
         table.insert(0, "emotion", pd.Series([None] * len(entries), dtype=object))
         table["error"] = pd.Series(errors, dtype=object)
-        if rows:
-            predicted = self.predict_proba(pd.DataFrame(rows), np.stack(sequences))
-            usable = [position for position, error in enumerate(errors) if error is None]
+        if usable:
+            predicted = self.predict_proba(
+                pd.DataFrame(rows) if rows else None,
+                np.stack(sequences) if sequences else None,
+                np.stack(embeddings) if embeddings else None,
+            )
             table.loc[usable, list(self.labels)] = predicted
             table.loc[usable, "emotion"] = np.asarray(self.labels)[predicted.argmax(axis=1)]
         return table
+
+    def _extract(self, sound: Any) -> UtteranceFeatures:
+        """Compute what the members need, at the sample rates that they were trained at."""
+        statistics = sequence = embedding = None
+        if self.needs_features:
+            samples = load_audio(sound, self.features.sample_rate)
+            statistics, sequence = extract(
+                samples, self.features.sample_rate, settings=self.features
+            )
+        if self.encoder is not None:
+            if hasattr(sound, "seek"):
+                sound.seek(0)
+            embedding = embed(load_audio(sound, self.encoder.card.sample_rate), self.encoder)
+        return UtteranceFeatures(statistics, sequence, embedding)
 
     def save(self, folder: Path) -> None:
         """Save the predictor in ``folder``, replacing its contents."""
@@ -134,6 +188,8 @@ class EmotionPredictor:
         partial.mkdir(parents=True)
         for member in self.members:
             save_estimator(member.estimator, partial / member.family)
+        if self.encoder is not None:
+            self.encoder.save(partial / ENCODER)
         card = {
             "labels": self.labels,
             "combiner": self.combiner.to_dict(),
@@ -168,6 +224,7 @@ class EmotionPredictor:
             combiner=combiner,
             temperature=card["temperature"],
             threshold=Threshold.model_validate(threshold) if threshold else None,
+            encoder=SpeechEncoder.load(folder / ENCODER) if (folder / ENCODER).exists() else None,
             synthetic=card.get("synthetic", False),
             digest=_digest(folder),
         )
