@@ -11,7 +11,7 @@ from speech_emotion.datasets.blocks import BlocksDataset
 from speech_emotion.datasets.cache import CacheDataset
 from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.document import DocumentDataset, ModelCardDataset
-from speech_emotion.datasets.estimator import EstimatorDataset, PredictorDataset
+from speech_emotion.datasets.estimator import EncoderDataset, EstimatorDataset, PredictorDataset
 from speech_emotion.datasets.inputs import TEST_SET, TRAINING_SET, describe_inputs
 from speech_emotion.datasets.midi import MidiDataset
 from speech_emotion.datasets.model import ModelDataset
@@ -31,6 +31,7 @@ __all__ = [
     "CacheDataset",
     "CorporaDataset",
     "DocumentDataset",
+    "EncoderDataset",
     "EstimatorDataset",
     "MidiDataset",
     "ModelCardDataset",

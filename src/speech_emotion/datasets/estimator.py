@@ -1,4 +1,4 @@
-"""Fitted models as folders: an estimator of any family, and the champion."""
+"""Models as folders: a fitted estimator of any family, the champion, and a pretrained encoder."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from speech_emotion.runtime import download, exists, upload
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
+    from speech_emotion.encoders import SpeechEncoder
     from speech_emotion.models import EmotionPredictor
 
-__all__ = ["EstimatorDataset", "PredictorDataset"]
+__all__ = ["EncoderDataset", "EstimatorDataset", "PredictorDataset"]
 
 
 class EstimatorDataset(AbstractDataset[Any, Any]):
@@ -34,12 +35,12 @@ class EstimatorDataset(AbstractDataset[Any, Any]):
         self._filepath = filepath
         self.metadata = metadata
 
-    def save(self, data: BaseEstimator | EmotionPredictor) -> None:
+    def save(self, data: BaseEstimator | EmotionPredictor | SpeechEncoder) -> None:
         """Write the model; an older one is replaced."""
         with upload(self._filepath) as folder:
             self._write(data, folder)
 
-    def load(self) -> BaseEstimator | EmotionPredictor:
+    def load(self) -> BaseEstimator | EmotionPredictor | SpeechEncoder:
         """Read the model without unpickling anything."""
         with download(self._filepath) as folder:
             return self._read(folder)
@@ -72,3 +73,15 @@ class PredictorDataset(EstimatorDataset):
         from speech_emotion.models import EmotionPredictor
 
         return EmotionPredictor.load(folder)
+
+
+class EncoderDataset(EstimatorDataset):
+    """A folder with a :class:`~speech_emotion.encoders.SpeechEncoder`: ONNX graph and card."""
+
+    def _write(self, data: SpeechEncoder, folder: Path) -> None:
+        data.save(folder)
+
+    def _read(self, folder: Path) -> SpeechEncoder:
+        from speech_emotion.encoders import SpeechEncoder
+
+        return SpeechEncoder.load(folder)

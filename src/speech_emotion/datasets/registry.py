@@ -57,6 +57,7 @@ REQUIRED: Final = (
     "skops",
     "soundfile",
     "soxr",
+    "onnxruntime",
     "tensorflow-cpu",
     "tensorflow",
     "xgboost-cpu",

@@ -189,6 +189,7 @@ class SelectionSettings(Settings):
 
     Attributes:
         families: Model families to train, of :data:`speech_emotion.models.FAMILIES`.
+        encoder_families: Families on embeddings that are trained, too, if an encoder is set.
         protocol: Selecting protocol: its folds tune hyperparameters and choose the champion.
         compared: Protocols that are reported, the selecting one included.
         enrolment_prior: Weight of the average speaker in the statistics of each speaker under
@@ -208,7 +209,13 @@ class SelectionSettings(Settings):
 
     renamed: ClassVar[dict[str, str]] = {"voters": "max_members"}
 
-    families: Annotated[list[FamilyName], SplitNames] = Field(list(FAMILIES), min_length=1)
+    families: Annotated[list[FamilyName], SplitNames] = Field(
+        default=[name for name, family in FAMILIES.items() if family.inputs != "embeddings"],
+        min_length=1,
+    )
+    encoder_families: Annotated[list[FamilyName], SplitNames] = Field(
+        default=["encoder_lda", "encoder_logistic_regression"]
+    )
     protocol: Protocol = "speaker_independent"
     compared: Annotated[list[Protocol], SplitNames] = Field(
         default=[
@@ -226,6 +233,25 @@ class SelectionSettings(Settings):
     max_members: int = Field(4, ge=0)
     bootstrap: int = Field(1000, ge=100)
     storage: str
+
+    def chosen(self, *, encoder: bool) -> list[str]:
+        """Return the families to train.
+
+        Args:
+            encoder: Whether there are embeddings of an encoder.
+
+        Raises:
+            ValueError: If ``families`` lists one that needs an encoder, and there is none.
+        """
+        if encoder:
+            return list(dict.fromkeys([*self.families, *self.encoder_families]))
+        needy = [name for name in self.families if family_named(name).inputs == "embeddings"]
+        if needy:
+            raise ValueError(
+                f"{', '.join(needy)} in selection.families needs embeddings of a speech encoder: add "
+                "--params encoder=openai/whisper-base, or remove it"
+            )
+        return list(self.families)
 
     @field_validator("storage")
     @classmethod

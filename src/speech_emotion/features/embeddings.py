@@ -51,7 +51,7 @@ class EmbeddingSettings(Settings):
     encoder: str | None = None
     revision: str | None = None
     layers: tuple[int, ...] | None = Field(None, min_length=1)
-    copies: int | None = Field(None, ge=0)
+    copies: int | None = Field(2, ge=0)
 
 
 @dataclass(frozen=True)

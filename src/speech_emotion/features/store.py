@@ -14,9 +14,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from speech_emotion.audio import NONE
+from speech_emotion.audio import NONE, TELEPHONE_TEST
 from speech_emotion.encoders import SpeechEncoder
-from speech_emotion.features.embeddings import EMBEDDING_VERSION, embedding_names
+from speech_emotion.features.embeddings import (
+    EMBEDDING_VERSION,
+    EmbeddingSettings,
+    embedding_names,
+)
 from speech_emotion.features.extraction import embed_batch, extract_batch
 from speech_emotion.features.feature_sets import FeatureSettings, feature_names, sequence_shape
 from speech_emotion.runtime import (
@@ -35,6 +39,7 @@ __all__ = [
     "StoredFeatures",
     "gather_embeddings",
     "gather_features",
+    "index_embeddings",
     "index_features",
     "store_embeddings",
     "store_features",
@@ -91,6 +96,28 @@ def index_features(utterances: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame
     decisive = rows[["content_hash", "transform", "value", "seed", "line"]]
     keys = [digest(*sound) for sound in decisive.itertuples(index=False, name=None)]
     return rows.drop(columns="content_hash").assign(**{KEY: keys})
+
+
+def index_embeddings(
+    utterances: pd.DataFrame, plan: pd.DataFrame, settings: EmbeddingSettings
+) -> pd.DataFrame:
+    """List the recordings and variants that are encoded, with their keys.
+
+    Args:
+        utterances: Columns as in :func:`index_features`.
+        plan: Augmentation plan, as in :func:`index_features`.
+        settings: Largest augmented copy. Telephone versions of larger copies are left out, too; test
+            copies are always encoded.
+
+    Returns:
+        Rows of the result of :func:`index_features`.
+    """
+    index = index_features(utterances, plan)
+    if settings.copies is None:
+        return index
+    variant = index["variant"]
+    chosen = variant.between(-1 - settings.copies, settings.copies) | (variant == TELEPHONE_TEST)
+    return index[chosen].reset_index(drop=True)
 
 
 def store_features(

@@ -1,4 +1,4 @@
-"""Nodes of feature engineering: extract what is not in the cache, then gather the features."""
+"""Nodes of feature engineering: compute what is not in the cache, then gather it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Iterator
 import pandas as pd
 
 from speech_emotion.datasets import ArrayBlocks
+from speech_emotion.encoders import SpeechEncoder, find_encoder
 from speech_emotion.features import (
+    EmbeddingSettings,
     FeatureSettings,
+    gather_embeddings,
     gather_features,
+    index_embeddings,
     index_features,
+    store_embeddings,
     store_features,
 )
 from speech_emotion.runtime import ShardStore
@@ -40,3 +45,43 @@ def collect_features(
     """
     stored = gather_features(index, settings, cache)
     return stored.statistics, ArrayBlocks(stored.shape, stored.sequences), stored.rejected
+
+
+def load_encoder(settings: EmbeddingSettings) -> SpeechEncoder:
+    """Load the pretrained encoder from disk or from the Hugging Face hub.
+
+    Raises:
+        ValueError: If no encoder is set.
+        EncoderMissing: If the encoder does not exist or could not be downloaded.
+    """
+    if settings.encoder is None:
+        raise ValueError("No encoder is set: write --params encoder=openai/whisper-base")
+    return find_encoder(settings.encoder, layers=settings.layers, revision=settings.revision)
+
+
+def encode_speech(
+    utterances: pd.DataFrame,
+    plan: pd.DataFrame,
+    cache: ShardStore,
+    encoder: SpeechEncoder,
+    settings: EmbeddingSettings,
+) -> pd.DataFrame:
+    """Compute the embeddings of recordings and variants that are not in the cache.
+
+    Returns:
+        All recordings and variants with an embedding, with their keys in the cache.
+    """
+    index = index_embeddings(utterances, plan, settings)
+    store_embeddings(index, encoder, cache)
+    return index
+
+
+def collect_embeddings(
+    index: pd.DataFrame, cache: ShardStore, encoder: SpeechEncoder
+) -> tuple[Iterator[pd.DataFrame], pd.DataFrame]:
+    """Gather the embeddings of these recordings and variants, block by block.
+
+    Returns:
+        Embeddings with ``utterance_id`` and ``variant``; sounds without embedding, with the reason.
+    """
+    return gather_embeddings(index, encoder, cache)

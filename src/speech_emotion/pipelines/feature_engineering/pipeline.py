@@ -1,34 +1,75 @@
-"""Utterances and augmentation plan → features."""
+"""Utterances and augmentation plan → features, and embeddings of a pretrained encoder if one is set."""
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.feature_engineering.nodes import collect_features, extract_features
+from speech_emotion.context import current_parameters
+from speech_emotion.features import EmbeddingSettings
+from speech_emotion.pipelines.feature_engineering.nodes import (
+    collect_embeddings,
+    collect_features,
+    encode_speech,
+    extract_features,
+    load_encoder,
+)
 
 
-def create_pipeline() -> Pipeline:
-    """Extract statistics and frame sequences of recordings and their variants.
+def create_pipeline(encoder: bool | None = None) -> Pipeline:
+    """Extract statistics, frame sequences and embeddings of recordings and their variants.
 
-    Both nodes share the feature cache: the first one fills it, the second one reads it. Sounds that
-    were extracted before with the same settings are not extracted again.
+    All nodes share the feature cache: the first one of each kind fills it, the second one reads it.
+    Sounds that were extracted before with the same settings are not extracted again.
+
+    Args:
+        encoder: Whether there are nodes for embeddings; by default, if the configuration names an encoder.
     """
+    if encoder is None:
+        settings = EmbeddingSettings.model_validate(current_parameters()["embeddings"])
+        encoder = settings.encoder is not None
+    nodes = [
+        Node(
+            extract_features,
+            ["utterances", "augmentation_plan", "feature_cache", "params:features"],
+            "feature_index",
+            name="extract_features",
+        ),
+        Node(
+            collect_features,
+            ["feature_index", "feature_cache", "params:features"],
+            ["features", "sequences", "rejected_features"],
+            name="collect_features",
+        ),
+    ]
+    outputs = {"features", "sequences", "rejected_features"}
+    parameters = {"params:features"}
+    if encoder:
+        nodes += [
+            Node(load_encoder, "params:embeddings", "encoder", name="load_encoder"),
+            Node(
+                encode_speech,
+                [
+                    "utterances",
+                    "augmentation_plan",
+                    "feature_cache",
+                    "encoder",
+                    "params:embeddings",
+                ],
+                "embedding_index",
+                name="encode_speech",
+            ),
+            Node(
+                collect_embeddings,
+                ["embedding_index", "feature_cache", "encoder"],
+                ["embeddings", "rejected_embeddings"],
+                name="collect_embeddings",
+            ),
+        ]
+        outputs |= {"encoder", "embeddings", "rejected_embeddings"}
+        parameters |= {"params:embeddings"}
     return Pipeline(
-        [
-            Node(
-                extract_features,
-                ["utterances", "augmentation_plan", "feature_cache", "params:features"],
-                "feature_index",
-                name="extract_features",
-            ),
-            Node(
-                collect_features,
-                ["feature_index", "feature_cache", "params:features"],
-                ["features", "sequences", "rejected_features"],
-                name="collect_features",
-            ),
-        ],
+        nodes,
         namespace="feature_engineering",
         inputs={"utterances", "augmentation_plan", "feature_cache"},
-        outputs={"features", "sequences", "rejected_features"},
-        parameters={"params:features"},
+        outputs=outputs,
+        parameters=parameters,
         tags="feature_engineering",
     )

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from speech_emotion.corpora import Protocol
+from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
@@ -50,12 +51,12 @@ SCORES = [
 
 def tune_candidate(
     features: pd.DataFrame,
-    sequences: np.ndarray,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     labels: list[str],
     selection: SelectionSettings,
     candidate: CandidateSettings,
+    sequences: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Search hyperparameters on the folds of the selecting protocol, unless there is one choice.
 
@@ -73,13 +74,13 @@ def tune_candidate(
 
 def evaluate_candidate(
     features: pd.DataFrame,
-    sequences: np.ndarray,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     labels: list[str],
     hyperparameters: dict[str, Any],
     selection: SelectionSettings,
     candidate: CandidateSettings,
+    sequences: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, BaseEstimator]:
     """Predict the folds and the test set of every compared protocol.
 
@@ -116,7 +117,7 @@ def evaluate_candidate(
 
 def _examples(
     features: pd.DataFrame,
-    sequences: np.ndarray,
+    sequences: np.ndarray | None,
     utterances: pd.DataFrame,
     splits: pd.DataFrame,
     labels: list[str],
@@ -125,7 +126,13 @@ def _examples(
     protocols: list[Protocol],
 ) -> dict[str, Examples]:
     # Selected once and shared by the protocols: the inputs may be most of the memory in use.
-    inputs = family_named(candidate.family).select(features.drop(columns=KEYS), sequences)
+    family = family_named(candidate.family)
+    table = features.drop(columns=KEYS)
+    inputs = (
+        family.select(embeddings=table)
+        if family.inputs == "embeddings"
+        else family.select(table, sequences)
+    )
     return {
         protocol: make_examples(
             features[KEYS],
@@ -263,6 +270,7 @@ def assemble_champion(
     features: FeatureSettings,
     selection: SelectionSettings,
     detection: DetectionSettings,
+    encoder: SpeechEncoder | None = None,
     **estimators: BaseEstimator,
 ) -> EmotionPredictor:
     """Combine the chosen estimators and the settings of feature extraction into a predictor.
@@ -275,6 +283,7 @@ def assemble_champion(
         features: Settings of feature extraction.
         selection: Selecting protocol.
         detection: Label to flag and accepted rate of false alarms.
+        encoder: Encoder of the embeddings; it becomes part of a champion that needs it.
         estimators: Fitted estimator of every family.
     """
     validation = predictions[
@@ -283,12 +292,15 @@ def assemble_champion(
         & (predictions["evaluation"] == CROSS_VALIDATION)
         & (predictions["condition"] == CLEAN)
     ]
+    members = tuple(Member(family, estimators[family]) for family in choice["members"])
+    needs_encoder = any(family_named(member.family).inputs == "embeddings" for member in members)
     return EmotionPredictor(
         labels=tuple(labels),
         features=features,
-        members=tuple(Member(family, estimators[family]) for family in choice["members"]),
+        members=members,
         combiner=Combiner.from_dict(choice["combiner"]),
         temperature=choice["temperature"],
         threshold=choose_threshold(validation, detection),
+        encoder=encoder if needs_encoder else None,
         synthetic=bool(utterances["synthetic"].any()),
     )

@@ -8,6 +8,8 @@ from kedro.pipeline import Node, Pipeline
 
 from speech_emotion.context import current_parameters
 from speech_emotion.evaluation import SelectionSettings
+from speech_emotion.features import EmbeddingSettings
+from speech_emotion.models import family_named
 from speech_emotion.pipelines.model_selection.nodes import (
     assemble_champion,
     compare_candidates,
@@ -18,7 +20,6 @@ from speech_emotion.pipelines.model_selection.nodes import (
 )
 
 NAMESPACE = "model_selection"
-DATA = {"features", "sequences", "utterances", "splits", "labels"}
 RESULTS = {
     "predictions",
     "trials",
@@ -44,28 +45,46 @@ def create_pipeline(families: Sequence[str] | None = None) -> Pipeline:
         families: Model families; by default those that the configuration selects.
     """
     if families is None:
-        families = SelectionSettings.model_validate(current_parameters()["selection"]).families
+        parameters = current_parameters()
+        embeddings = EmbeddingSettings.model_validate(parameters["embeddings"])
+        selection = SelectionSettings.model_validate(parameters["selection"])
+        families = selection.chosen(encoder=embeddings.encoder is not None)
+    inputs = {name for family in families for name in _inputs(family).values()} | {
+        "utterances",
+        "splits",
+        "labels",
+    }
+    if any(family_named(family).inputs == "embeddings" for family in families):
+        inputs.add("encoder")
     settings = {f"params:candidates.{family}" for family in families}
     return Pipeline(
         [*map(_candidate, families), _comparison(families)],
         namespace=NAMESPACE,
-        inputs=DATA,
+        inputs=inputs,
         outputs=RESULTS,
         parameters={"params:selection", "params:features", "params:detection", *settings},
         tags=NAMESPACE,
     )
 
 
+def _inputs(family: str) -> dict[str, str]:
+    """Return the datasets that a family is trained on, by the arguments of its nodes."""
+    kind = family_named(family).inputs
+    if kind == "embeddings":
+        return {"features": "embeddings"}
+    return {"features": "features"} | ({"sequences": "sequences"} if kind == "sequences" else {})
+
+
 def _candidate(family: str) -> Pipeline:
     """Tune, evaluate and score one family in its own namespace."""
-    data = ["features", "sequences", "utterances", "splits", "labels"]
-    settings = ["params:selection", "params:candidate"]
+    data = _inputs(family) | {name: name for name in ("utterances", "splits", "labels")}
+    settings = {"selection": "params:selection", "candidate": "params:candidate"}
     return Pipeline(
         [
-            Node(tune_candidate, [*data, *settings], ["trials", "hyperparameters"], name="tune"),
+            Node(tune_candidate, data | settings, ["trials", "hyperparameters"], name="tune"),
             Node(
                 evaluate_candidate,
-                [*data, "hyperparameters", *settings],
+                data | settings | {"hyperparameters": "hyperparameters"},
                 ["predictions", "timings", "learning_curves", "candidate", "estimator"],
                 name="evaluate",
             ),
@@ -85,7 +104,7 @@ def _candidate(family: str) -> Pipeline:
             ),
         ],
         namespace=family,
-        inputs=DATA,
+        inputs=set(data.values()),
         outputs={result: f"{family}_{result}" for result in ("tables", "estimator")},
         parameters={
             "params:selection": "params:selection",
@@ -97,6 +116,7 @@ def _candidate(family: str) -> Pipeline:
 
 def _comparison(families: Sequence[str]) -> Pipeline:
     """Concatenate the tables of all families, combine and compare them, choose the champion."""
+    on_embeddings = any(family_named(family).inputs == "embeddings" for family in families)
     return Pipeline(
         [
             Node(
@@ -128,7 +148,8 @@ def _comparison(families: Sequence[str]) -> Pipeline:
                     "selection": "params:selection",
                     "detection": "params:detection",
                 }
-                | {family: f"{family}_estimator" for family in families},
+                | {family: f"{family}_estimator" for family in families}
+                | ({"encoder": "encoder"} if on_embeddings else {}),
                 "champion",
                 name="assemble_champion",
             ),
