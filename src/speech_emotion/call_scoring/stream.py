@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,15 +24,48 @@ from speech_emotion.call_scoring.voice_activity import (
     frame_seconds,
 )
 from speech_emotion.call_scoring.windows import SpeechWindows, Window
-from speech_emotion.features import extract
+from speech_emotion.features import LayerSums, extract, sum_layers
 from speech_emotion.models import EmotionPredictor
 
 __all__ = ["UNKNOWN", "ChannelStream", "ScoredWindow", "threshold_of"]
 
 UNKNOWN: Final = "unknown"
 NO_SAMPLES: Final = np.empty(0, dtype=np.float32)
-Features: TypeAlias = tuple[pd.Series, np.ndarray]
-"""Statistics and sequence of one window."""
+
+
+class WindowFeatures(NamedTuple):
+    """What is extracted from one window; ``None`` for what no member of the model needs."""
+
+    statistics: pd.Series | None
+    sequence: np.ndarray | None
+    embedding: np.ndarray | None
+
+
+class _Resampler:
+    """Resample a stream, and cut it at times that are given later.
+
+    Args:
+        source: Rate of the stream in Hz.
+        target: Rate of the pieces in Hz.
+    """
+
+    def __init__(self, source: int, target: int):
+        self._stream = soxr.ResampleStream(source, target, 1, dtype="float32", quality="HQ")
+        self._rate = target
+        self._waiting = NO_SAMPLES
+        self._n_dropped = 0  # resampled samples before the first in `_waiting`
+
+    def push(self, block: np.ndarray, *, last: bool) -> None:
+        """Add a block."""
+        self._waiting = np.append(self._waiting, self._stream.resample_chunk(block, last=last))
+
+    def cut(self, edges_s: np.ndarray) -> list[np.ndarray]:
+        """Return the samples between successive times in seconds from the start, and drop them."""
+        edges = np.round(edges_s * self._rate).astype(int) - self._n_dropped
+        pieces = [self._waiting[start:end] for start, end in itertools.pairwise(edges)]
+        self._waiting = self._waiting[edges[-1] :]
+        self._n_dropped += int(edges[-1])
+        return pieces
 
 
 @dataclass(frozen=True)
@@ -119,21 +154,22 @@ class ChannelStream:
     ):
         settings = settings or CallSettings()
         self._predictor, self._settings, self._batch = predictor, settings, batch
-        self._rate, self._model_rate = sample_rate, predictor.features.sample_rate
+        self._rate, self._encoder = sample_rate, predictor.encoder
+        encoder_rate = self._encoder.card.sample_rate if self._encoder else 0
+        window_rate = predictor.features.sample_rate if predictor.needs_features else encoder_rate
         self._target = predictor.labels.index(settings.flags.target)
         self._hysteresis = Hysteresis(threshold_of(predictor, settings), settings.flags)
         self._buffer = BlockBuffer(sample_rate)
         self._detector = VoiceActivityDetector(sample_rate)
         self._windows = SpeechWindows(
-            settings.windows, self._model_rate, frame_s=frame_seconds(sample_rate)
+            settings.windows, window_rate, frame_s=frame_seconds(sample_rate)
         )
-        self._resampler = soxr.ResampleStream(
-            sample_rate, self._model_rate, 1, dtype="float32", quality="HQ"
-        )
-        self._resampled = NO_SAMPLES
-        self._n_dropped = 0  # resampled samples before the first in `_resampled`
+        rates = {window_rate, encoder_rate} if self._encoder else {window_rate}
+        self._window_rate, self._encoder_rate = window_rate, encoder_rate
+        self._resamplers = {rate: _Resampler(sample_rate, rate) for rate in rates}
         self._n_frames = 0  # finished frames
-        self._unscored: list[tuple[Window, str, Features | None]] = []
+        self._pieces: list[np.ndarray | LayerSums | None] = []  # of this stretch of speech
+        self._unscored: list[tuple[Window, str, WindowFeatures | None]] = []
         self.speech = np.empty(0, dtype=bool)
 
     def push(self, samples: np.ndarray) -> list[ScoredWindow]:
@@ -155,8 +191,8 @@ class ChannelStream:
 
     def _process_block(self, block: np.ndarray, *, last: bool = False) -> np.ndarray:
         """Resample one block, detect speech and cut windows; return voice activity of the frames."""
-        resampled = self._resampler.resample_chunk(block, last=last)
-        self._resampled = np.append(self._resampled, resampled)
+        for resampler in self._resamplers.values():
+            resampler.push(block, last=last)
         frames = self._detector.push(block)
         self._cut(frames)
         return frames.speech
@@ -165,20 +201,24 @@ class ChannelStream:
         """Pass finished frames with their resampled samples to the windows."""
         edges = self._n_frames + np.arange(len(frames.kept) + 1)
         seconds = edges * frame_seconds(self._rate)
-        samples = np.round(seconds * self._model_rate).astype(int) - self._n_dropped
-        pieces = [self._resampled[start:end] for start, end in itertools.pairwise(samples)]
-        self._extract(self._windows.push(frames, self._n_frames, pieces))
+        samples = {rate: one.cut(seconds) for rate, one in self._resamplers.items()}
+        windows = self._windows.push(
+            frames, self._n_frames, samples[self._window_rate], samples.get(self._encoder_rate)
+        )
+        self._extract(windows)
         self._n_frames += len(frames.kept)
-        self._resampled = self._resampled[samples[-1] :]
-        self._n_dropped += int(samples[-1])
 
     def _extract(self, windows: Iterable[Window]) -> None:
         """Extract features, which take a hundredth of the memory of the samples."""
         for window in windows:
+            shared = self._pieces[-window.n_shared :] if window.n_shared else []
+            self._pieces = [*shared, *window.pieces]
             reason, features = self._features(window)
-            self._unscored.append((replace(window, samples=NO_SAMPLES), reason, features))
+            self._unscored.append(
+                (replace(window, samples=NO_SAMPLES, pieces=()), reason, features)
+            )
 
-    def _features(self, window: Window) -> tuple[str, Features | None]:
+    def _features(self, window: Window) -> tuple[str, WindowFeatures | None]:
         reason = out_of_domain_reason(
             self._settings.quality,
             snr_db=window.snr_db,
@@ -188,10 +228,31 @@ class ChannelStream:
         if reason:
             return reason, None
         settings = self._predictor.features
+        statistics = sequence = embedding = None
         try:
-            return "", extract(window.samples, settings.sample_rate, settings=settings)
+            if self._predictor.needs_features:
+                statistics, sequence = extract(
+                    window.samples, settings.sample_rate, settings=settings
+                )
+            if self._encoder is not None:
+                embedding = self._embed()
         except AudioError as error:
             return error.reason, None
+        return "", WindowFeatures(statistics, sequence, embedding)
+
+    def _embed(self) -> np.ndarray:
+        """Return the embedding of the current pieces; pieces of earlier windows are encoded already."""
+        assert self._encoder is not None
+        for position, piece in enumerate(self._pieces):
+            if isinstance(piece, np.ndarray):
+                try:
+                    self._pieces[position] = sum_layers(piece, self._encoder)
+                except AudioError:  # too short or silent
+                    self._pieces[position] = None
+        sums = [piece for piece in self._pieces if isinstance(piece, LayerSums)]
+        if not sums:
+            raise AudioError("window", "too little sound to encode")
+        return functools.reduce(operator.add, sums).statistics()
 
     def _score_pending(self) -> list[ScoredWindow]:
         """Predict all windows that are waiting."""
@@ -200,9 +261,17 @@ class ChannelStream:
         in_domain = [features is not None for _, _, features in pending]
         if any(in_domain):
             features = [features for _, _, features in pending if features is not None]
-            statistics = pd.DataFrame([row for row, _ in features])
-            sequences = np.stack([sequence for _, sequence in features])
-            probabilities[in_domain] = self._predictor.predict_proba(statistics, sequences)
+            statistics = sequences = embeddings = None
+            if self._predictor.needs_features:
+                statistics = pd.DataFrame([one.statistics for one in features])
+                sequences = np.stack([one.sequence for one in features if one.sequence is not None])
+            if self._encoder is not None:
+                embeddings = np.stack(
+                    [one.embedding for one in features if one.embedding is not None]
+                )
+            probabilities[in_domain] = self._predictor.predict_proba(
+                statistics, sequences, embeddings
+            )
         return [
             self._scored(window, reason, row)
             for (window, reason, _), row in zip(pending, probabilities, strict=True)
