@@ -180,6 +180,8 @@ def test_metrics_follow_from_the_counts():
 
 def test_synthetic_calls_are_scored_like_recordings(predictor, utterances):
     settings = SETTINGS.model_copy(update={"calls": 2, "conditions": ("telephone",)})
-    result = evaluate_calls(synthesize_calls(utterances, settings), predictor, CallSettings())
+    result = evaluate_calls(
+        lambda: synthesize_calls(utterances, settings), predictor, CallSettings()
+    )
     assert result["line"].tolist() == list(TEST_LINES[:2])
     assert result["flag"].tolist() == ["review"] * 2  # tones are not speech

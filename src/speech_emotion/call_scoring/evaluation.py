@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from speech_emotion.call_scoring.scoring import ScoredCall, score_blocks
+from speech_emotion.call_scoring.line import LineMean, mean_of_calls
+from speech_emotion.call_scoring.scoring import ScoredCall, embed_blocks, score_blocks
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import threshold_of
 from speech_emotion.call_scoring.summary import CALM, REVIEW, summarize
@@ -35,12 +36,16 @@ GROUPS: Final = ["condition", "snr_db"]
 
 
 def evaluate_calls(
-    calls: Iterable[SyntheticCall], predictor: EmotionPredictor, settings: CallSettings
+    synthesize: Callable[[], Iterable[SyntheticCall]],
+    predictor: EmotionPredictor,
+    settings: CallSettings,
 ) -> pd.DataFrame:
     """Score synthetic calls like recordings, and compare their flags with the truth.
 
     Args:
-        calls: Synthetic calls; only one at a time is in memory.
+        synthesize: Function that returns the synthetic calls, the same in each call; only one call at a
+            time is in memory. If the model has an encoder, the calls of each line are a center of their
+            own, whose mean embedding is estimated first, without labels.
         predictor: A model that was not trained on their speakers.
         settings: How calls are scored.
 
@@ -48,13 +53,38 @@ def evaluate_calls(
         One row per call, see :func:`evaluate_call`.
     """
     threshold = threshold_of(predictor, settings)
+    lines = _estimate_lines(synthesize, predictor, settings)
     rows = []
-    for call in calls:
+    for call in synthesize():
         scored = score_blocks(
-            _blocks(call), call.sample_rate, 2, predictor, settings, call=call.name
+            _blocks(call),
+            call.sample_rate,
+            2,
+            predictor,
+            settings,
+            call=call.name,
+            line=lines.get(call.line),
         )
         rows.append(evaluate_call(call, scored, settings, predictor.labels, threshold))
     return pd.DataFrame(rows)
+
+
+def _estimate_lines(
+    synthesize: Callable[[], Iterable[SyntheticCall]],
+    predictor: EmotionPredictor,
+    settings: CallSettings,
+) -> dict[str, LineMean]:
+    """Estimate the mean embedding of each line from its calls."""
+    if predictor.reference is None or settings.line_calls == 0:
+        return {}
+    embeddings: dict[str, list[np.ndarray]] = {}
+    for call in synthesize():
+        windows = embed_blocks(
+            _blocks(call), call.sample_rate, 2, predictor, settings, call=call.name
+        )
+        embeddings.setdefault(call.line, []).append(windows)
+    means = {line: mean_of_calls(calls) for line, calls in embeddings.items()}
+    return {line: mean for line, mean in means.items() if mean is not None}
 
 
 def _blocks(call: SyntheticCall) -> Iterator[np.ndarray]:

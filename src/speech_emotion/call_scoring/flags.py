@@ -9,7 +9,7 @@ import pandas as pd
 
 from speech_emotion.call_scoring.settings import FlagSettings
 
-__all__ = ["Hysteresis", "find_passages"]
+__all__ = ["Hysteresis", "capacity_threshold", "find_passages", "flag_again", "sustained_score"]
 
 
 class Hysteresis:
@@ -68,3 +68,56 @@ def find_passages(windows: pd.DataFrame, threshold: float) -> pd.DataFrame:
         passage = windows.iloc[first:stop]
         rows.append((passage["start_s"].iloc[0], passage["end_s"].iloc[-1], passage["score"].max()))
     return pd.DataFrame(rows, columns=["start_s", "end_s", "peak"]).astype(float)
+
+
+def sustained_score(scores: pd.Series, consecutive: int) -> float:
+    """Return the highest threshold at which a channel is flagged; 0 if it has too few windows.
+
+    Args:
+        scores: Scores of the channel's windows in domain, in order.
+        consecutive: Windows at or above the threshold that raise the flag.
+
+    Example:
+        >>> sustained_score(pd.Series([0.2, 0.9, 0.6, 0.7]), 2)
+        0.6
+    """
+    lowest = scores.rolling(consecutive).min()
+    return float(lowest.max()) if lowest.notna().any() else 0.0
+
+
+def capacity_threshold(sustained: np.ndarray, per_100_calls: float) -> float:
+    """Return the threshold that flags about a given share of channels, and never more.
+
+    Args:
+        sustained: Result of :func:`sustained_score` of each channel, shape ``(n,)``.
+        per_100_calls: Channels to flag of 100.
+
+    Returns:
+        Threshold in (0, 1]; with equal scores at the limit, fewer channels are flagged.
+
+    Example:
+        >>> capacity_threshold(np.array([0.1, 0.5, 0.7, 0.9]), 50) < 0.7
+        True
+    """
+    ranked = np.sort(sustained)[::-1]
+    n_flagged = int(len(ranked) * per_100_calls / 100)
+    above = ranked[n_flagged] if n_flagged < len(ranked) else 0.0
+    return float(np.nextafter(max(above, 0.0), 2.0))
+
+
+def flag_again(windows: pd.DataFrame, threshold: float, settings: FlagSettings) -> pd.DataFrame:
+    """Flag the windows of all channels anew with another threshold; scores stay.
+
+    Args:
+        windows: ``call``, ``channel``, ``score`` and ``out_of_domain`` in the order of time.
+        threshold: Score from which a window counts towards the flag.
+        settings: Number of consecutive windows, release level.
+    """
+    plain = settings.model_copy(update={"smoothing": 1})  # the scores are smoothed already
+    flagged = np.zeros(len(windows), dtype=bool)
+    scored = windows.reset_index(drop=True)
+    scored = scored[scored["out_of_domain"] == ""]
+    for _, channel in scored.groupby(["call", "channel"], sort=False):
+        hysteresis = Hysteresis(threshold, plain)
+        flagged[channel.index] = [hysteresis(score)[1] for score in channel["score"]]
+    return windows.assign(flagged=flagged)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speech_emotion.audio import SILENCE, AudioError
+from speech_emotion.call_scoring.line import LineMean
 from speech_emotion.call_scoring.recordings import open_recording
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import ChannelStream, ScoredWindow
@@ -24,6 +25,8 @@ __all__ = [
     "CUSTOMER",
     "MIXED",
     "ScoredCall",
+    "embed_blocks",
+    "embed_recording",
     "score_blocks",
     "score_recording",
     "window_columns",
@@ -86,6 +89,7 @@ def score_recording(
     settings: CallSettings,
     *,
     call: str | None = None,
+    line: LineMean | None = None,
 ) -> ScoredCall:
     """Score the customer's channel of a recording, and the other channels if the settings say so.
 
@@ -94,6 +98,7 @@ def score_recording(
         predictor: The model.
         settings: How calls are scored.
         call: Name of the call; the file name by default.
+        line: Mean embedding of the center's line, see :class:`ChannelStream`.
 
     Returns:
         Windows and channels. Recordings that cannot be used are rejected, not raised.
@@ -113,6 +118,7 @@ def score_recording(
                 settings,
                 call=name,
                 path=str(path),
+                line=line,
             )
     except (AudioError, FetchError) as error:
         rejected = {
@@ -136,6 +142,7 @@ def score_blocks(
     *,
     call: str,
     path: str = "",
+    line: LineMean | None = None,
 ) -> ScoredCall:
     """Score a call from blocks of samples.
 
@@ -147,17 +154,73 @@ def score_blocks(
         settings: How calls are scored.
         call: Name of the call.
         path: Path of the recording.
+        line: Mean embedding of the center's line, see :class:`ChannelStream`.
 
     Raises:
         AudioError: If the call is too short, or the customer's channel is missing or silent.
     """
     roles = _channel_roles(n_channels, settings, call)
-    scorer = _CallScorer(roles, sample_rate, n_channels, predictor, settings)
+    scorer = _CallScorer(roles, sample_rate, n_channels, predictor, settings, line)
     for block in blocks:
         scorer.push(block)
     scorer.close()
     _check_call(scorer.seconds, scorer.peaks, roles, settings, path or call)
     return ScoredCall(scorer.window_table(call, predictor.labels), scorer.channel_table(call, path))
+
+
+def embed_blocks(
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    n_channels: int,
+    predictor: EmotionPredictor,
+    settings: CallSettings,
+    *,
+    call: str,
+) -> np.ndarray:
+    """Compute the embeddings of the customer's windows of a call, without adaptation to a line.
+
+    Args:
+        blocks: Arrays ``(n_samples, n_channels)`` of any lengths.
+        sample_rate: Rate in Hz.
+        n_channels: Number of channels.
+        predictor: A model with an encoder.
+        settings: How calls are scored.
+        call: Name of the call.
+
+    Returns:
+        Shape ``(n_windows, n_features)``; windows out of domain are left out.
+
+    Raises:
+        AudioError: If the customer's channel is missing.
+    """
+    plain = settings.model_copy(update={"line_calls": 0})
+    roles = _channel_roles(n_channels, settings, call)
+    channel = next(channel for channel, role in roles.items() if role != AGENT)
+    stream = ChannelStream(predictor, sample_rate, plain)
+    windows = [stream.embed(block[:, channel]) for block in blocks]
+    windows.append(stream.embed(None))
+    return np.concatenate(windows)
+
+
+def embed_recording(
+    path: str | os.PathLike[str], predictor: EmotionPredictor, settings: CallSettings
+) -> np.ndarray:
+    """Compute the embeddings of the customer's windows of a recording, see :func:`embed_blocks`.
+
+    Recordings that cannot be used have no windows.
+    """
+    try:
+        with open_recording(path) as recording:
+            return embed_blocks(
+                recording.blocks(),
+                recording.sample_rate,
+                recording.channels,
+                predictor,
+                settings,
+                call=os.path.basename(path),
+            )
+    except (AudioError, FetchError):
+        return np.empty((0, 0), dtype=np.float32)
 
 
 class _CallScorer:
@@ -169,6 +232,7 @@ class _CallScorer:
         n_channels: Number of channels.
         predictor: The model.
         settings: How calls are scored.
+        line: Mean embedding of the center's line.
 
     Attributes:
         peaks: Highest absolute sample of each channel.
@@ -181,10 +245,13 @@ class _CallScorer:
         n_channels: int,
         predictor: EmotionPredictor,
         settings: CallSettings,
+        line: LineMean | None,
     ):
         self._roles, self._sample_rate = roles, sample_rate
         self._streams = {
-            channel: ChannelStream(predictor, sample_rate, settings, batch=settings.batch)
+            channel: ChannelStream(
+                predictor, sample_rate, settings, batch=settings.batch, line=line
+            )
             for channel in roles
         }
         self._others = {

@@ -80,6 +80,8 @@ class FlagSettings(Settings):
         smoothing: Number of windows over which the probability is averaged to a score.
         consecutive: Number of consecutive windows at or above the threshold that raise the flag.
         release: The flag is cleared when the score falls below this share of the threshold.
+        per_100_calls: Capacity of the reviewers: the threshold is set so that about this many of 100
+            scored channels are flagged, instead of ``threshold``. ``None`` uses the threshold.
     """
 
     target: str = "angry"
@@ -87,6 +89,13 @@ class FlagSettings(Settings):
     smoothing: int = Field(3, ge=1)
     consecutive: int = Field(2, ge=1)
     release: float = Field(0.7, gt=0, le=1)
+    per_100_calls: float | None = Field(None, gt=0, lt=100)
+
+    @model_validator(mode="after")
+    def _one_operating_point(self) -> FlagSettings:
+        if self.threshold is not None and self.per_100_calls is not None:
+            raise ValueError("set threshold or per_100_calls, not both")
+        return self
 
 
 class CallSettings(Settings):
@@ -99,6 +108,8 @@ class CallSettings(Settings):
             work must not be inferred, except for medical or safety reasons (Regulation (EU)
             2024/1689, Article 5(1)(f)). Enable this only where it is lawful and agents are informed.
         min_call_s: Shorter recordings are rejected.
+        line_calls: Number of calls from which the mean embedding of the center's line is estimated, for
+            models with a speech encoder; 0 disables the adaptation.
         batch: Number of windows that are scored together.
         n_jobs: Number of recordings scored in parallel; -1 for one per core.
         windows: How speech is cut into windows.
@@ -120,6 +131,7 @@ class CallSettings(Settings):
     customer_channel: int = Field(0, ge=0)
     score_agent: bool = False
     min_call_s: float = Field(5.0, ge=0)
+    line_calls: int = Field(100, ge=0)
     batch: int = Field(256, ge=1)
     n_jobs: int = -1
     windows: WindowSettings = WindowSettings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -15,6 +15,7 @@ import soxr
 
 from speech_emotion.audio import AudioError
 from speech_emotion.call_scoring.flags import Hysteresis
+from speech_emotion.call_scoring.line import LineMean, RunningMean
 from speech_emotion.call_scoring.quality import out_of_domain_reason
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.voice_activity import (
@@ -121,6 +122,19 @@ def threshold_of(predictor: EmotionPredictor, settings: CallSettings) -> float:
     return stored.value
 
 
+def _line_shift(
+    predictor: EmotionPredictor, settings: CallSettings, line: LineMean | None
+) -> Callable[[np.ndarray], np.ndarray | float]:
+    """Return the function that gives what is added to the embedding of a window."""
+    reference = predictor.reference
+    if reference is None or settings.line_calls == 0:
+        return lambda embedding: 0.0
+    if line is None:
+        return RunningMean(reference).shift
+    shift = line.shift(reference)
+    return lambda embedding: shift
+
+
 class ChannelStream:
     """Score one channel of a call online, in blocks of any size.
 
@@ -132,6 +146,8 @@ class ChannelStream:
         sample_rate: Rate of the samples in Hz, 8000 or more.
         settings: How calls are scored.
         batch: Number of windows that are scored together; 1 scores each as soon as it is complete.
+        line: Mean embedding of the center's line, for models with an encoder. Without it, the mean of
+            this channel so far is used, unless ``settings.line_calls`` is 0.
 
     Attributes:
         speech: Whether each frame of 20 ms that the last call finished is speech.
@@ -151,6 +167,7 @@ class ChannelStream:
         settings: CallSettings | None = None,
         *,
         batch: int = 1,
+        line: LineMean | None = None,
     ):
         settings = settings or CallSettings()
         self._predictor, self._settings, self._batch = predictor, settings, batch
@@ -167,6 +184,7 @@ class ChannelStream:
         rates = {window_rate, encoder_rate} if self._encoder else {window_rate}
         self._window_rate, self._encoder_rate = window_rate, encoder_rate
         self._resamplers = {rate: _Resampler(sample_rate, rate) for rate in rates}
+        self._shift = _line_shift(predictor, settings, line)
         self._n_frames = 0  # finished frames
         self._pieces: list[np.ndarray | LayerSums | None] = []  # of this stretch of speech
         self._unscored: list[tuple[Window, str, WindowFeatures | None]] = []
@@ -252,7 +270,30 @@ class ChannelStream:
         sums = [piece for piece in self._pieces if isinstance(piece, LayerSums)]
         if not sums:
             raise AudioError("window", "too little sound to encode")
-        return functools.reduce(operator.add, sums).statistics()
+        embedding = functools.reduce(operator.add, sums).statistics()
+        return embedding + self._shift(embedding)
+
+    def embed(self, samples: np.ndarray | None) -> np.ndarray:
+        """Add samples, or end the channel, and return embeddings of windows instead of scores.
+
+        Args:
+            samples: Shape ``(n_samples,)``; ``None`` ends the channel.
+
+        Returns:
+            Shape ``(n_windows, n_features)``; windows out of domain are left out.
+        """
+        if samples is None:
+            self._process_block(self._buffer.flush(), last=True)
+            self._cut(self._detector.close())
+            self._extract(self._windows.close())
+        else:
+            for block in self._buffer.push(samples):
+                self._process_block(block)
+        pending, self._unscored = self._unscored, []
+        rows = [features.embedding for _, _, features in pending if features is not None]
+        kept = [row for row in rows if row is not None]
+        width = 0 if self._predictor.reference is None else len(self._predictor.reference)
+        return np.stack(kept) if kept else np.empty((0, width), dtype=np.float32)
 
     def _score_pending(self) -> list[ScoredWindow]:
         """Predict all windows that are waiting."""

@@ -39,6 +39,7 @@ class LayerAverage(ClassifierMixin, BaseEstimator):
         columns_: Positions of the columns of each layer.
         scalers_: Scaler of each layer.
         estimators_: Classifier of each layer.
+        class_means_: Mean of each class, shape ``(n_classes, n_features)``, float32.
 
     Examples:
         >>> X = pd.DataFrame(
@@ -86,6 +87,7 @@ class LayerAverage(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(np.asarray(y))
         if len(self.classes_) < 2:
             raise ValueError(f"y has only one class, {self.classes_[0]!r}; at least two are needed")
+        self.class_means_ = np.stack([values[y == label].mean(axis=0) for label in self.classes_])
         self.columns_ = self._columns(values.shape[1])
         self.scalers_, self.estimators_ = [], []
         base = ShrinkageLDA() if self.estimator is None else self.estimator

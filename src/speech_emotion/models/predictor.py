@@ -27,6 +27,7 @@ __all__ = ["EmotionPredictor", "Member", "PackedPredictor"]
 
 CARD = "predictor.json"
 ENCODER = "encoder"
+NEUTRAL = "neutral"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,20 @@ class EmotionPredictor:
     def needs_features(self) -> bool:
         """Whether a member needs statistics or sequences of librosa features."""
         return any(family_named(member.family).inputs != "embeddings" for member in self.members)
+
+    @property
+    def reference(self) -> np.ndarray | None:
+        """Mean embedding of neutral speech in training; of all classes if none is neutral.
+
+        ``None`` if no member uses embeddings.
+        """
+        for member in self.members:
+            means = getattr(member.estimator, "class_means_", None)
+            if means is not None:
+                labels = [self.labels[code] for code in member.estimator.classes_]
+                neutral = means[labels.index(NEUTRAL)] if NEUTRAL in labels else means.mean(axis=0)
+                return np.asarray(neutral, dtype=np.float32)
+        return None
 
     def predict_proba(
         self,

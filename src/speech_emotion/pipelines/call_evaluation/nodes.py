@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -30,8 +32,8 @@ def flag_test_calls(
     """Build calls from utterances of the test set and flag them."""
     split = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == TEST)]
     test_utterances = utterances[utterances["utterance_id"].isin(split["utterance_id"])]
-    calls = synthesize_calls(test_utterances, synthesis, target=settings.flags.target)
-    return evaluate_calls(calls, predictor, settings)
+    synthesize = partial(synthesize_calls, test_utterances, synthesis, target=settings.flags.target)
+    return evaluate_calls(synthesize, predictor, settings)
 
 
 def measure_flags(
