@@ -390,3 +390,51 @@ def eagerly():
     tensorflow.config.run_functions_eagerly(True)
     yield
     tensorflow.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    """Folder of a Whisper checkpoint with two layers of 16 random coefficients."""
+    import json
+
+    from safetensors.numpy import save_file
+
+    width, inner, layers = 16, 32, 2
+    config = {
+        "model_type": "whisper",
+        "d_model": width,
+        "num_mel_bins": 80,
+        "encoder_layers": layers,
+        "encoder_attention_heads": 4,
+        "encoder_ffn_dim": inner,
+        "max_source_positions": 1500,
+    }
+    shapes = {
+        "conv1.weight": (width, 80, 3),
+        "conv1.bias": (width,),
+        "conv2.weight": (width, width, 3),
+        "conv2.bias": (width,),
+        "embed_positions.weight": (1500, width),
+        "layer_norm.weight": (width,),
+        "layer_norm.bias": (width,),
+    }
+    for layer in (f"layers.{number}" for number in range(layers)):
+        for part in "qkv":
+            shapes[f"{layer}.self_attn.{part}_proj.weight"] = (width, width)
+        for part in ("self_attn.q_proj", "self_attn.v_proj", "self_attn.out_proj"):
+            shapes[f"{layer}.{part}.bias"] = (width,)
+        shapes[f"{layer}.self_attn.out_proj.weight"] = (width, width)
+        for part in ("self_attn_layer_norm", "final_layer_norm"):
+            shapes[f"{layer}.{part}.weight"] = shapes[f"{layer}.{part}.bias"] = (width,)
+        shapes |= {f"{layer}.fc1.weight": (inner, width), f"{layer}.fc1.bias": (inner,)}
+        shapes |= {f"{layer}.fc2.weight": (width, inner), f"{layer}.fc2.bias": (width,)}
+    generator = np.random.default_rng(0)
+    weights = {
+        f"model.encoder.{name}": (generator.normal(size=shape) / np.sqrt(shape[-1])).astype("f2")
+        for name, shape in shapes.items()
+    }
+    folder = tmp_path_factory.mktemp("encoders") / "tiny"
+    folder.mkdir()
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder

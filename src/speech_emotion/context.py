@@ -8,7 +8,7 @@ from kedro.config import AbstractConfigLoader, OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
 
-__all__ = ["ProjectContext", "current_parameters"]
+__all__ = ["ProjectContext", "current_parameters", "encoder_is_set"]
 
 REGISTRY = "speech_emotion.pipeline_registry"
 
@@ -42,6 +42,11 @@ def current_parameters() -> dict[str, Any]:
     Commands that start no session, ``kedro registry describe`` for one, get the default environment.
     """
     return (_current[0] if _current else _default_loader())["parameters"]
+
+
+def encoder_is_set() -> bool:
+    """Return whether the configuration of the current session names a pretrained speech encoder."""
+    return current_parameters()["embeddings"]["encoder"] is not None
 
 
 def _default_loader() -> OmegaConfigLoader:

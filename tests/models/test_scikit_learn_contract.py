@@ -6,6 +6,7 @@ from speech_emotion.models import (
     BandwidthModels,
     Conv1DClassifier,
     Conv2DClassifier,
+    LayerAverage,
     MarginSVC,
     SexThenEmotion,
     ShrinkageLDA,
@@ -36,6 +37,7 @@ def expected_failures(estimator):
 @parametrize_with_checks(
     [
         ShrinkageLDA(),
+        LayerAverage(),
         MarginSVC(),
         SexThenEmotion(LogisticRegression()),
         BandwidthModels(LogisticRegression()),

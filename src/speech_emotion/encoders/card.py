@@ -61,6 +61,15 @@ class EncoderCard(Settings):
         return self
 
     @property
+    def title(self) -> str:
+        """Name, layers, size and licence for people."""
+        layers = ", ".join(map(str, sorted(self.layers)))
+        millions = (
+            f"{self.parameters / 1e6:.1f} M parameters" if self.parameters else "size unknown"
+        )
+        return f"{self.name}, layers {layers}, {millions}, license {self.license}"
+
+    @property
     def slug(self) -> str:
         """Short name for columns: the last part of ``name`` with underscores."""
         last = self.name.rstrip("/").rsplit("/", 1)[-1]

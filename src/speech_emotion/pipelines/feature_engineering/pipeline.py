@@ -2,8 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.context import current_parameters
-from speech_emotion.features import EmbeddingSettings
+from speech_emotion.context import encoder_is_set
 from speech_emotion.pipelines.feature_engineering.nodes import (
     collect_embeddings,
     collect_features,
@@ -23,8 +22,7 @@ def create_pipeline(encoder: bool | None = None) -> Pipeline:
         encoder: Whether there are nodes for embeddings; by default, if the configuration names an encoder.
     """
     if encoder is None:
-        settings = EmbeddingSettings.model_validate(current_parameters()["embeddings"])
-        encoder = settings.encoder is not None
+        encoder = encoder_is_set()
     nodes = [
         Node(
             extract_features,

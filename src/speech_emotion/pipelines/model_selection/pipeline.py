@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.context import current_parameters
+from speech_emotion.context import current_parameters, encoder_is_set
 from speech_emotion.evaluation import SelectionSettings
-from speech_emotion.features import EmbeddingSettings
 from speech_emotion.models import family_named
 from speech_emotion.pipelines.model_selection.nodes import (
     assemble_champion,
@@ -45,10 +44,8 @@ def create_pipeline(families: Sequence[str] | None = None) -> Pipeline:
         families: Model families; by default those that the configuration selects.
     """
     if families is None:
-        parameters = current_parameters()
-        embeddings = EmbeddingSettings.model_validate(parameters["embeddings"])
-        selection = SelectionSettings.model_validate(parameters["selection"])
-        families = selection.chosen(encoder=embeddings.encoder is not None)
+        selection = SelectionSettings.model_validate(current_parameters()["selection"])
+        families = selection.chosen(encoder=encoder_is_set())
     inputs = {name for family in families for name in _inputs(family).values()} | {
         "utterances",
         "splits",

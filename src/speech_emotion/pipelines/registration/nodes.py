@@ -42,6 +42,16 @@ def propose_champion(
         "synthetic": bool(utterances["synthetic"].any()),
         "corpora": ", ".join(sorted(utterances["corpus"].unique())),
     }
+    if champion.encoder is not None:
+        card = champion.encoder.card
+        tags |= {
+            "encoder": card.name,
+            "encoder_license": card.license,
+            "encoder_source": card.source,
+            "encoder_revision": card.revision,
+            "encoder_layers": ", ".join(map(str, champion.encoder.layers)),
+            "encoder_mb": round(len(champion.encoder.model) / 1e6, 1),
+        }
     return Registration(
         predictor=champion,
         metric="uar",

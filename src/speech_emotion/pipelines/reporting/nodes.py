@@ -24,6 +24,7 @@ from speech_emotion.audio import (
 )
 from speech_emotion.corpora import CORPORA, TEST, TRAIN, CorporaSettings
 from speech_emotion.datasets import Registered, Sound
+from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
@@ -37,6 +38,7 @@ from speech_emotion.evaluation import (
     paired_table,
 )
 from speech_emotion.features import FeatureSettings
+from speech_emotion.models import family_named
 from speech_emotion.reporting import synthetic_note
 from speech_emotion.reporting.models import (
     Evidence,
@@ -322,8 +324,11 @@ def gather_evidence(
     features: FeatureSettings,
     selection: SelectionSettings,
     detecting: DetectionSettings,
+    encoder: SpeechEncoder | None = None,
 ) -> Evidence:
     """Collect the data of the report and the model card."""
+    uses_encoder = any(family_named(name).inputs == "embeddings" for name in choice["members"])
+    encoder_details = {"encoder": encoder.card.title} if encoder and uses_encoder else {}
     counts = utterances.groupby("corpus")["speaker"].agg(["size", "nunique"])
     return Evidence(
         utterances=utterances,
@@ -344,6 +349,7 @@ def gather_evidence(
         details={
             "label set": f"{corpora.label_set}: {', '.join(labels)}",
             "features": f"{features.feature_set}, {features.n_mfcc} MFCC, {features.sample_rate} Hz",
+            **encoder_details,
             "selection": f"UAR by cross-validation under protocol {selection.protocol}",
             "seed": str(selection.seed),
             "versions": ", ".join(_versions()),

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from speech_emotion.context import encoder_is_set
 from speech_emotion.pipelines.reporting.nodes import (
     break_down_models,
     compare_with_champion,
@@ -54,10 +55,11 @@ PARAMETERS = {"params:selection", "params:detection", "params:features", "params
 
 def create_pipeline() -> Pipeline:
     """Report on a model selection: only the documents leave the namespace."""
+    encoder = encoder_is_set()
     return Pipeline(
-        [*_examining(), *_drawing(), *_writing()],
+        [*_examining(), *_drawing(), *_writing(encoder=encoder)],
         namespace="reporting",
-        inputs=INPUTS,
+        inputs=INPUTS | {"encoder"} if encoder else INPUTS,
         outputs=OUTPUTS,
         parameters=PARAMETERS,
         tags="reporting",
@@ -149,7 +151,7 @@ def _drawing() -> list[Node]:
     ]
 
 
-def _writing() -> list[Node]:
+def _writing(*, encoder: bool) -> list[Node]:
     return [
         Node(
             gather_evidence,
@@ -170,6 +172,7 @@ def _writing() -> list[Node]:
                 "params:features",
                 "params:selection",
                 "params:detection",
+                *(["encoder"] if encoder else []),
             ],
             "evidence",
             name="gather_evidence",
