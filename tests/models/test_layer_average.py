@@ -24,7 +24,7 @@ def data():
         generator.normal(size=(120, 3 * 3 * WIDTH)), columns=embedding_names("e", (1, 2, 3), WIDTH)
     )
     for label in range(3):
-        table.loc[y == label, f"e_layer2_mean_{label}"] += 3
+        table.loc[y == label, f"e_layer2_mean_{label}"] += 5
     return table, y
 
 
