@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from speech_emotion.call_scoring import (
@@ -62,6 +62,7 @@ def stream_all(predictor, samples, sizes=(), **options):
     return windows + stream.push(samples[at:]) + stream.close()
 
 
+@settings(max_examples=6, phases=[Phase.generate])
 @given(sizes=st.lists(st.integers(0, 30_000), max_size=8))
 def test_windows_with_an_encoder_do_not_depend_on_the_size_of_blocks(
     encoder_predictor, line, sizes
@@ -164,12 +165,12 @@ def test_flags_are_raised_anew_from_stored_scores():
     )
     scored = windows.loc[windows["out_of_domain"] == "", "score"]
     assert sustained_score(scored, 2) == 0.5
-    settings = FlagSettings(consecutive=2, release=0.7)
-    assert flag_again(windows, 0.5, settings)["flagged"].tolist() == [
+    flags = FlagSettings(consecutive=2, release=0.7)
+    assert flag_again(windows, 0.5, flags)["flagged"].tolist() == [
         False,
         False,
         False,
         True,
         False,
     ]
-    assert not flag_again(windows, 0.51, settings)["flagged"].any()
+    assert not flag_again(windows, 0.51, flags)["flagged"].any()

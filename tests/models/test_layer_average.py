@@ -66,7 +66,7 @@ def test_class_means_are_those_of_the_training_data(data):
 def test_families_on_embeddings_learn_and_survive_saving(data, tmp_path, name):
     X, y = data
     model = family_named(name).build(seed=0).fit(X, y)
-    assert (model.predict(X) == y).mean() > 0.8
+    assert (model.predict(X) == y).mean() > 0.7  # chance is a third
     save_estimator(model, tmp_path / "model")
     loaded = load_estimator(tmp_path / "model")
     np.testing.assert_allclose(loaded.predict_proba(X), model.predict_proba(X), rtol=1e-6)

@@ -107,7 +107,7 @@ def test_calls_are_scored_with_the_line_of_the_center(encoded, run_kedro, tmp_pa
 
 
 def test_families_on_embeddings_need_an_encoder(run_kedro, tmp_path):
-    with pytest.raises(ValueError, match="encoder_lda .* needs embeddings .* encoder="):
+    with pytest.raises(ValueError, match=r"encoder_lda .* needs embeddings .* encoder="):
         run_kedro(tmp_path, params={"selection": {"families": ["encoder_lda"]}})
 
 
