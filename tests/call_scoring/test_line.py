@@ -50,7 +50,7 @@ def encoder_predictor(tiny_encoder, predictor):
 
 @pytest.fixture(scope="module")
 def line(dialogue):
-    return dialogue(["neutral", "sad", "neutral", "angry", "angry", "neutral"], rate=RATE)[0]
+    return dialogue(["neutral", "sad", "neutral", "angry", "angry", "neutral"] * 3, rate=RATE)[0]
 
 
 def stream_all(predictor, samples, sizes=(), **options):
