@@ -114,10 +114,10 @@ def scoring(recordings, model, tmp_path):
     cache = ShardStore(f"{tmp_path}/cache")
 
     def score(index=index):
-        nodes.score_calls(index, predictor, cache, settings)
+        nodes.score_calls(index, {}, predictor, cache, settings)
 
     def collect(index=index):
-        emotions, *tables = nodes.collect_calls(index, predictor, cache, settings)
+        emotions, *tables = nodes.collect_calls(index, {}, predictor, cache, settings)
         return pd.concat(emotions, ignore_index=True), *tables
 
     return index, score, collect, cache

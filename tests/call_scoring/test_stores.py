@@ -174,8 +174,8 @@ def test_recordings_that_could_not_be_fetched_are_scored_in_the_next_run(
     cache = ShardStore(f"{tmp_path}/cache")
 
     def score():
-        nodes.score_calls(index, predictor, cache, settings)
-        return nodes.collect_calls(index, predictor, cache, settings)
+        nodes.score_calls(index, {}, predictor, cache, settings)
+        return nodes.collect_calls(index, {}, predictor, cache, settings)
 
     Fetches.works_until = 1.5 * fetches.size("/bucket/short.wav")
     _, summary, _, rejected = score()

@@ -142,7 +142,7 @@ def test_predictor_is_the_same_after_saving_and_loading(predictor, tmp_path):
     ],
 )
 def test_hysteresis_raises_and_clears_the_flag(probabilities, options, flags):
-    options = {"smoothing": 1} | options
+    options = {"smoothing": 1, "consecutive": 2} | options
     hysteresis = Hysteresis(0.5, FlagSettings(**options))
     assert [int(hysteresis(value)[1]) for value in probabilities] == flags
 

@@ -19,7 +19,7 @@ from speech_emotion.evaluation import (
 from speech_emotion.evaluation.detection import auc_interval, detection_metrics
 from speech_emotion.models import with_temperature
 
-SETTINGS = DetectionSettings(false_alarms=0.1, prevalence=0.1)
+SETTINGS = DetectionSettings(false_alarms=0.1, window_false_alarms=0.1, prevalence=0.1)
 KEYS = {
     "model": "m",
     "protocol": "speaker_independent",

@@ -29,17 +29,20 @@ class DetectionSettings(Settings):
     Attributes:
         target: Label that is detected.
         false_alarms: Largest share of other utterances that may be flagged.
+        window_false_alarms: The same for the threshold that is stored with the champion. Calls are
+            flagged only if several windows in a row exceed it, so it may be lower.
         prevalence: Share of the target in use, for the precision. Acted corpora hold far more of it
             than real calls.
     """
 
     target: str = "angry"
     false_alarms: float = Field(0.05, gt=0, lt=1)
+    window_false_alarms: float = Field(0.12, gt=0, lt=1)
     prevalence: float = Field(0.05, gt=0, lt=1)
 
 
 def choose_threshold(validation: pd.DataFrame, settings: DetectionSettings) -> Threshold | None:
-    """Choose the threshold of highest recall within the allowed false alarms.
+    """Choose the threshold for windows: that of highest recall within ``window_false_alarms``.
 
     Args:
         validation: ``speaker``, ``label`` and ``p_<target>`` of utterances of unseen speakers.
@@ -52,13 +55,14 @@ def choose_threshold(validation: pd.DataFrame, settings: DetectionSettings) -> T
     if column not in validation:
         return None
     is_target = (validation["label"] == settings.target).to_numpy()
-    metrics = detection_metrics(is_target, validation[column].to_numpy(), settings)
+    allowed = settings.model_copy(update={"false_alarms": settings.window_false_alarms})
+    metrics = detection_metrics(is_target, validation[column].to_numpy(), allowed)
     if np.isnan(metrics["threshold"]):
         return None
     return Threshold(
         target=settings.target,
         value=metrics["threshold"],
-        false_alarms=settings.false_alarms,
+        false_alarms=settings.window_false_alarms,
         recall=metrics["recall"],
         n_utterances=len(validation),
         n_speakers=validation["speaker"].nunique(),
