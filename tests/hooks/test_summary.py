@@ -2,8 +2,9 @@ import logging
 import types
 
 import mlflow
+import pandas as pd
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
 from speech_emotion.hooks import SummaryHooks
@@ -65,3 +66,25 @@ def test_a_server_needs_no_command(summary, tmp_path):
     lines = summary("https://mlflow.example.com", tmp_path)
     assert not any("mlflow ui" in line for line in lines)
     assert lines[-1].strip().startswith("https://mlflow.example.com/#/experiments/7/runs?")
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "outputs", "hinted"),
+    [(False, ["leaderboard"], True), (True, ["leaderboard"], False), (False, ["encoder"], False)],
+)
+def test_runs_on_real_corpora_without_an_encoder_say_what_it_would_add(
+    tmp_path, monkeypatch, caplog, synthetic, outputs, hinted
+):
+    monkeypatch.setattr("speech_emotion.hooks.summary._leaderboard", lambda catalog: "")
+    utterances = pd.DataFrame({"synthetic": [synthetic]})
+    catalog = DataCatalog(
+        {"utterances": MemoryDataset(utterances), "leaderboard": MemoryDataset(0)}
+    )
+    nodes = [
+        Node(lambda: 0, None, name, name=name) for name in dict.fromkeys(["leaderboard", *outputs])
+    ]
+    hooks = SummaryHooks()
+    hooks.before_pipeline_run()
+    with caplog.at_level(logging.INFO, logger="speech_emotion"):
+        hooks.after_pipeline_run({"project_path": str(tmp_path)}, Pipeline(nodes), catalog)
+    assert ("--params encoder=" in caplog.text) is hinted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["SummaryHooks"]
 
 logger = logging.getLogger(__name__)
+
+ENCODER_HINT: Final = (
+    "A pretrained speech encoder raised the UAR of unseen speakers from 62 % to 72 % on three corpora. Add "
+    "--params encoder=openai/whisper-base, which downloads 290 MB once; docs/how-to/use-an-encoder.md"
+)
+"""What a run on real corpora without an encoder says at its end."""
 
 
 class SummaryHooks:
@@ -50,6 +56,8 @@ class SummaryHooks:
         )
         if "leaderboard" in outputs:
             logger.info("Leaderboard\n%s", _leaderboard(catalog))
+            if "encoder" not in pipeline.datasets() and not _is_synthetic(catalog):
+                logger.info(ENCODER_HINT)
         if "call_summary" in outputs:
             flags = catalog["call_summary"].load()["flag"].value_counts()
             counts = ", ".join(f"{count} {flag}" for flag, count in flags.items())
@@ -69,6 +77,10 @@ class SummaryHooks:
             lines.append((title, command))
         text = "\n".join(f"  {title}\n    {place}" for title, place in dict.fromkeys(lines))
         logger.info("Where to look\n%s", text)
+
+
+def _is_synthetic(catalog: DataCatalog) -> bool:
+    return bool(catalog["utterances"].load()["synthetic"].any())
 
 
 def _leaderboard(catalog: DataCatalog) -> str:
