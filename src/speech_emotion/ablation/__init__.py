@@ -2,6 +2,7 @@
 
 from speech_emotion.ablation.configurations import (
     ALL_FEATURES,
+    ALL_LAYERS,
     BANDWIDTH_PAIR,
     DEFAULT_OPTIONS,
     GROUP_ADDED,
@@ -11,6 +12,7 @@ from speech_emotion.ablation.configurations import (
     WITHOUT_GROUP,
     WITHOUT_TELEPHONE,
     augmentation_configs,
+    encoder_configs,
     group_configs,
     kernel_configs,
     mfcc_configs,
@@ -36,6 +38,7 @@ from speech_emotion.ablation.settings import (
 
 __all__ = [
     "ALL_FEATURES",
+    "ALL_LAYERS",
     "BANDWIDTH_PAIR",
     "DEFAULT_OPTIONS",
     "GROUP_ADDED",
@@ -50,6 +53,7 @@ __all__ = [
     "AblationSettings",
     "augmentation_configs",
     "compare",
+    "encoder_configs",
     "group_configs",
     "kernel_configs",
     "mfcc_configs",

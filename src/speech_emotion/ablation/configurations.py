@@ -27,6 +27,7 @@ from speech_emotion.features import KERNELS
 
 __all__ = [
     "ALL_FEATURES",
+    "ALL_LAYERS",
     "BANDWIDTH_PAIR",
     "DEFAULT_OPTIONS",
     "GROUP_ADDED",
@@ -36,6 +37,7 @@ __all__ = [
     "WITHOUT_GROUP",
     "WITHOUT_TELEPHONE",
     "augmentation_configs",
+    "encoder_configs",
     "group_configs",
     "kernel_configs",
     "mfcc_configs",
@@ -61,6 +63,9 @@ WITHOUT_TELEPHONE: Final = "without"
 SINGLE_MODEL: Final = "with, one model"
 BANDWIDTH_PAIR: Final = "with, bandwidth models"
 """Values of column ``telephone_copies``."""
+
+ALL_LAYERS: Final = "all layers averaged"
+"""Value of column ``training`` of the reference of families on embeddings."""
 
 DEFAULT_OPTIONS: Final = "default options"
 """Value of column ``training`` of a network without any of the compared options."""
@@ -339,6 +344,41 @@ def network_configs(settings: AblationSettings) -> list[AblationConfig]:
                 name = f"{family}, {training}, seed {seed}"
                 description = {"training": training, "seed": seed}
                 configs.append(AblationConfig(name, candidate, description, seed=seed))
+    return configs
+
+
+def encoder_configs(
+    layers: Sequence[int], candidate: CandidateSettings, *, copies: int | None
+) -> list[AblationConfig]:
+    """Train on each layer of an encoder, on fewer statistics, and without copies.
+
+    Args:
+        layers: Layers of the embeddings.
+        candidate: A family on embeddings; its layers are averaged.
+        copies: Augmented copies of the reference; ``None`` for all.
+
+    Example:
+        >>> candidate = CandidateSettings(family="encoder_lda")
+        >>> [config.name for config in encoder_configs([1, 2], candidate, copies=2)][:3]
+        ['all layers averaged', 'layer 1 alone', 'layer 2 alone']
+    """
+    variants: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {ALL_LAYERS: ({}, {})}
+    if len(layers) > 1:
+        variants |= {f"layer {layer} alone": ({"layers": (layer,)}, {}) for layer in layers}
+    variants |= {
+        "mean": ({"statistics": ("mean",)}, {}),
+        "mean and standard deviation": ({"statistics": ("mean", "std")}, {}),
+        "without augmented copies": ({}, {"copies": 0}),
+        "without telephone copies": ({}, {"telephone": False}),
+    }
+    configs = []
+    for name, (fixed, changes) in variants.items():
+        changed = {"copies": copies} | changes | {"fixed": candidate.fixed | fixed}
+        configs.append(
+            AblationConfig(
+                name, candidate.model_copy(update=changed), {"training": name}, ALL_LAYERS
+            )
+        )
     return configs
 
 

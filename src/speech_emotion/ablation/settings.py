@@ -43,6 +43,8 @@ class AblationSettings(Settings):
     Attributes:
         reference: Family trained on groups of features, augmented copies and other folds.
         pca_model: Family trained with different PCAs and numbers of MFCCs.
+        encoder_model: Family on embeddings that is trained on single layers and fewer statistics, if
+            an encoder is set.
         telephone_models: Families trained with and without telephone copies.
         seeded_models: Families trained with several seeds; they may read frames.
         models: Training of each family.
@@ -66,6 +68,7 @@ class AblationSettings(Settings):
 
     reference: FamilyName = "shrinkage_lda"
     pca_model: FamilyName = "logistic_regression"
+    encoder_model: FamilyName = "encoder_lda"
     telephone_models: Annotated[list[FamilyName], SplitNames] = Field(
         default=["shrinkage_lda", "svm", "mlp"], min_length=1
     )
@@ -92,7 +95,11 @@ class AblationSettings(Settings):
                 raise ValueError(
                     f"{name} reads frames; choose a family that reads a features table"
                 )
-        for name in (*read_tables, *self.seeded_models):
+        if family_named(self.encoder_model).inputs != "embeddings":
+            raise ValueError(
+                f"{self.encoder_model} does not read embeddings; choose another family"
+            )
+        for name in (self.encoder_model, *read_tables, *self.seeded_models):
             self.candidate(name)
         for name, option in itertools.product(self.networks, self.network_options):
             self.candidate(name, fixed=option)

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from speech_emotion.ablation import (
     ALL_FEATURES,
+    ALL_LAYERS,
     GROUP_ADDED,
     GROUP_ALONE,
     RECORDINGS_ONLY,
@@ -34,6 +35,7 @@ __all__ = [
     "ablation_markdown",
     "ablation_page",
     "augmentation_figure",
+    "encoder_figure",
     "importance_figure",
     "mfcc_figure",
     "networks_figure",
@@ -85,6 +87,11 @@ SECTIONS: Final = {
         "Telephone sound in training",
         "Each model trained without telephone copies, with telephone copies, and as a pair of "
         "bandwidth models (wideband and narrowband); the difference is to training without.",
+    ),
+    "encoder": (
+        "Layers of the encoder",
+        "A family on embeddings trained on all layers, whose probabilities are averaged, on single "
+        "layers, on fewer statistics, and without copies; the difference is to all layers.",
     ),
     "networks": (
         "Options of networks",
@@ -291,6 +298,27 @@ def telephone_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     return _finished(figure, title, subtitle, rows, "uar", len(names))
 
 
+def encoder_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
+    """Draw the UAR by layers, statistics and copies of embeddings.
+
+    Args:
+        table: Results of the configurations of :func:`speech_emotion.ablation.encoder_configs`.
+        note: Text at the end of the subtitle.
+    """
+    figure = make_subplots(
+        cols=2,
+        subplot_titles=["UAR", f"difference to {ALL_LAYERS}"],
+        shared_yaxes=True,
+        horizontal_spacing=0.05,
+    )
+    rows = table.assign(name=table["training"])
+    names = list(dict.fromkeys(rows["name"]))
+    _dots(figure, rows, "uar", names)
+    _dots(figure, rows, "difference", names, col=2)
+    title = "Layers of the encoder: UAR"
+    return _finished(figure, title, _subtitle(table, note), rows, "uar", len(names))
+
+
 def networks_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     """Draw the UAR of networks with default options and with each option.
 
@@ -403,6 +431,8 @@ def ablation_page(
 def _sections(tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     sections = []
     for name, (title, description) in SECTIONS.items():
+        if name not in tables:  # without an encoder
+            continue
         same, table = _readable(tables[name])
         sections.append(Section(name, title, description, table, same))
     return sections

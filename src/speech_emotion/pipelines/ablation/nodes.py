@@ -13,6 +13,7 @@ from speech_emotion.ablation import (
     AblationSettings,
     augmentation_configs,
     compare,
+    encoder_configs,
     group_configs,
     kernel_configs,
     mfcc_configs,
@@ -25,6 +26,7 @@ from speech_emotion.ablation import (
 )
 from speech_emotion.audio import AugmentationSettings
 from speech_emotion.corpora import SplitSettings
+from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.features import (
     FeatureSettings,
@@ -222,6 +224,23 @@ def compare_networks(
     )
     spread = _spread(table, predictions, data, selection, by="training", reference=DEFAULT_OPTIONS)
     return spread, figures.networks_figure(spread, note=synthetic_note(utterances))
+
+
+def compare_layers(
+    embeddings: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    labels: list[str],
+    encoder: SpeechEncoder,
+    selection: SelectionSettings,
+    ablation: AblationSettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Train on single layers of the encoder, on fewer statistics, and without copies."""
+    data = AblationData.select(embeddings, utterances, splits, labels=labels)
+    candidate = ablation.candidate(ablation.encoder_model)
+    configs = encoder_configs(encoder.layers, candidate, copies=candidate.copies)
+    table, _ = _compared(configs, data, "Layers of the encoder", selection, ablation)
+    return table, figures.encoder_figure(table, note=synthetic_note(utterances))
 
 
 def write_documents(

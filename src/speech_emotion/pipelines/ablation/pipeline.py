@@ -2,10 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from speech_emotion.context import encoder_is_set
 from speech_emotion.pipelines.ablation.nodes import (
     compare_augmentation,
     compare_groups,
     compare_importance,
+    compare_layers,
     compare_mfcc,
     compare_networks,
     compare_seeds,
@@ -42,10 +44,12 @@ def create_pipeline() -> Pipeline:
 
     The pipeline reads the stored results of ``feature_engineering``.
     """
+    encoder = encoder_is_set()
+    embeddings = {"embeddings", "encoder"} if encoder else set()
     return Pipeline(
-        [*_comparisons(), _documents()],
+        [*_comparisons(), *([_layers()] if encoder else []), _documents(encoder=encoder)],
         namespace="ablation",
-        inputs={"features", "sequences", "augmentation_plan", *DATA},
+        inputs={"features", "sequences", "augmentation_plan", *DATA, *embeddings},
         outputs={"ablation_page", "ablation_markdown"},
         parameters={
             "params:features",
@@ -104,12 +108,25 @@ def _comparisons() -> list[Node]:
     ]
 
 
-def _documents() -> Node:
+def _layers() -> Node:
+    return Node(
+        compare_layers,
+        ["embeddings", *DATA, "encoder", *SETTINGS],
+        ["encoder_table", "encoder_figure"],
+        name="compare_layers",
+    )
+
+
+def _documents(*, encoder: bool) -> Node:
+    further = {"encoder": "encoder"} if encoder else {}
     return Node(
         write_documents,
         {"utterances": "utterances", "settings": "params:ablation"}
-        | {section: f"{table}_table" for section, table in SECTIONS.items()}
-        | {f"{section}_figure": f"{figure}_figure" for section, figure in FIGURES.items()},
+        | {section: f"{table}_table" for section, table in (SECTIONS | further).items()}
+        | {
+            f"{section}_figure": f"{figure}_figure"
+            for section, figure in (FIGURES | further).items()
+        },
         ["ablation_markdown", "ablation_page"],
         name="write_documents",
     )
