@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from speech_emotion.datasets import Sound
 from speech_emotion.evaluation import DetectionSettings
+from speech_emotion.pipelines.reporting.nodes import write_report
 from speech_emotion.reporting.models import (
     Evidence,
     figures,
@@ -268,9 +270,9 @@ class _Page(HTMLParser):
 
 
 @pytest.fixture
-def report(predictions, scored, tone, leaderboard, breakdown):
-    def make(evidence, run=None):
-        drawn = {
+def drawn(predictions, scored, leaderboard, breakdown):
+    def make(evidence):
+        return {
             "emotions": figures.leaderboard_figure(leaderboard, labels=3),
             "leaderboard": figures.leaderboard_figure(leaderboard, labels=3),
             "confusion": figures.confusion_figure(predictions, LABELS, title="Confusion"),
@@ -279,8 +281,16 @@ def report(predictions, scored, tone, leaderboard, breakdown):
             "detection": figures.detection_figure(scored, DetectionSettings(), title="Angry"),
             "reliability": figures.reliability_figure(scored, title="Reliability"),
         }
+
+    return make
+
+
+@pytest.fixture
+def report(drawn, tone):
+    def make(evidence, run=None):
         sounds = {"gain_after": (tone(300, seconds=0.1), 22050)}
-        return html_report(evidence, drawn, {"waveform": Image.new("RGB", (4, 4))}, sounds, run)
+        pictures = {"waveform": Image.new("RGB", (4, 4))}
+        return html_report(evidence, drawn(evidence), pictures, sounds, run)
 
     return make
 
@@ -299,6 +309,14 @@ def test_report_is_self_contained_and_escapes_names(report, evidence):
         assert number in page
     text = re.sub(r"\s+", " ", page)
     assert "test set of 40 utterances of 4 unseen speakers" in text
+
+
+def test_report_plays_each_sound_before_and_after_its_transform(evidence, drawn, tone):
+    sound = Sound(tone(300, seconds=0.1), 22050)
+    names = ["recording", "gain_before", "gain_after", "time_shift_before", "time_shift_after"]
+    sounds = {name: lambda: sound for name in sorted(names)}
+    page = write_report(evidence(), sounds, {}, None, **drawn(evidence()))
+    assert re.findall(r'<audio [^>]*aria-label="([^"]+)"', page) == names
 
 
 def test_report_has_contents_landmarks_and_text_alternatives(report, evidence):

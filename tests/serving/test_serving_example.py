@@ -1,4 +1,11 @@
+import json
+import shutil
+import textwrap
+from importlib import resources
+
+import mlflow
 import pandas as pd
+import pytest
 
 from speech_emotion.audio import load_audio, open_sound
 from speech_emotion.evaluation import DetectionSettings, SelectionSettings
@@ -33,3 +40,34 @@ def test_the_input_example_is_a_sound_that_any_server_can_read():
     assert list(registration.inputs) == ["test"]
     assert len(registration.example) < 50_000
     assert len(load_audio(open_sound(registration.example, paths=False), 16000)) > 8000
+
+
+@pytest.mark.slow
+@pytest.mark.serve
+def test_the_logged_model_names_its_version(served):
+    client = mlflow.MlflowClient(served.store)
+    version = client.get_model_version_by_alias("speech-emotion", "champion")
+    model = client.get_logged_model(version.source.removeprefix("models:/"))
+    link = {"name": "speech-emotion", "version": int(version.version)}
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [link]
+
+
+@pytest.mark.slow
+@pytest.mark.serve
+def test_the_example_of_the_model_card_runs_with_closed_paths(
+    served, predictor, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("SPEECH_EMOTION_RECORDINGS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(next(served.recordings.rglob("angry.WAV")), "utterance.wav")
+    templates = resources.files("speech_emotion.reporting") / "templates"
+    card = (templates / "models/model_card.md.j2").read_text(encoding="utf-8")
+    usage = card.split("## Use\n")[1].split("**Intended use")[0]
+    *statements, prediction = textwrap.dedent(usage).strip().splitlines()
+    names = {}
+    exec("\n".join(statements), names)
+    result = eval(prediction, names)
+    assert result["error"].tolist() == [None]
+    assert (
+        result["emotion"].tolist() == predictor.predict_files(["utterance.wav"])["emotion"].tolist()
+    )

@@ -7,6 +7,7 @@ pickle, its artifacts are skops and ``.keras`` files, and a comparison decides t
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import speech_emotion
 from speech_emotion.datasets.inputs import TEST_SET, TRAINING_SET
@@ -186,6 +188,9 @@ class RegistryDataset(AbstractDataset[Registration, "Registered | None"]):
             tags=tags,
             model_id=logged.model_id,
         )
+        # The page of the logged model shows it; mlflow.register_model would also print messages.
+        link = [{"name": self._name, "version": version.version}]
+        client.set_logged_model_tags(logged.model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(link)})
         return str(version.version)
 
     def load(self) -> Registered | None:

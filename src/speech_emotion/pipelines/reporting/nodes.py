@@ -377,6 +377,12 @@ def _versions() -> list[str]:
     return [f"{name} {metadata.version(name)}" for name in PACKAGES if name in installed]
 
 
+def _play_order(name: str) -> tuple[bool, str, bool]:
+    """Sort the recording first, and the sound before a transform ahead of the one after it."""
+    transform, _, when = name.rpartition("_")
+    return name != "recording", transform, when == "after"
+
+
 def write_report(
     evidence: Evidence,
     sounds: dict[str, Callable[[], Sound]],
@@ -395,7 +401,7 @@ def write_report(
     """
     plots = {name: item for name, item in drawn.items() if isinstance(item, go.Figure)}
     images = {name: item for name, item in drawn.items() if name not in plots}
-    played = {name: load() for name, load in sounds.items()}
+    played = {name: sounds[name]() for name in sorted(sounds, key=_play_order)}
     return html_report(evidence, plots, images, played, run)
 
 
