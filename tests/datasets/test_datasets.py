@@ -173,3 +173,26 @@ class TestEstimator:
         dataset.save(LogisticRegression().fit(x, y))
         assert dataset.load().predict(x).tolist() == y.tolist()
         assert not (tmp_path / "model" / "stale").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "needed", "needless"),
+    [
+        ("conv1d", {"keras"}, {"onnxruntime", "xgboost-cpu", "xgboost"}),
+        ("xgboost", set(), {"keras", "onnxruntime"}),
+        ("shrinkage_lda", {"fsspec", "scikit-learn"}, {"keras", "xgboost-cpu", "xgboost"}),
+    ],
+)
+def test_a_model_requires_only_the_packages_of_its_members(family, needed, needless):
+    from speech_emotion.datasets.registry import _pinned
+    from speech_emotion.features import FeatureSettings
+    from speech_emotion.models import Combiner, EmotionPredictor, Member
+
+    predictor = EmotionPredictor(
+        ("angry",), FeatureSettings(), (Member(family, None),), Combiner.single(family)
+    )
+    names = {requirement.split("==")[0] for requirement in _pinned(predictor)}
+    assert needed <= names
+    assert not needless & names
+    assert family != "conv1d" or names & {"tensorflow", "tensorflow-cpu"}
+    assert family != "xgboost" or names & {"xgboost", "xgboost-cpu"}

@@ -46,8 +46,8 @@ DESCRIPTION_LENGTH: Final = 5000
 NOTE_LENGTH: Final = 8000
 """Characters that MLflow accepts in a tag."""
 REQUIRED: Final = (
+    "fsspec",
     "joblib",
-    "keras",
     "lazy-loader",
     "librosa",
     "mlflow",
@@ -59,12 +59,15 @@ REQUIRED: Final = (
     "skops",
     "soundfile",
     "soxr",
-    "onnxruntime",
-    "tensorflow-cpu",
-    "tensorflow",
-    "xgboost-cpu",
-    "xgboost",
+    "threadpoolctl",
+    "tqdm",
+    "universal-pathlib",
 )
+"""Packages that every model needs."""
+NETWORKS: Final = ("keras", "tensorflow-cpu", "tensorflow")
+TREES: Final = ("xgboost-cpu", "xgboost")
+ENCODERS: Final = ("onnxruntime",)
+"""Packages that only some models need."""
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +165,7 @@ class RegistryDataset(AbstractDataset[Registration, "Registered | None"]):
                 code_paths=[str(package)],
                 signature=_signature(data.predictor.labels),
                 input_example=pd.DataFrame({"audio": [data.example]}),
-                pip_requirements=_pinned(),
+                pip_requirements=_pinned(data.predictor),
             )
         client = mlflow.MlflowClient()
         if data.metrics:
@@ -244,7 +247,14 @@ def _signature(labels: tuple[str, ...]) -> ModelSignature:
     return ModelSignature(Schema([ColSpec(text, "audio")]), Schema(outputs))
 
 
-def _pinned() -> list[str]:
-    """Return the installed versions of the required packages; others are not needed."""
-    installed = {dist.metadata["Name"].lower() for dist in metadata.distributions()}
-    return [f"{name}=={metadata.version(name)}" for name in REQUIRED if name in installed]
+def _pinned(predictor: EmotionPredictor) -> list[str]:
+    """Return the installed versions of the packages that the model needs."""
+    families = {member.family for member in predictor.members}
+    names = list(REQUIRED)
+    names += ENCODERS if predictor.encoder is not None else ()
+    names += TREES if "xgboost" in families else ()
+    names += NETWORKS if any(name.startswith("conv") for name in families) else ()
+    installed = {
+        dist.metadata["Name"].lower().replace("_", "-") for dist in metadata.distributions()
+    }
+    return [f"{name}=={metadata.version(name)}" for name in names if name in installed]
