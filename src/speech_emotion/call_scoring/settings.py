@@ -28,8 +28,8 @@ class WindowSettings(Settings):
 
     renamed: ClassVar[dict[str, str]] = {"shortest_s": "min_speech_s"}
 
-    speech_s: float = Field(5.0, ge=2.0, le=10.0)
-    step_s: float = Field(2.5, ge=0.5)
+    speech_s: float = Field(3.0, ge=2.0, le=10.0)
+    step_s: float = Field(1.5, ge=0.5)
     min_speech_s: float = Field(1.0, ge=0.3)
     pause_s: float = Field(2.0, ge=0.5)
 
@@ -87,7 +87,7 @@ class FlagSettings(Settings):
     target: str = "angry"
     threshold: float | None = Field(None, gt=0, lt=1)
     smoothing: int = Field(1, ge=1)
-    consecutive: int = Field(3, ge=1)
+    consecutive: int = Field(4, ge=1)
     release: float = Field(0.7, gt=0, le=1)
     per_100_calls: float | None = Field(None, gt=0, lt=100)
 
@@ -118,7 +118,7 @@ class CallSettings(Settings):
 
     Example:
         >>> CallSettings(flags={"threshold": 0.5}).windows.speech_s
-        5.0
+        3.0
     """
 
     renamed: ClassVar[dict[str, str]] = {
