@@ -45,7 +45,7 @@ SETTINGS = AblationSettings(
 
 
 LABELS = ["angry", "happy", "sad"]
-NETWORK = {"filters": 4, "blocks": 1, "epochs": 3, "batch_size": 32, "learning_rate": 0.03}
+NETWORK = {"filters": 4, "blocks": 1, "epochs": 3, "batch_size": 96, "learning_rate": 0.1}
 
 
 @pytest.fixture(scope="module")
