@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from speech_emotion.call_scoring.clock import format_clock
-from speech_emotion.call_scoring.flags import find_passages
+from speech_emotion.call_scoring.flags import find_passages, sustained_score
 from speech_emotion.call_scoring.settings import CallSettings, QualitySettings
 
 __all__ = ["CALM", "PASSAGES", "REVIEW", "summarize"]
@@ -62,7 +62,11 @@ def summarize(
         row: dict[str, Any] = {name: channel[name] for name in CHANNEL}
         row |= _statistics(scored, found, labels, target)
         speech_s = channel["talk_share"] * channel["minutes"] * 60
-        flag, reason = _decide(of_channel, found, row["score"], speech_s, settings, threshold)
+        half = -(-settings.flags.consecutive // 2)  # rounded up
+        unsure = sustained_score(scored["score"], half) >= threshold
+        flag, reason = _decide(
+            of_channel, found, row["score"], speech_s, settings, threshold, unsure=unsure
+        )
         summaries.append(row | {"flag": flag, "threshold": threshold, "reason": reason})
     table = pd.DataFrame(summaries, columns=_columns(labels, target))
     found = pd.concat(passages, ignore_index=True) if passages else pd.DataFrame(columns=PASSAGES)
@@ -101,8 +105,13 @@ def _decide(
     speech_s: float,
     settings: CallSettings,
     threshold: float,
+    *,
+    unsure: bool,
 ) -> tuple[str, str]:
-    """Return flag and reason of one channel."""
+    """Return flag and reason of one channel.
+
+    A channel is ``unsure`` if half of the windows that raise a flag are in a row above the threshold.
+    """
     target, quality = settings.flags.target, settings.quality
     if speech_s < quality.min_speech_s or not len(windows):
         return REVIEW, f"too little speech to score: {speech_s:.0f} s in total"
@@ -115,8 +124,10 @@ def _decide(
         return target, "; ".join([reason, *problems])
     if problems:
         return REVIEW, "; ".join(problems)
-    if score >= threshold:
+    if unsure:
         return REVIEW, f"unsure: {target} only briefly, score {score:.2f}"
+    if score >= threshold:
+        return CALM, f"not {target}: only single windows reach {threshold:.2f}, score {score:.2f}"
     return CALM, f"not {target}: score at most {score:.2f}, flagged from {threshold:.2f}"
 
 
