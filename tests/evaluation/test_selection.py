@@ -60,11 +60,12 @@ def selection(tmp_path):
 
 @pytest.fixture
 def inputs_of(statistics, sequences):
-    return {"statistics": statistics, "kernels": statistics, "sequences": sequences}
+    tables = dict.fromkeys(("statistics", "kernels", "embeddings"), statistics)
+    return tables | {"sequences": sequences}
 
 
 def candidate_of(family, **options):
-    return CandidateSettings(family=family, fixed=QUICK[family], **options)
+    return CandidateSettings(family=family, fixed=QUICK.get(family, {}), **options)
 
 
 def test_examples_keep_copies_out_of_validation(index, statistics, utterances, splits):
@@ -164,7 +165,7 @@ def test_family_is_trained_tested_and_saved(
 ):
     inputs = inputs_of[FAMILIES[family].inputs]
     protocols = ["speaker_independent", "random_split"]
-    if "epochs" in QUICK[family]:
+    if "epochs" in QUICK.get(family, {}):
         del protocols[1]  # networks are slow, and their data has the same form
     examples = {
         protocol: make_examples(index, inputs, utterances, splits, labels=LABELS, protocol=protocol)

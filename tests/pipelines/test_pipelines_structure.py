@@ -96,6 +96,9 @@ def test_parameters_of_every_environment_are_typed(catalog):
                 assert isinstance(catalog.load(name), BaseModel), name
 
 
+WITHOUT_ENCODER = {name for name, family in FAMILIES.items() if family.inputs != "embeddings"}
+
+
 def families_of(pipeline):
     """Families that have nodes, by the names of their namespaces."""
     names = {node.namespace for node in pipeline.nodes}
@@ -116,7 +119,12 @@ def test_candidates_are_namespaces_with_equal_nodes():
 @pytest.mark.parametrize(
     ("env", "params", "expected"),
     [
-        ("test", {}, {*FAMILIES} - {"conv1d_table"}),
+        ("test", {}, WITHOUT_ENCODER - {"conv1d_table"}),
+        (
+            "test",
+            {"encoder": "tiny", "selection": {"families": "svm"}},
+            {"svm", "encoder_lda", "encoder_logistic_regression"},
+        ),
         ("recipe_d", {}, {"conv2d"}),
         ("test", {"selection": {"families": "svm;mlp"}}, {"svm", "mlp"}),
         ("full", {"selection": {"families": ["two_step"]}}, {"two_step"}),
@@ -173,9 +181,10 @@ def test_only_results_leave_model_selection():
 
 def test_a_cache_is_an_input_of_its_nodes_and_no_output():
     pipelines = register_pipelines()
-    for name, cache in {"__default__": "feature_cache", "call_scoring": "call_cache"}.items():
+    caches = [("__default__", "feature_cache", 2), ("call_scoring", "call_cache", 3)]
+    for name, cache, expected in caches:
         readers = [node for node in pipelines[name].nodes if cache in node.inputs]
-        assert len(readers) == 2
+        assert len(readers) == expected
         assert cache in pipelines[name].inputs()
 
 

@@ -87,7 +87,7 @@ class FlagSettings(Settings):
     target: str = "angry"
     threshold: float | None = Field(None, gt=0, lt=1)
     smoothing: int = Field(1, ge=1)
-    consecutive: int = Field(4, ge=1)
+    consecutive: int = Field(3, ge=1)
     release: float = Field(0.7, gt=0, le=1)
     per_100_calls: float | None = Field(None, gt=0, lt=100)
 
