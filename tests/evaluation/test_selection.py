@@ -46,6 +46,10 @@ QUICK = {
     "two_step": {},
     "conv1d_table": {"epochs": 30, "filters": 8, "blocks": 1, "learning_rate": 0.01},
     "conv2d": {"epochs": 12, "filters": 4, "blocks": 2, "learning_rate": 0.01},
+    "encoder_lda": {},
+    "encoder_logistic_regression": {},
+    "encoder_svm": {},
+    "encoder_mlp": {"estimator__learning_rate_init": 0.01, "estimator__max_iter": 40},
     "conv1d": {"epochs": 8, "filters": 8, "blocks": 2, "learning_rate": 0.01},
 }
 LABELS = ["angry", "happy", "sad"]
@@ -65,7 +69,7 @@ def inputs_of(statistics, sequences):
 
 
 def candidate_of(family, **options):
-    return CandidateSettings(family=family, fixed=QUICK.get(family, {}), **options)
+    return CandidateSettings(family=family, fixed=QUICK[family], **options)
 
 
 def test_examples_keep_copies_out_of_validation(index, statistics, utterances, splits):
@@ -165,7 +169,7 @@ def test_family_is_trained_tested_and_saved(
 ):
     inputs = inputs_of[FAMILIES[family].inputs]
     protocols = ["speaker_independent", "random_split"]
-    if "epochs" in QUICK.get(family, {}):
+    if "epochs" in QUICK[family]:
         del protocols[1]  # networks are slow, and their data has the same form
     examples = {
         protocol: make_examples(index, inputs, utterances, splits, labels=LABELS, protocol=protocol)
