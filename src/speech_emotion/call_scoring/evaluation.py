@@ -82,7 +82,8 @@ def _estimate_lines(
         windows = embed_blocks(
             _blocks(call), call.sample_rate, 2, predictor, settings, call=call.name
         )
-        embeddings.setdefault(call.line, []).append(windows)
+        if len(windows):  # the mean of a call is all that counts, and takes little memory
+            embeddings.setdefault(call.line, []).append(windows.mean(axis=0, keepdims=True))
     means = {line: mean_of_calls(calls) for line, calls in embeddings.items()}
     return {line: mean for line, mean in means.items() if mean is not None}
 

@@ -7,10 +7,9 @@ import itertools
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-import pandas as pd
 import soxr
 
 from speech_emotion.audio import AudioError
@@ -26,20 +25,12 @@ from speech_emotion.call_scoring.voice_activity import (
 )
 from speech_emotion.call_scoring.windows import SpeechWindows, Window
 from speech_emotion.features import LayerSums, extract, sum_layers
-from speech_emotion.models import EmotionPredictor
+from speech_emotion.models import EmotionPredictor, ExtractedFeatures
 
 __all__ = ["UNKNOWN", "ChannelStream", "ScoredWindow", "threshold_of"]
 
 UNKNOWN: Final = "unknown"
 NO_SAMPLES: Final = np.empty(0, dtype=np.float32)
-
-
-class WindowFeatures(NamedTuple):
-    """What is extracted from one window; ``None`` for what no member of the model needs."""
-
-    statistics: pd.Series | None
-    sequence: np.ndarray | None
-    embedding: np.ndarray | None
 
 
 class _Resampler:
@@ -187,7 +178,7 @@ class ChannelStream:
         self._shift = _line_shift(predictor, settings, line)
         self._n_frames = 0  # finished frames
         self._pieces: list[np.ndarray | LayerSums | None] = []  # of this stretch of speech
-        self._unscored: list[tuple[Window, str, WindowFeatures | None]] = []
+        self._unscored: list[tuple[Window, str, ExtractedFeatures | None]] = []
         self.speech = np.empty(0, dtype=bool)
 
     def push(self, samples: np.ndarray) -> list[ScoredWindow]:
@@ -200,12 +191,16 @@ class ChannelStream:
 
     def close(self) -> list[ScoredWindow]:
         """End the channel; return the last windows."""
+        self._finish()
+        return self._score_pending()
+
+    def _finish(self) -> None:
+        """Process what is left of the channel."""
         first = self._process_block(self._buffer.flush(), last=True)
         frames = self._detector.close()
         self._cut(frames)
         self._extract(self._windows.close())
         self.speech = np.append(first, frames.speech)
-        return self._score_pending()
 
     def _process_block(self, block: np.ndarray, *, last: bool = False) -> np.ndarray:
         """Resample one block, detect speech and cut windows; return voice activity of the frames."""
@@ -236,7 +231,7 @@ class ChannelStream:
                 (replace(window, samples=NO_SAMPLES, pieces=()), reason, features)
             )
 
-    def _features(self, window: Window) -> tuple[str, WindowFeatures | None]:
+    def _features(self, window: Window) -> tuple[str, ExtractedFeatures | None]:
         reason = out_of_domain_reason(
             self._settings.quality,
             snr_db=window.snr_db,
@@ -256,7 +251,7 @@ class ChannelStream:
                 embedding = self._embed()
         except AudioError as error:
             return error.reason, None
-        return "", WindowFeatures(statistics, sequence, embedding)
+        return "", ExtractedFeatures(statistics, sequence, embedding)
 
     def _embed(self) -> np.ndarray:
         """Return the embedding of the current pieces; pieces of earlier windows are encoded already."""
@@ -283,9 +278,7 @@ class ChannelStream:
             Shape ``(n_windows, n_features)``; windows out of domain are left out.
         """
         if samples is None:
-            self._process_block(self._buffer.flush(), last=True)
-            self._cut(self._detector.close())
-            self._extract(self._windows.close())
+            self._finish()
         else:
             for block in self._buffer.push(samples):
                 self._process_block(block)
@@ -302,17 +295,7 @@ class ChannelStream:
         in_domain = [features is not None for _, _, features in pending]
         if any(in_domain):
             features = [features for _, _, features in pending if features is not None]
-            statistics = sequences = embeddings = None
-            if self._predictor.needs_features:
-                statistics = pd.DataFrame([one.statistics for one in features])
-                sequences = np.stack([one.sequence for one in features if one.sequence is not None])
-            if self._encoder is not None:
-                embeddings = np.stack(
-                    [one.embedding for one in features if one.embedding is not None]
-                )
-            probabilities[in_domain] = self._predictor.predict_proba(
-                statistics, sequences, embeddings
-            )
+            probabilities[in_domain] = self._predictor.predict_extracted(features)
         return [
             self._scored(window, reason, row)
             for (window, reason, _), row in zip(pending, probabilities, strict=True)

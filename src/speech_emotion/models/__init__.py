@@ -44,6 +44,7 @@ from speech_emotion.models.persistence import (
 from speech_emotion.models.predictor import (
     CARD,
     EmotionPredictor,
+    ExtractedFeatures,
     Member,
     PackedPredictor,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Conv1DClassifier",
     "Conv2DClassifier",
     "EmotionPredictor",
+    "ExtractedFeatures",
     "Family",
     "LayerAverage",
     "MarginSVC",

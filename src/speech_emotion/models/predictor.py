@@ -23,7 +23,7 @@ from speech_emotion.models.ensembles import Combiner
 from speech_emotion.models.families import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
 
-__all__ = ["EmotionPredictor", "Member", "PackedPredictor"]
+__all__ = ["EmotionPredictor", "ExtractedFeatures", "Member", "PackedPredictor"]
 
 CARD = "predictor.json"
 ENCODER = "encoder"
@@ -43,8 +43,14 @@ class Member:
     estimator: BaseEstimator
 
 
-class UtteranceFeatures(NamedTuple):
-    """What is extracted from one utterance; ``None`` for what no member needs."""
+class ExtractedFeatures(NamedTuple):
+    """What is extracted from one utterance or window; ``None`` for what no member needs.
+
+    Attributes:
+        statistics: Named features.
+        sequence: Frames, shape ``(n_frames, n_channels)``.
+        embedding: Embedding, see :func:`speech_emotion.features.embed`.
+    """
 
     statistics: pd.Series | None
     sequence: np.ndarray | None
@@ -137,6 +143,19 @@ class EmotionPredictor:
         assert stacked is not None  # a combiner has members
         return with_temperature(self.combiner(stacked), self.temperature)
 
+    def predict_extracted(self, rows: Sequence[ExtractedFeatures]) -> np.ndarray:
+        """Return probabilities of utterances of unseen speakers, shape ``(n, n_labels)``.
+
+        Args:
+            rows: What was extracted from each utterance, at least one.
+        """
+        statistics, sequences, embeddings = zip(*rows, strict=True)
+        return self.predict_proba(
+            pd.DataFrame(list(statistics)) if self.needs_features else None,
+            np.stack(sequences) if self.needs_features else None,
+            np.stack(embeddings) if self.encoder is not None else None,
+        )
+
     def predict_files(
         self, entries: Sequence[object], *, paths: bool = True, below: Path | None = None
     ) -> pd.DataFrame:
@@ -152,37 +171,26 @@ class EmotionPredictor:
             why a file has no prediction, else missing.
         """
         usable: list[int] = []
-        rows: list[pd.Series] = []
-        sequences: list[np.ndarray] = []
-        embeddings: list[np.ndarray] = []
+        extracted: list[ExtractedFeatures] = []
         errors: list[str | None] = [None] * len(entries)
         for position, entry in enumerate(entries):
             try:
                 sound = open_sound(entry, paths=paths, below=below)
-                features = self._extract(sound)
+                extracted.append(self._extract(sound))
             except AudioError as error:
                 errors[position] = str(error)
                 continue
             usable.append(position)
-            if features.statistics is not None and features.sequence is not None:
-                rows.append(features.statistics)
-                sequences.append(features.sequence)
-            if features.embedding is not None:
-                embeddings.append(features.embedding)
         table = pd.DataFrame(np.nan, index=range(len(entries)), columns=list(self.labels))
         table.insert(0, "emotion", pd.Series([None] * len(entries), dtype=object))
         table["error"] = pd.Series(errors, dtype=object)
         if usable:
-            predicted = self.predict_proba(
-                pd.DataFrame(rows) if rows else None,
-                np.stack(sequences) if sequences else None,
-                np.stack(embeddings) if embeddings else None,
-            )
+            predicted = self.predict_extracted(extracted)
             table.loc[usable, list(self.labels)] = predicted
             table.loc[usable, "emotion"] = np.asarray(self.labels)[predicted.argmax(axis=1)]
         return table
 
-    def _extract(self, sound: Any) -> UtteranceFeatures:
+    def _extract(self, sound: Any) -> ExtractedFeatures:
         """Compute what the members need, at the sample rates that they were trained at."""
         statistics = sequence = embedding = None
         if self.needs_features:
@@ -194,7 +202,7 @@ class EmotionPredictor:
             if hasattr(sound, "seek"):
                 sound.seek(0)
             embedding = embed(load_audio(sound, self.encoder.card.sample_rate), self.encoder)
-        return UtteranceFeatures(statistics, sequence, embedding)
+        return ExtractedFeatures(statistics, sequence, embedding)
 
     def save(self, folder: Path) -> None:
         """Save the predictor in ``folder``, replacing its contents."""
