@@ -254,7 +254,8 @@ def test_recordings_are_found_by_suffix(tmp_path):
         (["neutral"] * 6, 1e-3, {}, "calm", "not angry"),
         (["angry"] * 6, 1e-3, {"quality": {"min_snr_db": 60.0}}, "review", "too noisy"),
         (["neutral"], 1e-3, {"quality": {"min_speech_s": 10.0}}, "review", "too little speech"),
-        (["angry"] * 6, 1e-3, {"flags": {"consecutive": 99}}, "review", "unsure"),
+        (["angry"] * 6, 1e-3, {"flags": {"consecutive": 8}}, "review", "unsure"),
+        (["angry"] * 6, 1e-3, {"flags": {"consecutive": 99}}, "calm", "too few windows in a row"),
     ],
 )
 def test_flag_and_reason_of_a_call(predictor, dialogue, emotions, noise, options, flag, reason):

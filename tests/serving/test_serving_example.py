@@ -12,7 +12,7 @@ from speech_emotion.evaluation import DetectionSettings, SelectionSettings
 from speech_emotion.pipelines.registration.nodes import propose_champion
 
 
-def test_the_input_example_is_a_sound_that_any_server_can_read():
+def test_the_input_example_is_a_sound_that_any_server_can_read(predictor):
     row = {
         "model": "mlp",
         "protocol": "speaker_independent",
@@ -28,7 +28,7 @@ def test_the_input_example_is_a_sound_that_any_server_can_read():
         "tested": True,
     }
     registration = propose_champion(
-        None,
+        predictor,
         pd.DataFrame([row | {"champion": True, "accuracy": 0.5, "macro_f1": 0.5}]),
         pd.DataFrame(),
         pd.DataFrame([utterance | {"path": "/licensed/recording.wav", "label": "sad"}]),

@@ -127,7 +127,8 @@ def _decide(
     if unsure:
         return REVIEW, f"unsure: {target} only briefly, score {score:.2f}"
     if score >= threshold:
-        return CALM, f"not {target}: only single windows reach {threshold:.2f}, score {score:.2f}"
+        reason = f"too few windows in a row reach {threshold:.2f}, score up to {score:.2f}"
+        return CALM, f"not {target}: {reason}"
     return CALM, f"not {target}: score at most {score:.2f}, flagged from {threshold:.2f}"
 
 
