@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import fsspec
 import pytest
 from upath import UPath
@@ -73,6 +75,39 @@ def test_files_are_listed_at_any_depth_with_size_and_version(folder):
 def test_a_broken_link_is_listed_as_empty(tmp_path):
     (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
     assert list(list_files(tmp_path)) == [("gone.wav", str(tmp_path / "gone.wav"), (0, ""))]
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    day1, elsewhere = tmp_path / "calls" / "day1", tmp_path / "store"
+    for folder in (day1, elsewhere):
+        folder.mkdir(parents=True)
+    (day1 / "a.wav").write_bytes(b"1")
+    (elsewhere / "b.wav").write_bytes(b"22")
+    (tmp_path / "calls" / "day2").symlink_to(elsewhere)
+    (tmp_path / "calls" / "0_same").symlink_to(day1)  # reached by its own name, too
+    (elsewhere / "up").symlink_to(tmp_path / "calls")  # a cycle
+    listed = {below: state.size for below, _, state in list_files(tmp_path / "calls")}
+    assert listed == {"day1/a.wav": 1, "day2/b.wav": 2}
+
+
+def test_unreadable_folders_are_named(tmp_path, monkeypatch, caplog):
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "a.wav").write_bytes(b"1")
+    real = Path.iterdir
+
+    def iterdir(path):  # a mode would not keep an administrator out
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert [below for below, _, _ in list_files(tmp_path)] == ["a.wav"]
+    assert f"{tmp_path / 'locked'}: this folder cannot be read (Permission denied)" in caplog.text
+    named = []
+    assert len(list(list_files(tmp_path, on_unreadable=lambda *row: named.append(row)))) == 1
+    assert named == [
+        (str(tmp_path / "locked"), "this folder cannot be read (Permission denied)"),
+    ]
 
 
 def test_a_missing_file_is_not_a_failure_of_the_store(folder):

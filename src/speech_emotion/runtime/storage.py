@@ -7,9 +7,10 @@ supports every file system of fsspec.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
@@ -43,6 +44,9 @@ VERSION_KEYS: Final = (
     "created",
 )
 """Keys under which fsspec's file systems report a file's version, the most reliable first."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class FetchError(OSError):
@@ -113,8 +117,18 @@ def file_state(path: str | os.PathLike[str]) -> FileState:
     return FileState(int(info["size"]), _version(info))
 
 
-def list_files(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str, FileState]]:
+def list_files(
+    folder: str | os.PathLike[str], *, on_unreadable: Callable[[str, str], None] | None = None
+) -> Iterator[tuple[str, str, FileState]]:
     """List the files below a folder, at any depth and in any order.
+
+    Links to folders are followed. A folder that is reached twice, directly and by a link, is listed
+    once, by its own path, so a link to a folder above it does no harm.
+
+    Args:
+        folder: Path, or URL in an object store.
+        on_unreadable: Called with the path of a folder that cannot be listed and the reason; by default
+            a warning is logged.
 
     Yields:
         Path below the folder with ``/`` between names, whole path or URL, and state. A broken link has
@@ -129,10 +143,37 @@ def list_files(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str, FileS
             state = FileState(int(info["size"]), _version(info))
             yield below, files.unstrip_protocol(name), state
         return
-    for path in Path(folder).rglob("*"):
-        if not path.is_dir():
-            state = file_state(path) if path.exists() else FileState(0, "")
-            yield path.relative_to(folder).as_posix(), str(path), state
+    for path in _walk(Path(folder), on_unreadable or _warn_of_unreadable):
+        state = file_state(path) if path.exists() else FileState(0, "")
+        yield path.relative_to(folder).as_posix(), str(path), state
+
+
+def _walk(folder: Path, on_unreadable: Callable[[str, str], None]) -> Iterator[Path]:
+    """Yield what is no folder; folders before links to folders, each real folder once."""
+    visited: set[str] = set()
+    folders, links = [folder], list[Path]()
+    while folders or links:
+        current = folders.pop() if folders else links.pop(0)
+        real = os.path.realpath(current)
+        if real in visited:
+            continue
+        visited.add(real)
+        try:
+            entries = sorted(current.iterdir())
+        except OSError as error:
+            on_unreadable(str(current), f"this folder cannot be read ({error.strerror})")
+            continue
+        for entry in entries:
+            if not entry.is_dir():
+                yield entry
+            elif entry.is_symlink():
+                links.append(entry)
+            else:
+                folders.append(entry)
+
+
+def _warn_of_unreadable(folder: str, reason: str) -> None:
+    logger.warning("%s: %s; its files are left out. Change its permissions.", folder, reason)
 
 
 @contextmanager
