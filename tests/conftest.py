@@ -288,7 +288,11 @@ def scored_calls(tmp_path_factory):
             | {
                 "start_s": float(a),
                 "end_s": b + 2.0,
+                "speech_s": (b + 2.0 - a) * 0.8,
                 "peak": own.loc[own["flagged"], "score"].max(),
+                "peak_s": own.loc[
+                    own["score"].where(own["start_s"].between(a, b)).idxmax(), "start_s"
+                ],
             }
             for a, b in angry
         ]
@@ -298,11 +302,7 @@ def scored_calls(tmp_path_factory):
             place
             | {"channel_role": "customer", "minutes": 1.0, "talk_share": 0.45, "silence_share": 0.1}
             | {f"share_{label}": shares.get(label, 0.0) for label in LABELS}
-            | {
-                "longest_angry_s": max(
-                    (row["end_s"] - row["start_s"] for row in found), default=0.0
-                )
-            }
+            | {"longest_angry_s": max((row["speech_s"] for row in found), default=0.0)}
             | {"first_angry_s": min((row["start_s"] for row in found), default=np.nan)}
             | {"trend": 0.12 if angry else -0.03, "flag": flag, "score": own["score"].max()}
             | {"reason": reasons[flag], "threshold": THRESHOLD}
@@ -311,7 +311,7 @@ def scored_calls(tmp_path_factory):
         [("tuesday/notes.wav", str(folder / "tuesday/notes.wav"), "unreadable; <replace> it")],
         columns=["call", "path", "reason"],
     )
-    columns = ["call", "path", "channel", "start_s", "end_s", "peak"]
+    columns = ["call", "path", "channel", "start_s", "end_s", "speech_s", "peak", "peak_s"]
     return ScoredCalls(
         pd.concat(windows, ignore_index=True),
         pd.DataFrame(summaries),

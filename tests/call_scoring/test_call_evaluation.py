@@ -112,6 +112,8 @@ def scored_of(spans, score=0.9):
             "channel": 0,
             "start_s": starts,
             "end_s": starts + 10,
+            "speech_share": 1.0,
+            "p_angry": np.where(flagged, score, 0.1),
             "emotion": np.where(flagged, "angry", "neutral"),
             "score": np.where(flagged, score, 0.1),
             "flagged": flagged,

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -147,17 +148,96 @@ def test_hysteresis_raises_and_clears_the_flag(probabilities, options, flags):
     assert [int(hysteresis(value)[1]) for value in probabilities] == flags
 
 
-def test_passage_starts_with_the_windows_that_raised_the_flag():
-    import pandas as pd
-
-    windows = pd.DataFrame(
+def flagged_windows(probabilities, spans, threshold, flag_settings, shares=None):
+    """Return the table of windows that a channel with these probabilities has."""
+    hysteresis = Hysteresis(threshold, flag_settings)
+    scored = [hysteresis(probability) for probability in probabilities]
+    return pd.DataFrame(
         {
-            "start_s": [0.0, 2, 4, 6, 8, 20],
-            "end_s": [4.0, 6, 8, 10, 12, 24],
-            "score": [0.1, 0.6, 0.8, 0.4, 0.2, 0.6],
-            "flagged": [False, False, True, True, False, False],
+            "start_s": [float(start) for start, _ in spans],
+            "end_s": [float(end) for _, end in spans],
+            "speech_share": 1.0 if shares is None else shares,
+            "p_angry": probabilities,
+            "score": [score for score, _ in scored],
+            "flagged": [flagged for _, flagged in scored],
         }
     )
-    passages = find_passages(windows, 0.5)
-    assert passages.to_numpy().tolist() == [[2.0, 10.0, 0.8]]
-    assert find_passages(windows.iloc[:2], 0.5).empty
+
+
+def test_passage_starts_with_the_windows_that_raised_the_flag():
+    spans = [(0, 4), (2, 6), (4, 8), (6, 10), (8, 12), (20, 24)]
+    rule = FlagSettings(consecutive=2)
+    windows = flagged_windows([0.1, 0.6, 0.8, 0.4, 0.2, 0.6], spans, 0.5, rule)
+    passages = find_passages(windows, 0.5, rule)
+    assert passages.to_numpy().tolist() == [[2.0, 10.0, 8.0, 0.8, 4.0]]
+    assert list(passages) == ["start_s", "end_s", "speech_s", "peak", "peak_s"]
+    assert find_passages(windows.iloc[:2], 0.5, rule).empty
+
+
+def test_smoothing_does_not_move_a_passage_behind_its_anger():
+    # The strongest window raises the mean of later ones only.
+    spans = [(start, start + 3) for start in range(0, 12, 2)]
+    rule = FlagSettings(consecutive=2, smoothing=3)
+    windows = flagged_windows([0, 0, 0.9, 0.4, 0.3, 0], spans, 0.4, rule)
+    assert windows["flagged"].tolist() == [False] * 4 + [True, False]
+    (passage,) = find_passages(windows, 0.4, rule).itertuples()
+    assert (passage.start_s, passage.peak_s, passage.end_s) == (2, 4, 11)
+
+
+def test_passages_end_at_long_silences_and_count_speech():
+    rule = FlagSettings(consecutive=2)
+    spans = [(0, 3), (55, 58), (105, 108)]
+    windows = flagged_windows([0.9, 0.9, 0.9], spans, 0.5, rule)
+    passages = find_passages(windows, 0.5, rule)
+    assert passages["start_s"].tolist() == [0, 55, 105]
+    assert passages["speech_s"].sum() == pytest.approx(9)
+    (whole,) = find_passages(windows, 0.5, FlagSettings(max_silence_s=60)).itertuples()
+    assert (whole.start_s, whole.end_s, whole.speech_s) == (0, 108, pytest.approx(9))
+
+
+def test_speech_of_overlapping_windows_counts_once():
+    rule = FlagSettings(consecutive=2)
+    windows = flagged_windows([0.9] * 3, [(0, 4), (2, 6), (4, 8)], 0.5, rule, shares=0.5)
+    assert find_passages(windows, 0.5, rule)["speech_s"].tolist() == [pytest.approx(4)]
+
+
+@given(st.data())
+def test_passages_contain_their_strongest_window(data):
+    rule = FlagSettings(
+        smoothing=data.draw(st.integers(1, 5)),
+        consecutive=data.draw(st.integers(1, 4)),
+        release=data.draw(st.sampled_from([0.3, 0.7, 1.0])),
+        max_silence_s=data.draw(st.sampled_from([0.0, 2.0, 10.0])),
+    )
+    n = data.draw(st.integers(1, 30))
+    probabilities = data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n))
+    starts = np.cumsum(data.draw(st.lists(st.sampled_from([1.5, 3, 20]), min_size=n, max_size=n)))
+    shares = data.draw(st.lists(st.floats(0.1, 1), min_size=n, max_size=n))
+    spans = [(start, start + 3) for start in starts]
+    windows = flagged_windows(probabilities, spans, 0.5, rule, shares)
+    passages = find_passages(windows, 0.5, rule)
+    flagged = np.flatnonzero(windows["flagged"])
+    assert len(passages) == 0 or len(flagged)
+
+    def is_inside(position):
+        start, end = spans[position]
+        return ((passages["start_s"] <= start) & (end <= passages["end_s"])).any()
+
+    for position in flagged:
+        entered = range(max(position - rule.smoothing + 1, 0), position + 1)
+        if windows["score"][position] >= 0.5:
+            assert is_inside(max(entered, key=lambda number: probabilities[number]))
+    for passage in passages.itertuples():
+        inside = (windows["start_s"] >= passage.start_s) & (windows["end_s"] <= passage.end_s)
+        strongest = windows[inside].set_index("start_s")["p_angry"]
+        assert strongest[passage.peak_s] == strongest.max()
+        assert passage.speech_s <= passage.end_s - passage.start_s + 1e-9
+        pauses = windows[inside]["start_s"] - windows[inside]["end_s"].shift()
+        assert not (pauses > rule.max_silence_s).any()
+
+
+def test_a_passage_has_no_window_that_did_not_raise_its_flag():
+    spans = [(start, start + 3) for start in range(0, 30, 3)]
+    rule = FlagSettings(consecutive=2)
+    windows = flagged_windows([0, 0.9, 0.9, 0, 0, 0.9, 0.9, 0, 0.9, 0], spans, 0.5, rule)
+    assert find_passages(windows, 0.5, rule)["start_s"].tolist() == [3, 15]

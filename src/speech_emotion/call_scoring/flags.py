@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from speech_emotion.call_scoring.settings import FlagSettings
 
-__all__ = ["Hysteresis", "capacity_threshold", "find_passages", "flag_again", "sustained_score"]
+__all__ = [
+    "PASSAGE_COLUMNS",
+    "Hysteresis",
+    "capacity_threshold",
+    "find_passages",
+    "flag_again",
+    "sustained_score",
+]
+
+PASSAGE_COLUMNS: Final = ["start_s", "end_s", "speech_s", "peak", "peak_s"]
 
 
 class Hysteresis:
@@ -45,29 +55,75 @@ class Hysteresis:
         return score, self._flagged
 
 
-def find_passages(windows: pd.DataFrame, threshold: float) -> pd.DataFrame:
+def find_passages(windows: pd.DataFrame, threshold: float, settings: FlagSettings) -> pd.DataFrame:
     """Find the flagged passages of one channel.
 
-    A passage starts with the first of the consecutive windows that raised the flag.
+    A passage has all windows that raised the flag: the consecutive windows at or above the threshold,
+    and those before them that entered their smoothed scores. So it contains the window with the highest
+    probability. It ends with the flag, and at a silence longer than ``settings.max_silence_s``.
 
     Args:
-        windows: ``start_s``, ``end_s``, ``score`` and ``flagged`` of the channel's windows, in order.
+        windows: ``start_s``, ``end_s``, ``speech_share``, ``p_<target>``, ``score`` and ``flagged`` of the
+            channel's windows in domain, in order.
         threshold: Threshold that the windows were flagged with.
+        settings: Target, smoothing and longest silence.
 
     Returns:
-        ``start_s``, ``end_s`` and ``peak``, the highest score of the passage.
+        :data:`PASSAGE_COLUMNS`: ``start_s`` and ``end_s``; ``speech_s``, the seconds of speech between
+        them; ``peak``, the highest score; ``peak_s``, the start of the window with the highest
+        probability of the target.
     """
-    flagged = windows["flagged"].to_numpy(dtype=bool)
-    above = windows["score"].to_numpy() >= threshold
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flagged.astype(int), [0]])))
+    starts, ends = windows["start_s"].to_numpy(), windows["end_s"].to_numpy()
+    probabilities = windows[f"p_{settings.target}"].to_numpy()
+    scores, within = windows["score"].to_numpy(), _raising_windows(windows, threshold, settings)
     rows = []
-    for raised, stop in zip(edges[::2], edges[1::2], strict=True):
+    for first, stop in _runs(within, starts, ends, settings.max_silence_s):
+        part = slice(first, stop)
+        speech_s = _speech_seconds(
+            starts[part], ends[part], windows["speech_share"].to_numpy()[part]
+        )
+        strongest = first + int(probabilities[part].argmax())
+        rows.append(
+            (starts[first], ends[part].max(), speech_s, scores[part].max(), starts[strongest])
+        )
+    return pd.DataFrame(rows, columns=PASSAGE_COLUMNS).astype(float)
+
+
+def _raising_windows(windows: pd.DataFrame, threshold: float, settings: FlagSettings) -> np.ndarray:
+    """Mark the flagged windows, and those before them that raised the flag."""
+    within = windows["flagged"].to_numpy(dtype=bool).copy()
+    above = windows["score"].to_numpy() >= threshold
+    for raised in np.flatnonzero(within & ~np.append(False, within[:-1])):
         first = raised
-        while first > 0 and above[first - 1] and not flagged[first - 1]:
+        while first > 0 and above[first - 1]:
             first -= 1
-        passage = windows.iloc[first:stop]
-        rows.append((passage["start_s"].iloc[0], passage["end_s"].iloc[-1], passage["score"].max()))
-    return pd.DataFrame(rows, columns=["start_s", "end_s", "peak"]).astype(float)
+        within[max(first - settings.smoothing + 1, 0) : raised] = True
+    return within
+
+
+def _runs(
+    within: np.ndarray, starts: np.ndarray, ends: np.ndarray, max_silence_s: float
+) -> list[tuple[int, int]]:
+    """Return first window and window after the last of each run without a long silence."""
+    marked = np.flatnonzero(within)
+    if not len(marked):
+        return []
+    apart = np.diff(marked) > 1
+    apart |= starts[marked[1:]] - ends[marked[:-1]] > max_silence_s
+    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(marked, np.flatnonzero(apart) + 1)]
+
+
+def _speech_seconds(starts: np.ndarray, ends: np.ndarray, shares: np.ndarray) -> float:
+    """Return the seconds of speech in windows that may overlap.
+
+    Where windows overlap, the mean of their shares of speech counts.
+    """
+    edges = np.unique(np.concatenate([starts, ends]))
+    middles = (edges[1:] + edges[:-1]) / 2
+    covers = (starts[:, None] <= middles) & (middles < ends[:, None])
+    n_covering = covers.sum(axis=0)
+    density = (shares @ covers) / np.maximum(n_covering, 1)
+    return float(density @ np.diff(edges))
 
 
 def sustained_score(scores: pd.Series, consecutive: int) -> float:

@@ -82,6 +82,8 @@ class FlagSettings(Settings):
         release: The flag is cleared when the score falls below this share of the threshold.
         per_100_calls: Capacity of the reviewers: the threshold is set so that about this many of 100
             scored channels are flagged, instead of ``threshold``. ``None`` uses the threshold.
+        max_silence_s: A flagged passage ends at a longer silence of its channel, in which the other
+            party speaks, or nobody.
     """
 
     target: str = "angry"
@@ -90,6 +92,7 @@ class FlagSettings(Settings):
     consecutive: int = Field(3, ge=1)
     release: float = Field(0.7, gt=0, le=1)
     per_100_calls: float | None = Field(None, gt=0, lt=100)
+    max_silence_s: float = Field(10.0, ge=0)
 
     @model_validator(mode="after")
     def _one_operating_point(self) -> FlagSettings:

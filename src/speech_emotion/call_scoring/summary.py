@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from speech_emotion.call_scoring.clock import format_clock
-from speech_emotion.call_scoring.flags import find_passages, sustained_score
+from speech_emotion.call_scoring.flags import PASSAGE_COLUMNS, find_passages, sustained_score
 from speech_emotion.call_scoring.settings import CallSettings, QualitySettings
 
 __all__ = ["CALM", "PASSAGES", "REVIEW", "summarize"]
 
 REVIEW: Final = "review"
 CALM: Final = "calm"
-PASSAGES: Final = ["call", "path", "channel", "start_s", "end_s", "peak"]
+PASSAGES: Final = ["call", "path", "channel", *PASSAGE_COLUMNS]
 CHANNEL: Final = [
     "call",
     "path",
@@ -57,7 +57,7 @@ def summarize(
         key = (channel["call"], channel["channel"])
         of_channel = by_channel.get(key, windows.iloc[:0])
         scored = of_channel[of_channel["out_of_domain"] == ""]
-        found = find_passages(scored, threshold)
+        found = find_passages(scored, threshold, settings.flags)
         passages.append(found.assign(**{name: channel[name] for name in PASSAGES[:3]}))
         row: dict[str, Any] = {name: channel[name] for name in CHANNEL}
         row |= _statistics(scored, found, labels, target)
@@ -87,11 +87,10 @@ def _statistics(
 ) -> dict[str, float]:
     """Compute shares, lengths, trend and highest score from the scored windows of a channel."""
     shares = scored["emotion"].value_counts(normalize=True)
-    lengths = passages["end_s"] - passages["start_s"]
     third = max(len(scored) // 3, 1)
     return {
         **{f"share_{label}": float(shares.get(label, 0.0)) for label in labels},
-        f"longest_{target}_s": float(lengths.max()) if len(passages) else 0.0,
+        f"longest_{target}_s": float(passages["speech_s"].max()) if len(passages) else 0.0,
         f"first_{target}_s": float(passages["start_s"].min()) if len(passages) else np.nan,
         "trend": _mean(scored["score"].tail(third)) - _mean(scored["score"].head(third)),
         "score": float(scored["score"].max()) if len(scored) else 0.0,
@@ -118,9 +117,10 @@ def _decide(
     problems = _quality_problems(windows, quality)
     if len(passages):
         start = format_clock(passages["start_s"].iloc[0])
-        total = (passages["end_s"] - passages["start_s"]).sum()
-        reason = f"{len(passages)} {target} passage{'s' if len(passages) > 1 else ''}, "
-        reason += f"{total:.0f} s in total, the first at {start}, score up to {score:.2f}"
+        span = format_clock(passages["end_s"].iloc[-1] - passages["start_s"].iloc[0])
+        reason = f"{len(passages)} {target} passage{'s' if len(passages) > 1 else ''}: "
+        reason += f"{passages['speech_s'].sum():.0f} s of {target} speech within {span}, "
+        reason += f"from {start}, score up to {score:.2f}"
         return target, "; ".join([reason, *problems])
     if problems:
         return REVIEW, "; ".join(problems)
