@@ -67,6 +67,27 @@ def test_every_corpus_has_its_license():
     assert titles == set(re.findall(r"^\| (\S+) \|", table, re.M)) - {"corpus", "---"}
 
 
+def test_every_corpus_is_listed_with_its_defects():
+    section = TEXT[ROOT / "docs/corpora.md"].split("\n## Which corpora\n")[1].split("\n## ")[0]
+    rows = {
+        row[0].strip("`"): row[1:]
+        for row in (
+            [cell.strip() for cell in line.strip("|").split(" | ")]
+            for line in section.splitlines()
+            if line.startswith("| `")
+        )
+    }
+    assert set(rows) == set(CORPORA)
+    for name, (title, language, tested, defects) in rows.items():
+        entry = CORPORA[name]
+        assert title == entry.title
+        assert language == ", ".join(
+            entry.language if isinstance(entry.language, dict) else [entry.language]
+        )
+        assert tested.startswith("yes") == entry.tested
+        assert defects == "; ".join(entry.defects)
+
+
 def test_version_is_cited():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == speech_emotion.__version__

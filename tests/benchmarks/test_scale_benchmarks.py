@@ -18,8 +18,7 @@ import pytest
 import soundfile
 import yaml
 
-from speech_emotion.corpora import CorporaSettings, ingest
-from speech_emotion.corpora.crema_d import EMOTIONS, LEVELS, SENTENCES
+from speech_emotion.corpora import CORPORA, CorporaSettings, ingest
 from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
 from speech_emotion.datasets.blocks import BlocksDataset
 from speech_emotion.features import (
@@ -39,12 +38,13 @@ PLAN = ["utterance_id", "protocol", "variant", "transform", "value", "seed"]
 
 def write_clips(folder, count):
     """Write different clips of noise in the layout of CREMA-D."""
+    fields = CORPORA["crema_d"].fields
     names = (
         f"{speaker}_{sentence}_{emotion}_{level}.wav"
         for speaker in range(1001, 1092)
-        for sentence in sorted(SENTENCES)
-        for emotion in EMOTIONS
-        for level in LEVELS
+        for sentence in sorted(fields["statement"].codes)
+        for emotion in fields["emotion"].codes
+        for level in fields["intensity"].codes
     )
     folder = folder / "crema_d" / "AudioWAV"
     folder.mkdir(parents=True)

@@ -30,6 +30,11 @@ from speech_emotion.audio.excerpts import (
     read_envelope,
     read_excerpt,
 )
+from speech_emotion.audio.segments import (
+    Segment,
+    split_segment,
+    with_segment,
+)
 from speech_emotion.audio.telephone import (
     LINES,
     TELEPHONE_RATE,
@@ -64,6 +69,7 @@ __all__ = [
     "AugmentationSettings",
     "BandFilter",
     "LineUnavailable",
+    "Segment",
     "TelephoneLine",
     "UnknownLine",
     "UnknownTransform",
@@ -83,5 +89,7 @@ __all__ = [
     "read_excerpt",
     "read_samples",
     "send_over_line",
+    "split_segment",
     "trim_silence",
+    "with_segment",
 ]

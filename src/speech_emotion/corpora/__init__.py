@@ -1,17 +1,18 @@
 """Corpora of emotional speech: readers, ingestion, labels, schemas, splits, sample corpus, download."""
 
-from speech_emotion.corpora.base import (
-    Annotation,
-    Corpus,
-    UnknownName,
-)
 from speech_emotion.corpora.download import (
     DownloadError,
     DownloadSettings,
     download_corpora,
 )
-from speech_emotion.corpora.ingestion import (
+from speech_emotion.corpora.entry import (
     CORPORA,
+    UNKNOWN,
+    Annotation,
+    CorpusEntry,
+    UnknownName,
+)
+from speech_emotion.corpora.ingestion import (
     CorporaNotFound,
     CorporaSettings,
     ingest,
@@ -51,11 +52,12 @@ __all__ = [
     "REJECTED",
     "TEST",
     "TRAIN",
+    "UNKNOWN",
     "UTTERANCES",
     "Annotation",
     "CorporaNotFound",
     "CorporaSettings",
-    "Corpus",
+    "CorpusEntry",
     "DownloadError",
     "DownloadSettings",
     "LabelSetError",

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from speech_emotion.audio import AUDIO_SUFFIXES
 from speech_emotion.config import Settings
-from speech_emotion.corpora.ingestion import CORPORA
+from speech_emotion.corpora.entry import CORPORA
 
 __all__ = ["DownloadError", "DownloadSettings", "download_corpora", "unpack"]
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from tqdm import tqdm
 
 from speech_emotion.audio import (
@@ -27,21 +29,18 @@ from speech_emotion.audio import (
     trim_silence,
 )
 from speech_emotion.config import NameList, Settings
-from speech_emotion.corpora.base import Corpus, UnknownName
-from speech_emotion.corpora.crema_d import CREMA_D, read_sexes
+from speech_emotion.corpora.entry import CORPORA, UNKNOWN, Annotation, CorpusEntry, UnknownName
+from speech_emotion.corpora.folders import Located, locate
 from speech_emotion.corpora.labels import check_label_set, label_of
-from speech_emotion.corpora.ravdess import RAVDESS
-from speech_emotion.corpora.savee import SAVEE
 from speech_emotion.corpora.schemas import UTTERANCES
-from speech_emotion.corpora.tess import TESS
+from speech_emotion.corpora.speakers import read_sexes
+from speech_emotion.corpora.tables import Row, TableError, check_rows, rows_of
+from speech_emotion.runtime import is_url, list_files
 
-__all__ = ["CORPORA", "SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "ingest"]
+__all__ = ["SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "ingest"]
 
-CORPORA: Final[dict[str, Corpus]] = {
-    corpus.name: corpus for corpus in (RAVDESS, TESS, SAVEE, CREMA_D)
-}
 SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
-"""Name of a file that marks all corpora of a folder, or one corpus folder, as synthetic."""
+"""Name of a file that marks all recordings of a folder as synthetic."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +53,9 @@ class CorporaSettings(Settings):
     """Which corpora are read, and which label each emotion gets.
 
     Attributes:
-        select: Corpora to read; ``None`` for all corpora found.
+        select: Corpora to read; ``None`` for all that are found and enabled.
+        entries: Corpora of your own by name, see :class:`CorpusEntry`. The name of a built-in one
+            replaces it.
         label_set: Name of the label set to use.
         label_sets: Emotions of each label of each set, in the words of the corpora.
         trim_db: Level below the loudest frame, in dB, that is trimmed as silence.
@@ -64,18 +65,41 @@ class CorporaSettings(Settings):
     renamed: ClassVar[dict[str, str]] = {"shortest": "min_duration_s"}
 
     select: NameList | None = None
+    entries: dict[str, CorpusEntry] = Field(default_factory=dict)
     label_set: str = "seven"
     label_sets: dict[str, dict[str, list[str]]]
     trim_db: float = Field(30.0, gt=0)
     min_duration_s: float = Field(0.2, gt=0)
 
+    @field_validator("entries", mode="before")
+    @classmethod
+    def _named(cls, entries: Any) -> Any:
+        if not isinstance(entries, dict):
+            return entries
+        return {
+            name: {"name": name, **values} if isinstance(values, dict) else values
+            for name, values in entries.items()
+        }
+
     @model_validator(mode="after")
     def _known(self) -> CorporaSettings:
         check_label_set(self.label_set, self.label_sets)
         for name in self.select or []:
-            if name not in CORPORA:
-                raise ValueError(f"no corpus {name!r}; write some of: {', '.join(CORPORA)}")
+            if name not in self.known:
+                raise ValueError(f"no corpus {name!r}; write some of: {', '.join(self.known)}")
         return self
+
+    @cached_property
+    def known(self) -> dict[str, CorpusEntry]:
+        """All entries by name, your own first."""
+        return {**self.entries, **{k: v for k, v in CORPORA.items() if k not in self.entries}}
+
+    @property
+    def read(self) -> dict[str, CorpusEntry]:
+        """Entries that are read."""
+        if self.select is not None:
+            return {name: self.known[name] for name in dict.fromkeys(self.select)}
+        return {name: entry for name, entry in self.known.items() if entry.enabled}
 
 
 def ingest(
@@ -84,8 +108,7 @@ def ingest(
     """List the usable utterances of all corpora below ``root``.
 
     Args:
-        root: Folder with one or more of the sub-folders ``ravdess``, ``tess``, ``savee``, ``crema_d``; a
-            ``upath.UPath`` for an object store.
+        root: Folder with corpora in sub-folders, or of one corpus; a ``upath.UPath`` for an object store.
         settings: Selected corpora, label set and thresholds.
         n_jobs: Decoding threads, ``-1`` for one a core; the result does not depend on it.
         progress: Show a progress bar.
@@ -98,8 +121,8 @@ def ingest(
         CorporaNotFound: If there is no usable recording of any selected corpus, with instructions.
     """
     files = pd.DataFrame(_annotations(root, settings), columns=ANNOTATIONS)
-    if files.empty:
-        raise CorporaNotFound(_how_to_get_corpora(root))
+    if files["corpus"].eq("").all():
+        raise CorporaNotFound(_how_to_get_corpora(root, files, settings))
     files["label"] = files["emotion"].map(label_of(settings.label_sets[settings.label_set]))
     _reject(
         files,
@@ -114,7 +137,7 @@ def ingest(
     columns = list(UTTERANCES.columns)
     utterances = files.loc[usable, columns].sort_values("utterance_id", ignore_index=True)
     integers = ["sample_rate", "channels", "n_samples", "n_samples_trimmed"]
-    utterances = utterances.astype(dict.fromkeys(integers, int))
+    utterances = utterances.astype(dict.fromkeys(integers, int) | {"synthetic": bool})
     _log_summary(utterances, rejected)
     if utterances.empty:
         raise CorporaNotFound(
@@ -134,63 +157,202 @@ ANNOTATIONS: Final = (
     "emotion",
     "intensity",
     "statement",
+    "language",
     "reason",
 )
 
 
+class _Tree:
+    """Files below a folder: recordings, other files, and what cannot be read."""
+
+    def __init__(self, folder: str):
+        self.folder = folder.rstrip("/") if is_url(folder) else os.path.abspath(folder)
+        self.recordings: list[str] = []
+        self.others: list[str] = []
+        self.unreadable: list[tuple[str, str]] = []
+        if not is_url(folder) and not os.path.isdir(folder):
+            return
+        listed = list_files(
+            self.folder, on_unreadable=lambda path, reason: self.unreadable.append((path, reason))
+        )
+        for file in listed:
+            is_audio = PurePosixPath(file[0]).suffix.lower() in AUDIO_SUFFIXES
+            (self.recordings if is_audio else self.others).append(file[0])
+        self.recordings.sort()
+        self.others.sort()
+        for path, reason in self.unreadable:
+            logger.warning("%s: %s; its recordings are missing", path, reason)
+
+    def path(self, file: str) -> str:
+        """Whole path or URL of a file. Tables store text only, so other bytes are escaped."""
+        return os.fsencode(f"{self.folder}/{file}").decode(errors="backslashreplace")
+
+    @cached_property
+    def synthetic_folders(self) -> list[str]:
+        """Beginnings of the paths of recordings that are marked as synthetic."""
+        marks = [file for file in self.others if PurePosixPath(file).name == SYNTHETIC_MARK]
+        above = [] if is_url(self.folder) else Path(self.folder).parents[:2]
+        if any((folder / SYNTHETIC_MARK).exists() for folder in above):
+            return [""]
+        return [mark.removesuffix(SYNTHETIC_MARK) for mark in marks]
+
+    def is_synthetic(self, file: str) -> bool:
+        return any(file.startswith(folder) for folder in self.synthetic_folders)
+
+
 def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, Any]]:
-    for name in dict.fromkeys(settings.select or CORPORA):
-        corpus = CORPORA[name]
-        folders = {folder: _recordings(folder) for folder in _folders(root, name)}
-        if not any(folders.values()):
-            logger.warning(
-                "%s: no %s files in %s; the corpus is skipped. Expected: %s. Get it from: %s",
-                corpus.title,
-                ", ".join(AUDIO_SUFFIXES),
-                root / name,
-                corpus.layout,
-                corpus.source,
-            )
-        for folder, paths in folders.items():
-            sexes = read_sexes(folder) if corpus is CREMA_D and paths else {}
-            synthetic = any((parent / SYNTHETIC_MARK).exists() for parent in (root, folder))
-            for path in paths:
-                # Tables store text only, so bytes that are not UTF-8 are escaped.
-                text = os.fsencode(str(path.absolute())).decode(errors="backslashreplace")
-                annotation = _annotate(corpus, path, sexes)
-                yield {"corpus": name, "path": text, "synthetic": synthetic, **annotation}
+    """Yield a row for each recording and each row of a table; without a corpus, only its reason."""
+    read = settings.read
+    elsewhere = {name: entry for name, entry in read.items() if entry.path}
+    found: set[str] = set()
+    trees = [(_Tree(str(root)), [entry for entry in settings.known.values() if not entry.path])]
+    trees += [(_Tree(str(entry.path)), [entry]) for entry in elsewhere.values()]
+    for tree, entries in trees:
+        entries.sort(key=lambda entry: entry.name not in read)
+        located = locate(tree.folder, tree.recordings, tree.others, entries)
+        for path, reason in tree.unreadable:
+            yield {"corpus": "", "path": path, "reason": reason}
+        for file, reason in located.problems:
+            logger.warning("%s: %s", tree.path(file), reason)
+            yield {"corpus": "", "path": tree.path(file), "reason": reason}
+        yield from _strangers(tree, located)
+        for entry in entries:
+            recordings = located.recordings[entry.name]
+            if entry.name not in read:
+                _say_it_is_not_read(entry, len(recordings), settings)
+            elif recordings or entry.name in located.tables:
+                found.add(entry.name)
+                yield from _of_corpus(tree, entry, recordings, located)
+    _say_what_is_missing(root, settings, found)
 
 
-def _folders(root: Path, name: str) -> list[Path]:
-    """Folders of a corpus: several if their names differ only in case."""
-    if not root.is_dir():
-        return []
-    return [path for path in sorted(root.iterdir()) if path.name.lower() == name and path.is_dir()]
+def _strangers(tree: _Tree, located: Located) -> Iterator[dict[str, Any]]:
+    """Recordings that belong to no corpus, with a warning for each folder of them."""
+    tops = Counter(file.rpartition("/")[0].partition("/")[0] for file in located.strangers)
+    for top, count in tops.items():
+        example = next(
+            file for file in located.strangers if file.startswith(f"{top}/" if top else "")
+        )
+        logger.warning(
+            "%s: %d recordings (%s) belong to no known corpus and are left out. Rename the folder to one "
+            "of %s, or describe the corpus under corpora.entries.",
+            tree.path(top) if top else tree.folder,
+            count,
+            PurePosixPath(example).name,
+            ", ".join(CORPORA),
+        )
+    for file in located.strangers:
+        reason = "belongs to no known corpus: rename its folder or describe it in corpora.entries"
+        yield {"corpus": "", "path": tree.path(file), "reason": reason}
 
 
-def _recordings(folder: Path) -> list[Path]:
-    """Paths with the suffix of an audio file at any depth, broken links included."""
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.is_dir()
-    ]
+def _say_it_is_not_read(entry: CorpusEntry, count: int, settings: CorporaSettings) -> None:
+    if count and settings.select is None:
+        logger.info(
+            "%s: %d recordings are not read; add %s to corpora.select",
+            entry.shown,
+            count,
+            entry.name,
+        )
 
 
-def _annotate(corpus: Corpus, path: Path, sexes: dict[str, str]) -> dict[str, Any]:
-    try:
-        str(path.absolute()).encode()
-        annotation = corpus.parse(path)
-    except UnicodeEncodeError:
-        return {"reason": "the name of the file or of a folder above it is not UTF-8; rename it"}
-    except UnknownName as error:
-        return {"reason": str(error)}
+def _say_what_is_missing(root: Path, settings: CorporaSettings, found: set[str]) -> None:
+    absent = [entry for name, entry in settings.read.items() if name not in found]
+    for entry in absent:
+        if settings.select is None and entry.name not in settings.entries:
+            continue
+        logger.warning(
+            "%s: nothing found in %s; the corpus is skipped. Expected: %s. Get it from: %s",
+            entry.shown,
+            entry.path or root,
+            entry.layout or entry.table or entry.pattern[0],
+            entry.source,
+        )
+    if absent and settings.select is None:
+        logger.info("Corpora not found: %s", ", ".join(entry.name for entry in absent))
+
+
+def _of_corpus(
+    tree: _Tree, entry: CorpusEntry, recordings: list[str], located: Located
+) -> Iterator[dict[str, Any]]:
+    """Rows of one corpus below one folder."""
+    sexes = read_sexes(entry, tree.folder, tree.others) if recordings else {}
+    if not entry.table:
+        for file in recordings:
+            row = {
+                "corpus": entry.name,
+                "path": tree.path(file),
+                "synthetic": tree.is_synthetic(file),
+            }
+            try:
+                f"{tree.folder}/{file}".encode()
+                annotation = entry.parse(PurePosixPath(file))
+                group = {"file": annotation.key, "folder": PurePosixPath(file).parent.name}
+                yield row | _described(entry, annotation, group.get(entry.groups or "", ""), sexes)
+            except UnicodeEncodeError:
+                reason = "the name of the file or of a folder above it is not UTF-8; rename it"
+                yield row | {"reason": reason}
+            except UnknownName as error:
+                yield row | {"reason": str(error)}
+        return
+    yield from _of_tables(tree, entry, recordings, located, sexes)
+
+
+def _of_tables(
+    tree: _Tree,
+    entry: CorpusEntry,
+    recordings: list[str],
+    located: Located,
+    sexes: dict[str, str],
+) -> Iterator[dict[str, Any]]:
+    """Rows of the tables of a corpus, and its recordings that no table lists."""
+    rows: list[Row] = []
+    for table in located.tables.get(entry.name, []):
+        path = tree.path(table.file)
+        try:
+            rows += rows_of(entry, path, table.file, table.audio_folder, recordings)
+        except TableError as error:
+            yield {"corpus": entry.name, "path": path, "reason": error.reason}
+    listed = {row.file for row in rows}
+    for row, reason in check_rows(rows):
+        if reason:
+            yield {"corpus": entry.name, "path": row.place, "reason": reason}
+            continue
+        assert row.annotation is not None
+        base = {"corpus": entry.name, "synthetic": tree.is_synthetic(row.file)}
+        try:
+            described = _described(entry, row.annotation, row.group, sexes)
+            yield base | {"path": row.path(tree.path(row.file))} | described
+        except UnknownName as error:
+            yield base | {"path": row.place, "reason": f"{row.file}: {error}"}
+    for file in recordings:
+        if file not in listed:
+            reason = "no table of its corpus lists this recording"
+            yield {"corpus": entry.name, "path": tree.path(file), "reason": reason}
+
+
+def _described(
+    entry: CorpusEntry, annotation: Annotation, group: str, sexes: dict[str, str]
+) -> dict[str, Any]:
+    """Columns of an annotation.
+
+    Raises:
+        UnknownName: If the corpus names speakers, but this recording has neither speaker nor group.
+    """
     row = asdict(annotation)
     key, speaker = row.pop("key"), row.pop("speaker")
+    if speaker == UNKNOWN and entry.groups:
+        if not group:
+            raise UnknownName(f"neither speaker nor {entry.groups} is given")
+        speaker = f"{entry.groups}_{group}"
+    elif speaker == UNKNOWN and entry.names_speakers:
+        raise UnknownName(
+            f"no speaker is given; write it, or set corpora.entries.{entry.name}.groups"
+        )
     return row | {
-        "utterance_id": f"{corpus.name}:{key}",
-        "speaker": f"{corpus.name}_{speaker}",
-        "sex": sexes.get(speaker, annotation.sex),
+        "utterance_id": f"{entry.name}:{key}",
+        "speaker": f"{entry.speakers_of or entry.name}_{speaker}",
+        "sex": sexes.get(annotation.speaker, annotation.sex),
         "reason": None,
     }
 
@@ -303,9 +465,14 @@ def _log_summary(utterances: pd.DataFrame, rejected: pd.DataFrame) -> None:
         )
 
 
-def _how_to_get_corpora(root: Path) -> str:
-    lines = [f"No corpus was found below {root.absolute()}. Expected are one or more of:"]
-    lines += [f"  {corpus.layout}\n    from {corpus.source}" for corpus in CORPORA.values()]
+def _how_to_get_corpora(root: Path, files: pd.DataFrame, settings: CorporaSettings) -> str:
+    lines = [f"No corpus was found below {root.absolute()}."]
+    lines += [f"  {row.path}: {row.reason}" for row in files.head(3).itertuples()]
+    lines.append("Expected are one or more of:")
+    lines += [
+        f"  {entry.layout or entry.table or entry.pattern[0]}\n    from {entry.source}"
+        for entry in settings.read.values()
+    ]
     lines.append(
         "Set their folder with --params corpora_dir=PATH, or download the free corpora with "
         "`kedro run --env full --pipeline download`."

@@ -17,7 +17,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from speech_emotion.config import Settings
-from speech_emotion.corpora import crema_d, ravdess
+from speech_emotion.corpora.entry import CORPORA
 from speech_emotion.corpora.ingestion import SYNTHETIC_MARK
 from speech_emotion.corpora.voice import Speaker, speak
 
@@ -95,7 +95,7 @@ def sample_recordings(settings: SampleSettings) -> Iterator[_Recording]:
     """List the recordings: path below the corpora folder, rate, speaker, emotion, statement."""
     for actor in range(1, settings.ravdess_actors + 1):
         speaker = Speaker(f"ravdess {actor}", "male" if actor % 2 else "female")
-        for code, emotion in ravdess.EMOTIONS.items():
+        for code, emotion in _codes("ravdess", "emotion").items():
             for statement in range(1, settings.ravdess_statements + 1):
                 name = f"03-01-{code}-01-{statement:02d}-01-{actor:02d}.wav"
                 path = f"ravdess/Actor_{actor:02d}/{name}"
@@ -118,10 +118,14 @@ def sample_recordings(settings: SampleSettings) -> Iterator[_Recording]:
                 yield _Recording(path, 44100, speaker, emotion, f"savee {sentence}")
     for number in range(1001, 1001 + settings.crema_d_speakers):
         for code, emotion in CREMA_D_CODES.items():
-            for spoken in sorted(crema_d.SENTENCES)[: settings.crema_d_sentences]:
+            for spoken in sorted(_codes("crema_d", "statement"))[: settings.crema_d_sentences]:
                 path = f"crema_d/AudioWAV/{number}_{spoken}_{code}_XX.wav"
                 speaker = Speaker(f"crema_d {number}", _sex(number))
                 yield _Recording(path, 16000, speaker, emotion, spoken)
+
+
+def _codes(corpus: str, field: str) -> dict[str, str]:
+    return CORPORA[corpus].fields[field].codes or {}
 
 
 def _sex(number: int) -> str:
@@ -179,5 +183,5 @@ def _add_defects(folder: Path, settings: SampleSettings) -> None:
         (recordings / "1001_WSI_DIS_XX.wav").write_text(POINTER)
         numbers = range(1001, 1001 + settings.crema_d_speakers)
         rows = [f"{number},30,{_sex(number).title()},,\n" for number in numbers]
-        table = folder / "crema_d" / crema_d.DEMOGRAPHICS
+        table = folder / "crema_d" / "VideoDemographics.csv"
         table.write_text("ActorID,Age,Sex,Race,Ethnicity\n" + "".join(rows))

@@ -16,6 +16,7 @@ UTTERANCES = pa.DataFrameSchema(
         "label": pa.Column(str),
         "intensity": pa.Column(str),
         "statement": pa.Column(str),
+        "language": pa.Column(str),
         "path": pa.Column(str, unique=True),
         "sample_rate": pa.Column(int, pa.Check.gt(0)),
         "channels": pa.Column(int, pa.Check.ge(1)),

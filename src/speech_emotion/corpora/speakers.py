@@ -1,0 +1,55 @@
+"""Tables of speakers, and what is known about speakers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from speech_emotion.corpora.entry import CorpusEntry, sex_of
+from speech_emotion.runtime import open_binary
+
+__all__ = ["read_sexes"]
+
+logger = logging.getLogger(__name__)
+
+
+def read_sexes(entry: CorpusEntry, folder: str, files: Sequence[str]) -> dict[str, str]:
+    """Read the sex of every speaker from the table of speakers of a corpus, if it has one.
+
+    Args:
+        entry: The corpus.
+        folder: Path or URL of the folder.
+        files: Files below it that are no recordings.
+
+    Returns:
+        Sex by speaker; empty, with a warning, if the table is missing or lacks a column.
+    """
+    table = entry.speakers
+    if table is None:
+        return {}
+    found = [file for file in files if PurePosixPath(file).name.casefold() == table.file.casefold()]
+    if not found:
+        logger.warning(
+            "%s: no %s below %s, so the sex of its speakers is unknown. Copy the file from the corpus.",
+            entry.shown,
+            table.file,
+            folder,
+        )
+        return {}
+    path = f"{folder}/{found[0]}"
+    with open_binary(path) as content:
+        text = content.read().decode("utf-8-sig", errors="replace")
+    rows = csv.DictReader(io.StringIO(text))
+    if not {table.speaker, table.sex} <= set(rows.fieldnames or ()):
+        logger.warning(
+            "%s has no columns %s and %s, so the sex of the speakers is unknown. Replace it with the file "
+            "from the corpus.",
+            path,
+            table.speaker,
+            table.sex,
+        )
+        return {}
+    return {row[table.speaker]: sex_of(row[table.sex] or "") for row in rows}
