@@ -62,6 +62,7 @@ def test_every_stage_has_its_name():
         "call_evaluation",
         "call_scoring",
         "download",
+        "external_evaluation",
         "feature_engineering",
         "ingestion",
         "model_selection",

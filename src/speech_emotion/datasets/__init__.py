@@ -14,7 +14,7 @@ from speech_emotion.datasets.document import DocumentDataset, ModelCardDataset
 from speech_emotion.datasets.estimator import EncoderDataset, EstimatorDataset, PredictorDataset
 from speech_emotion.datasets.inputs import TEST_SET, TRAINING_SET, describe_inputs
 from speech_emotion.datasets.midi import MidiDataset
-from speech_emotion.datasets.model import ModelDataset
+from speech_emotion.datasets.model import ModelDataset, ModelVersionDataset
 from speech_emotion.datasets.optional import OptionalDataset
 from speech_emotion.datasets.recordings import RecordingsDataset
 from speech_emotion.datasets.registry import Registered, Registration, RegistryDataset
@@ -36,6 +36,7 @@ __all__ = [
     "MidiDataset",
     "ModelCardDataset",
     "ModelDataset",
+    "ModelVersionDataset",
     "OptionalDataset",
     "PredictorDataset",
     "RecordingsDataset",

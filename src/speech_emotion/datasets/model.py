@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Final, Never
 
 import mlflow
 from kedro.io import AbstractDataset, DatasetError
@@ -12,7 +13,9 @@ from mlflow.exceptions import MlflowException
 if TYPE_CHECKING:
     from speech_emotion.models import EmotionPredictor
 
-__all__ = ["ModelDataset"]
+__all__ = ["ModelDataset", "ModelVersionDataset"]
+
+REGISTERED: Final = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 
 
 class ModelDataset(AbstractDataset[Never, "EmotionPredictor"]):
@@ -49,6 +52,60 @@ class ModelDataset(AbstractDataset[Never, "EmotionPredictor"]):
         if not cards:
             raise DatasetError(f"{self._uri} holds no predictor: {CARD} is missing in {folder}")
         return EmotionPredictor.load(cards[0].parent)
+
+    def save(self, data: Never) -> Never:
+        """Raise an error: the registration pipeline registers models."""
+        raise DatasetError("Register models with `kedro run --pipelines registration`")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"uri": self._uri}
+
+
+class ModelVersionDataset(AbstractDataset[Never, dict[str, str]]):
+    """Name, version and tags of a model, for reports and for links between runs and model versions.
+
+    ``load`` returns ``uri``, ``title`` and, for a registered model, ``name``, ``version``, ``model_id``,
+    ``run_id`` and the version's tags as ``tag.NAME``.
+    """
+
+    def __init__(self, *, uri: str, metadata: dict[str, Any] | None = None):
+        """Describe the model at ``uri``.
+
+        Args:
+            uri: As in :class:`ModelDataset`.
+            metadata: Ignored by Kedro, read by its plugins.
+        """
+        self._uri = uri
+        self.metadata = metadata
+
+    def load(self) -> dict[str, str]:
+        """Describe the model; of a folder or a run only the URI is known."""
+        found = {"uri": self._uri, "title": self._uri}
+        registered = REGISTERED.fullmatch(self._uri)
+        if registered is None or Path(self._uri).is_dir():
+            return found
+        name, version, alias = registered.group("name", "version", "alias")
+        client = mlflow.MlflowClient()
+        try:
+            entry = (
+                client.get_model_version_by_alias(name, alias)
+                if alias
+                else client.get_model_version(name, version)
+            )
+        except MlflowException as error:
+            raise DatasetError(
+                f"There is no model at {self._uri} ({error}): train one with `kedro run` in this "
+                "environment, or add --params model_uri=URI or the folder of a predictor"
+            ) from error
+        found |= {
+            "title": f"{name} version {entry.version}{f' ({alias})' if alias else ''}",
+            "name": name,
+            "version": str(entry.version),
+            # The version's own field is not filled by a registry in a database.
+            "model_id": str(entry.source).removeprefix("models:/"),
+            "run_id": entry.run_id or "",
+        }
+        return found | {f"tag.{key}": value for key, value in entry.tags.items()}
 
     def save(self, data: Never) -> Never:
         """Raise an error: the registration pipeline registers models."""

@@ -164,7 +164,8 @@ def auc_interval(
     """Compute the 95 % interval of the AUC from a bootstrap over speakers.
 
     The AUC is the share of pairs (target, other) in which the target has the higher score. The pairs are
-    counted once for each pair of speakers, and each resample weights these counts.
+    counted once for each pair of speakers, and each resample weights these counts. Scores are sorted, so that
+    time and memory grow with the utterances and not with the pairs.
 
     Args:
         is_target: Whether each utterance has the target label, shape ``(n,)``.
@@ -178,13 +179,19 @@ def auc_interval(
     """
     names, codes = np.unique(speakers, return_inverse=True)
     n_speakers = len(names)
-    higher = scores[is_target][:, np.newaxis] > scores[~is_target]
-    equal = scores[is_target][:, np.newaxis] == scores[~is_target]
-    member = np.eye(n_speakers, dtype=np.float32)[codes]
-    wins = member[is_target].T @ (higher + np.float32(0.5) * equal) @ member[~is_target]
+    of_target, of_others = (
+        np.bincount(codes[subset], minlength=n_speakers) for subset in (is_target, ~is_target)
+    )
+    wins = np.zeros((n_speakers, n_speakers))
+    for speaker in np.flatnonzero(of_others):
+        ranked = np.sort(scores[~is_target & (codes == speaker)])
+        lower, upper = (
+            np.searchsorted(ranked, scores[is_target], side) for side in ("left", "right")
+        )
+        wins[:, speaker] = np.bincount(codes[is_target], (lower + upper) / 2, n_speakers)
     draws = bootstrap_counts(n_speakers, resamples=resamples, seed=seed)
     won = np.einsum("rs,st,rt->r", draws, wins, draws, optimize=True)
-    pairs = (draws @ member[is_target].sum(axis=0)) * (draws @ member[~is_target].sum(axis=0))
+    pairs = (draws @ of_target) * (draws @ of_others)
     areas = np.divide(won, pairs, out=np.full(resamples, np.nan), where=pairs > 0)
     low, high = bootstrap_interval(areas, n_speakers)
     return float(low), float(high)

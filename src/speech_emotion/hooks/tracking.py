@@ -30,6 +30,7 @@ SELECTION_TABLES: Final = frozenset(
     {LEADERBOARD, "predictions", "trials", "learning_curves", "candidates"}
 )
 """Tables of model selection. When all that a run makes are saved, its models are tracked."""
+EXTERNAL_TABLE: Final = "external_evaluation.metrics_table"
 CURVES: Final = ("loss", "accuracy", "val_loss", "val_accuracy")
 TARGET: Final = "angry"
 COPIED_TAGS: Final = ("mlflow.user", "mlflow.source.name", "mlflow.source.type")
@@ -121,6 +122,8 @@ class TrackingHooks:
             _describe_calls(self._run_id, self._catalog["calls"].load())
         elif dataset_name == "call_kpis_table":
             _log_kpis(self._run_id, self._catalog["call_kpis_table"].load())
+        elif dataset_name == EXTERNAL_TABLE:
+            _log_external(self._run_id, self._catalog)
         elif dataset_name in self._tables and self._is_complete():
             self._tracked.add(LEADERBOARD)
             _ModelTracker(self._run_id, self._catalog, self._env).log()
@@ -373,6 +376,43 @@ def _log_kpis(run_id: str, breakdown: pd.DataFrame) -> None:
         if pd.notna(row[name])
     ]
     mlflow.MlflowClient().log_batch(run_id, metrics)
+
+
+def _log_external(run_id: str, catalog: DataCatalog) -> None:
+    """Log an external evaluation, and link it with the model version that was evaluated."""
+    import mlflow
+    from mlflow.data.pandas_dataset import from_pandas
+    from mlflow.entities import DatasetInput, InputTag, LoggedModelInput
+
+    from speech_emotion.evaluation import summarize_exposure
+    from speech_emotion.reporting import describe_external, external_metrics
+
+    client = mlflow.MlflowClient()
+    table = catalog[EXTERNAL_TABLE].load()
+    version = catalog["scoring_model_version"].load()
+    tested = catalog["external_evaluation.tested"].load()
+    corpora = ", ".join(sorted(tested["corpus"].unique()))
+    exposure = summarize_exposure(tested)
+    metrics = external_metrics(table)
+    tags = {
+        "mlflow.runName": f"external · {corpora} · UAR {100 * metrics['uar']:.1f} %",
+        "mlflow.note.content": describe_external(table, corpora, version["title"], exposure),
+        "evaluated_model": version["title"],
+        "corpora": corpora,
+        "synthetic": str(bool(tested["synthetic"].any())),
+        "unseen": str(exposure.unseen) if exposure.known else "unknown",
+    }
+    for key, value in tags.items():
+        client.set_tag(run_id, key, value)
+    data = from_pandas(tested, name=f"external: {corpora}", targets="label")
+    entry = DatasetInput(data._to_mlflow_entity(), [InputTag("mlflow.data.context", "evaluation")])
+    model_id = version.get("model_id")
+    client.log_inputs(run_id, [entry], [LoggedModelInput(model_id)] if model_id else None)
+    mlflow.log_metrics(metrics, run_id=run_id, model_id=model_id or None, dataset=data)
+    if "version" in version:
+        key = re.sub(r"[^\w\-. /]", "_", f"external/{corpora}")[:200]
+        summary = f"UAR {100 * metrics['uar']:.1f} %, unseen: {tags['unseen']}, run {run_id}"
+        client.set_model_version_tag(version["name"], version["version"], key, summary)
 
 
 def _log_parameters(run_id: str, values: dict[str, Any]) -> None:

@@ -48,13 +48,26 @@ from speech_emotion.models.predictor import (
     Member,
     PackedPredictor,
 )
+from speech_emotion.models.training_keys import (
+    EXPOSURES,
+    RECORDING_SEEN,
+    SPEAKER_SEEN,
+    UNKNOWN,
+    UNSEEN,
+    TrainingKeys,
+)
 
 __all__ = [
     "BANDWIDTH_FEATURE",
     "CARD",
     "COMBINATIONS",
+    "EXPOSURES",
     "FAMILIES",
     "FITS",
+    "RECORDING_SEEN",
+    "SPEAKER_SEEN",
+    "UNKNOWN",
+    "UNSEEN",
     "BandwidthModels",
     "Combiner",
     "Conv1DClassifier",
@@ -70,6 +83,7 @@ __all__ = [
     "ShrinkageLDA",
     "SpeakerNormalizer",
     "Threshold",
+    "TrainingKeys",
     "UnknownFamily",
     "UntrustedModel",
     "family_named",

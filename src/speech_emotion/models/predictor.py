@@ -22,6 +22,7 @@ from speech_emotion.models.calibration import Threshold, with_temperature
 from speech_emotion.models.ensembles import Combiner
 from speech_emotion.models.families import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
+from speech_emotion.models.training_keys import TrainingKeys
 
 __all__ = ["EmotionPredictor", "ExtractedFeatures", "Member", "PackedPredictor"]
 
@@ -71,6 +72,8 @@ class EmotionPredictor:
         encoder: Pretrained speech encoder of the members that need embeddings; ``None`` if none does.
         synthetic: Whether training data includes synthetic speech; predictions for real speech are then
             meaningless.
+        training_keys: Keys of the speakers and recordings that the members were trained on; ``None`` in
+            models saved without them.
         digest: Digest of the files the predictor was loaded from; empty if it was not loaded.
 
     Examples:
@@ -89,6 +92,7 @@ class EmotionPredictor:
     threshold: Threshold | None = None
     encoder: SpeechEncoder | None = None
     synthetic: bool = False
+    training_keys: TrainingKeys | None = None
     digest: str = ""
 
     @property
@@ -213,6 +217,8 @@ class EmotionPredictor:
             save_estimator(member.estimator, partial / member.family)
         if self.encoder is not None:
             self.encoder.save(partial / ENCODER)
+        if self.training_keys is not None:
+            self.training_keys.save(partial)
         card = {
             "labels": self.labels,
             "combiner": self.combiner.to_dict(),
@@ -249,6 +255,7 @@ class EmotionPredictor:
             threshold=Threshold.model_validate(threshold) if threshold else None,
             encoder=SpeechEncoder.load(folder / ENCODER) if (folder / ENCODER).exists() else None,
             synthetic=card.get("synthetic", False),
+            training_keys=TrainingKeys.load(folder),
             digest=_digest(folder),
         )
 

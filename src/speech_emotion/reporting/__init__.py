@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from speech_emotion.reporting.external import describe_external, external_metrics
 from speech_emotion.reporting.index import index_page, write_index
 from speech_emotion.reporting.kpis import kpi_figure
 from speech_emotion.reporting.runs import (
@@ -15,7 +16,9 @@ from speech_emotion.reporting.runs import (
 )
 
 __all__ = [
+    "describe_external",
     "describe_run",
+    "external_metrics",
     "format_leaderboard",
     "headline_metrics",
     "headline_table",

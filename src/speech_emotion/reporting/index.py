@@ -12,6 +12,10 @@ __all__ = ["PAGES", "index_page", "write_index"]
 
 PAGES: Final = {
     "report.html": ("Model report", "Models, confusions, detection and calibration"),
+    "external_evaluation/external_evaluation.html": (
+        "External evaluation",
+        "The champion on other corpora, clean and over the telephone",
+    ),
     "calls/calls.html": ("Calls", "Scored calls: flags, timelines and passages to listen to"),
     "call_kpis/call_kpis.html": ("KPIs", "Handle time, first call resolution and anger by agent"),
     "sonification/sonification.html": ("Sonification", "A KPI over time as sound"),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from speech_emotion.corpora import Protocol
+from speech_emotion.corpora import TRAIN, Protocol
 from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.evaluation import (
     CLEAN,
@@ -35,7 +35,14 @@ from speech_emotion.evaluation import (
     tune,
 )
 from speech_emotion.features import FeatureSettings
-from speech_emotion.models import COMBINATIONS, Combiner, EmotionPredictor, Member, family_named
+from speech_emotion.models import (
+    COMBINATIONS,
+    Combiner,
+    EmotionPredictor,
+    Member,
+    TrainingKeys,
+    family_named,
+)
 
 KEYS = ["utterance_id", "variant"]
 TRIALS = ["model", "trial", "state", "uar", "fold_uar", "seconds", "params"]
@@ -267,6 +274,7 @@ def assemble_champion(
     predictions: pd.DataFrame,
     labels: list[str],
     utterances: pd.DataFrame,
+    splits: pd.DataFrame,
     features: FeatureSettings,
     selection: SelectionSettings,
     detection: DetectionSettings,
@@ -280,6 +288,7 @@ def assemble_champion(
         predictions: Calibrated predictions of all models.
         labels: All labels.
         utterances: All utterances.
+        splits: Training and test set of every protocol; the predictor carries keys of its training set.
         features: Settings of feature extraction.
         selection: Selecting protocol.
         detection: Label to flag and accepted rate of false alarms.
@@ -292,6 +301,8 @@ def assemble_champion(
         & (predictions["evaluation"] == CROSS_VALIDATION)
         & (predictions["condition"] == CLEAN)
     ]
+    in_training = (splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)
+    training = utterances["utterance_id"].isin(splits.loc[in_training, "utterance_id"])
     members = tuple(Member(family, estimators[family]) for family in choice["members"])
     needs_encoder = any(family_named(member.family).inputs == "embeddings" for member in members)
     return EmotionPredictor(
@@ -303,4 +314,5 @@ def assemble_champion(
         threshold=choose_threshold(validation, detection),
         encoder=encoder if needs_encoder else None,
         synthetic=bool(utterances["synthetic"].any()),
+        training_keys=TrainingKeys.from_utterances(utterances[training]),
     )

@@ -141,6 +141,7 @@ def _comparison(families: Sequence[str]) -> Pipeline:
                     "predictions": "predictions",
                     "labels": "labels",
                     "utterances": "utterances",
+                    "splits": "splits",
                     "features": "params:features",
                     "selection": "params:selection",
                     "detection": "params:detection",
