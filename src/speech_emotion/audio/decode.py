@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from speech_emotion.audio.segments import Segment, split_segment
 from speech_emotion.runtime import FetchError, is_url, open_binary
 
 __all__ = [
@@ -103,7 +104,10 @@ def load_audio(path: str | os.PathLike[str] | BinaryIO, sample_rate: int = 22050
 
 
 def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, int]:
-    """Decode a sound file without resampling or mixing.
+    """Decode a sound file, or a segment of it, without resampling or mixing.
+
+    Args:
+        path: Path or URL, which may end in a segment (``#t=START,END``), or an open binary file.
 
     Returns:
         Samples, shape ``(n_samples, n_channels)``, float32, and the sample rate in Hz.
@@ -112,6 +116,10 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
         AudioError: If the file is missing, empty, a Git-LFS pointer, unreadable, or contains NaN or
             infinite samples.
     """
+    if isinstance(path, str | os.PathLike):
+        segment = split_segment(path)
+        if segment.path != os.fspath(path):
+            return _read_segment(path, segment)
     try:
         sound: str | os.PathLike[str] | BinaryIO = path
         if is_url(path):
@@ -128,6 +136,14 @@ def read_samples(path: str | os.PathLike[str] | BinaryIO) -> tuple[np.ndarray, i
     if not np.isfinite(samples).all():
         raise AudioError(path, "contains NaN or infinite samples; convert it")
     return samples, int(rate)
+
+
+def _read_segment(path: str | os.PathLike[str], segment: Segment) -> tuple[np.ndarray, int]:
+    samples, rate = read_samples(segment.path)
+    try:
+        return segment.cut(samples, rate), rate
+    except ValueError as error:
+        raise AudioError(path, str(error)) from error
 
 
 @contextmanager

@@ -9,6 +9,8 @@ import os
 import re
 from typing import Final, NamedTuple
 
+import numpy as np
+
 __all__ = ["Segment", "split_segment", "with_segment"]
 
 FRAGMENT: Final = re.compile(r"(.+)#t=(\d+(?:\.\d+)?),(\d+(?:\.\d+)?)?", re.DOTALL)
@@ -26,6 +28,29 @@ class Segment(NamedTuple):
     path: str
     start_s: float = 0.0
     end_s: float | None = None
+
+    def cut(self, samples: np.ndarray, rate: int) -> np.ndarray:
+        """Return the samples of the segment.
+
+        Args:
+            samples: Samples of the recording, shape ``(n_samples, ...)``.
+            rate: Sample rate in Hz.
+
+        Raises:
+            ValueError: If the segment ends after the recording, or contains no sample.
+        """
+        start = round(self.start_s * rate)
+        stop = len(samples) if self.end_s is None else round(self.end_s * rate)
+        seconds = len(samples) / rate
+        # Times are often rounded to a hundredth of a second.
+        if stop > len(samples) + 0.01 * rate or start >= len(samples):
+            end = "" if self.end_s is None else f" to {self.end_s:g} s"
+            raise ValueError(
+                f"the segment from {self.start_s:g} s{end} is not inside the recording of {seconds:.2f} s"
+            )
+        if stop <= start:
+            raise ValueError(f"the segment from {self.start_s:g} to {self.end_s:g} s is empty")
+        return samples[start:stop]
 
 
 def with_segment(path: str, start_s: float | None, end_s: float | None) -> str:

@@ -40,6 +40,10 @@ from speech_emotion.corpora.splits import (
     assign_splits,
     split_digest,
 )
+from speech_emotion.corpora.summary import (
+    summarize_corpora,
+    what_is_split,
+)
 from speech_emotion.corpora.voice import (
     Speaker,
     speak,
@@ -73,5 +77,7 @@ __all__ = [
     "sample_recordings",
     "speak",
     "split_digest",
+    "summarize_corpora",
+    "what_is_split",
     "write_sample",
 ]

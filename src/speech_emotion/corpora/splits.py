@@ -34,6 +34,7 @@ import pandas as pd
 from pydantic import Field
 
 from speech_emotion.config import Settings, refuse_old_names
+from speech_emotion.corpora.entry import UNKNOWN
 
 __all__ = [
     "ENROLLED",
@@ -132,6 +133,7 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
         {'test': 6, 'train': 6}
     """
     utterances = utterances.sort_values("utterance_id", ignore_index=True)
+    _check_speakers(utterances)
     speakers = utterances["speaker"].nunique()
     if speakers < settings.folds + 1:
         raise SplitError(
@@ -147,14 +149,39 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
         speaker_independent.assign(protocol="speaker_adapted", for_normalization=True),
         _assign(utterances, "random_split", settings),
     ]
-    if utterances["corpus"].nunique() > 1:
-        corpora = pd.factorize(utterances["corpus"], sort=True)[0]
+    corpora = _corpora_without_shared_speakers(utterances)
+    if corpora.max() > 0:
         crossed = speaker_independent.assign(protocol="cross_corpus", split=TRAIN, fold=corpora)
         protocols += [
             crossed,
             crossed.assign(protocol="cross_corpus_adapted", for_normalization=True),
         ]
     return pd.concat(protocols, ignore_index=True)
+
+
+def _corpora_without_shared_speakers(utterances: pd.DataFrame) -> np.ndarray:
+    """Number the corpora, 0, 1, …; those that share speakers, as speech and song do, are one."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    corpora, names = pd.factorize(utterances["corpus"], sort=True)
+    speakers, people = pd.factorize(utterances["speaker"])
+    n = len(names) + len(people)
+    links = coo_array((np.ones(len(corpora)), (corpora, len(names) + speakers)), shape=(n, n))
+    return pd.factorize(connected_components(links, directed=False)[1][corpora], sort=True)[0]
+
+
+def _check_speakers(utterances: pd.DataFrame) -> None:
+    unknown = utterances[utterances["speaker"].str.endswith(f"_{UNKNOWN}")]
+    if len(unknown):
+        corpus = unknown["corpus"].iloc[0]
+        raise SplitError(
+            f"Corpus {corpus!r} does not say who speaks, so nothing can be evaluated on unseen speakers "
+            f"({len(unknown)} utterances). Name the column or group of the speaker "
+            f"(corpora.entries.{corpus}.columns.speaker), or say what to keep together instead: "
+            f"corpora.entries.{corpus}.groups as a column, file or folder. Or leave the corpus out with "
+            "corpora.select."
+        )
 
 
 def _enrolled(

@@ -235,24 +235,22 @@ def rows_of(
         fields = {str(name): str(value).strip() for name, value in record.items()}
         for name, column in {**names, **entry.columns}.items():
             fields[name] = fields[column]
-        try:
-            yield _row(entry, fields, place, find)
-        except UnknownName as error:
-            yield Row(place, fields.get("file", ""), reason=f"{fields.get('file', '')}: {error}")
+        yield _row(entry, fields, place, find)
 
 
 def _row(entry: CorpusEntry, fields: Mapping[str, str], place: str, find: _Finder) -> Row:
-    text = fields.get("file", "")
-    if "file" in entry.compose:
-        text = entry.compose["file"].format_map(dict(fields))
-    start, end = (seconds(fields.get(name, ""), name) for name in ("start", "end"))
-    if start is not None and end is not None and end <= start:
-        raise UnknownName(f"the segment ends at {end:g} s, before it starts at {start:g} s")
-    file = find(text)
-    key = PurePosixPath(text.replace("\\", "/"))
-    name = key.as_posix().removesuffix(key.suffix)
-    name = with_segment(name, start, end)
-    annotation = entry.annotate({k: v for k, v in fields.items() if v}, key=name)
+    text, file = fields.get("file", ""), ""
+    try:
+        if "file" in entry.compose:
+            text = entry.compose["file"].format_map(dict(fields))
+        file = find(text)
+        start, end = (seconds(fields.get(name, ""), name) for name in ("start", "end"))
+        if start is not None and end is not None and end <= start:
+            raise UnknownName(f"the segment ends at {end:g} s, before it starts at {start:g} s")
+        given = {name: value for name, value in fields.items() if value}
+        annotation = entry.annotate(given, key=with_segment(find.key(text), start, end))
+    except UnknownName as error:
+        return Row(place, file, reason=f"{text}: {error}")
     group = {"file": file, "folder": PurePosixPath(file).parent.name}.get(
         entry.groups or "", fields.get(entry.groups or "", "")
     )
@@ -299,6 +297,11 @@ class _Finder:
                 end = "/".join(parts[-size:]).casefold()
                 self._by_end[end].append(recording)
                 self._by_end[end.removesuffix(PurePosixPath(end).suffix)].append(recording)
+
+    def key(self, text: str) -> str:
+        """Name of the utterance: what the table calls it, in the folder of the table's recordings."""
+        path = PurePosixPath(self._folder, text.replace("\\", "/"))
+        return path.as_posix().removesuffix(path.suffix)
 
     def __call__(self, text: str) -> str:
         name = text.replace("\\", "/").removeprefix("./")

@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 read_corpora,
                 ["corpora", "params:corpora"],
-                ["utterances", "rejected_audio", "labels"],
+                ["utterances", "rejected_audio", "labels", "corpora_found"],
                 name="read_corpora",
             ),
             Node(

@@ -22,7 +22,7 @@ from speech_emotion.audio import (
     load_audio,
     send_over_line,
 )
-from speech_emotion.corpora import TEST, TRAIN, CorporaSettings, CorpusEntry
+from speech_emotion.corpora import TEST, TRAIN, CorporaSettings, CorpusEntry, what_is_split
 from speech_emotion.datasets import Registered, Sound
 from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.evaluation import (
@@ -330,6 +330,11 @@ def gather_evidence(
     uses_encoder = any(family_named(name).inputs == "embeddings" for name in choice["members"])
     encoder_details = {"encoder": encoder.card.title} if encoder and uses_encoder else {}
     counts = utterances.groupby("corpus")["speaker"].agg(["size", "nunique"])
+    notes = {
+        corpora.known[str(name)].shown: what_is_split(corpora.known[str(name)], speakers)
+        for name, speakers in utterances.groupby("corpus")["speaker"]
+    }
+    limits = "; ".join(f"{title}: {note}" for title, note in notes.items() if note)
     return Evidence(
         utterances=utterances,
         rejected=pd.concat(
@@ -350,6 +355,7 @@ def gather_evidence(
             "label set": f"{corpora.label_set}: {', '.join(labels)}",
             "features": f"{features.feature_set}, {features.n_mfcc} MFCC, {features.sample_rate} Hz",
             **encoder_details,
+            **({"speakers": limits} if limits else {}),
             "selection": f"UAR by cross-validation under protocol {selection.protocol}",
             "seed": str(selection.seed),
             "versions": ", ".join(_versions()),
