@@ -20,6 +20,11 @@ from speech_emotion.corpora.ingestion import (
 from speech_emotion.corpora.labels import (
     LabelSetError,
 )
+from speech_emotion.corpora.published import (
+    PUBLISHED,
+    FoldsError,
+    read_folds,
+)
 from speech_emotion.corpora.sample import (
     SampleSettings,
     sample_recordings,
@@ -31,6 +36,8 @@ from speech_emotion.corpora.schemas import (
 )
 from speech_emotion.corpora.splits import (
     ENROLLED,
+    LEAKING,
+    LEFT_OUT,
     PROTOCOLS,
     TEST,
     TRAIN,
@@ -52,7 +59,10 @@ from speech_emotion.corpora.voice import (
 __all__ = [
     "CORPORA",
     "ENROLLED",
+    "LEAKING",
+    "LEFT_OUT",
     "PROTOCOLS",
+    "PUBLISHED",
     "REJECTED",
     "TEST",
     "TRAIN",
@@ -64,6 +74,7 @@ __all__ = [
     "CorpusEntry",
     "DownloadError",
     "DownloadSettings",
+    "FoldsError",
     "LabelSetError",
     "Protocol",
     "SampleSettings",
@@ -74,6 +85,7 @@ __all__ = [
     "assign_splits",
     "download_corpora",
     "ingest",
+    "read_folds",
     "sample_recordings",
     "speak",
     "split_digest",

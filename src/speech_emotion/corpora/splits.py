@@ -18,6 +18,9 @@ states which utterances of a speaker may be used to normalize the features of th
     are those of the selecting protocol, whose training set covers all corpora.
 ``cross_corpus_adapted``
     ``cross_corpus`` with the normalization of ``speaker_adapted``.
+``leaking_folds``
+    Published folds (``splits.file``) that put a speaker into two of them, or into training and test. They
+    stand in place of the protocols above, which need folds without shared speakers.
 ``random_split``
     Utterances are divided without regard to speakers, so speakers leak from training into the tests. It
     only shows how much such a leak inflates the scores.
@@ -35,9 +38,12 @@ from pydantic import Field
 
 from speech_emotion.config import Settings, refuse_old_names
 from speech_emotion.corpora.entry import UNKNOWN
+from speech_emotion.corpora.published import FoldsError, match_folds, read_folds
 
 __all__ = [
     "ENROLLED",
+    "LEAKING",
+    "LEFT_OUT",
     "PROTOCOLS",
     "TEST",
     "TRAIN",
@@ -49,6 +55,11 @@ __all__ = [
 ]
 
 TRAIN: Final = "train"
+LEFT_OUT: Final = "left_out"
+"""Value of column ``split`` for utterances that published folds do not list."""
+LEAKING: Final = ("leaking_folds", "random_split")
+"""Protocols whose tested speakers are in training, too."""
+LEAKING_FOLDS: Final = "leaking_folds"
 ENROLLED: Final = "enrolled"
 TEST: Final = "test"
 
@@ -61,6 +72,7 @@ ProtocolName = Literal[
     "speaker_adapted",
     "cross_corpus",
     "cross_corpus_adapted",
+    "leaking_folds",
     "random_split",
 ]
 PROTOCOLS: Final[tuple[str, ...]] = get_args(ProtocolName)
@@ -85,6 +97,8 @@ class SplitSettings(Settings):
         enrolment: Neutral utterances of each speaker that normalize its features under ``enrolled``.
         neutral: Label of these utterances.
         seed: Seed of the assignment.
+        file: Published folds, which replace the project's own, see
+            :func:`speech_emotion.corpora.read_folds`; ``None`` for none.
     """
 
     renamed: ClassVar[dict[str, str]] = {"held_out": "test_size"}
@@ -94,6 +108,7 @@ class SplitSettings(Settings):
     enrolment: int = Field(2, ge=1)
     neutral: str = "neutral"
     seed: int = 0
+    file: str | None = None
 
 
 class SplitError(ValueError):
@@ -103,15 +118,19 @@ class SplitError(ValueError):
 def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """Divide utterances under every protocol, before anything is trained or augmented.
 
-    Folds and test set are stratified by corpus and label.
+    Folds and test set are stratified by corpus and label. Published folds (``settings.file``) replace
+    them: without a test set there, all metrics come from cross-validation; utterances that they do not
+    list are left out. Where they share speakers, there is ``leaking_folds`` in place of
+    ``speaker_independent``, ``enrolled`` and ``speaker_adapted``.
 
     Args:
-        utterances: One row per utterance with ``utterance_id``, ``corpus``, ``speaker``, ``label``.
-        settings: Size of the test set, number of folds and seed.
+        utterances: One row per utterance with ``utterance_id``, ``corpus``, ``speaker``, ``label``, and
+            ``path`` for published folds.
+        settings: Size of the test set, number of folds and seed, or published folds.
 
     Returns:
-        One row per protocol and utterance: ``utterance_id``, ``protocol``, ``split`` (``train`` or
-        ``test``), ``fold`` (0 … folds - 1 in training, -1 in the test set), ``for_normalization``
+        One row per protocol and utterance: ``utterance_id``, ``protocol``, ``split`` (``train``,
+        ``test`` or ``left_out``), ``fold`` (0 … folds - 1 in training, else -1), ``for_normalization``
         (whether its features are used to normalize its speaker) and ``tested``. With one corpus,
         ``cross_corpus`` and ``cross_corpus_adapted`` are left out.
 
@@ -133,6 +152,8 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
         {'test': 6, 'train': 6}
     """
     utterances = utterances.sort_values("utterance_id", ignore_index=True)
+    if settings.file is not None:
+        return _published_splits(utterances, settings, settings.file)
     _check_speakers(utterances)
     speakers = utterances["speaker"].nunique()
     if speakers < settings.folds + 1:
@@ -144,19 +165,81 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
     _warn_of_rare_labels(utterances, settings)
     speaker_independent = _assign(utterances, "speaker_independent", settings)
     protocols = [
+        *_without_shared_speakers(utterances, speaker_independent, settings),
+        _assign(utterances, "random_split", settings),
+        *_across_corpora(utterances),
+    ]
+    return pd.concat(protocols, ignore_index=True)
+
+
+def _without_shared_speakers(
+    utterances: pd.DataFrame, speaker_independent: pd.DataFrame, settings: SplitSettings
+) -> list[pd.DataFrame]:
+    return [
         speaker_independent,
         _enrolled(utterances, speaker_independent, settings),
         speaker_independent.assign(protocol="speaker_adapted", for_normalization=True),
-        _assign(utterances, "random_split", settings),
     ]
+
+
+def _across_corpora(utterances: pd.DataFrame) -> list[pd.DataFrame]:
+    """Each corpus is a fold; nothing if all of them share speakers."""
     corpora = _corpora_without_shared_speakers(utterances)
-    if corpora.max() > 0:
-        crossed = speaker_independent.assign(protocol="cross_corpus", split=TRAIN, fold=corpora)
-        protocols += [
-            crossed,
-            crossed.assign(protocol="cross_corpus_adapted", for_normalization=True),
-        ]
-    return pd.concat(protocols, ignore_index=True)
+    if corpora.max() == 0:
+        return []
+    crossed = _table(utterances, "cross_corpus", np.zeros(len(corpora), dtype=bool), corpora)
+    return [crossed, crossed.assign(protocol="cross_corpus_adapted", for_normalization=True)]
+
+
+def _published_splits(
+    utterances: pd.DataFrame, settings: SplitSettings, source: str
+) -> pd.DataFrame:
+    """Divide utterances by published folds."""
+    try:
+        published = match_folds(read_folds(source), utterances, source)
+    except FoldsError as error:
+        raise SplitError(str(error)) from error
+    left_out = utterances.loc[~published["listed"], ["utterance_id"]]
+    listed = utterances[published["listed"]].reset_index(drop=True)
+    published = published[published["listed"]].reset_index(drop=True)
+    is_test, fold = published["is_test"].to_numpy(), published["fold"].to_numpy(copy=True)
+    leaking = _shared_speakers(listed["speaker"], is_test, fold)
+    protocol = LEAKING_FOLDS if len(leaking) else "speaker_independent"
+    if (fold[~is_test] < 0).all():  # a training and a test set without folds
+        assigned = "random_split" if len(leaking) else "speaker_independent"
+        fold[~is_test] = _assign_folds(listed[~is_test], assigned, settings.folds, settings.seed)
+    _check_labels(listed, protocol, is_test, fold)
+    table = _table(listed, protocol, is_test, fold)
+    if len(leaking):
+        logger.warning(
+            "%s leaks speakers: %d of %d are in two folds, or in training and test (%s, …). Its folds are "
+            "protocol %r in all tables and pages.",
+            source,
+            len(leaking),
+            listed["speaker"].nunique(),
+            ", ".join(leaking[:3]),
+            LEAKING_FOLDS,
+        )
+        protocols = [table]
+    else:
+        _check_speakers(listed)
+        protocols = _without_shared_speakers(listed, table, settings)
+    without_test = settings.model_copy(update={"test_size": settings.test_size * is_test.any()})
+    protocols += [_assign(listed, "random_split", without_test), *_across_corpora(listed)]
+    unused = [
+        _table(
+            left_out, str(rows["protocol"].iloc[0]), np.zeros(len(left_out), dtype=bool), -1
+        ).assign(split=LEFT_OUT, tested=False)
+        for rows in protocols
+        if len(left_out)
+    ]
+    return pd.concat([*protocols, *unused], ignore_index=True)
+
+
+def _shared_speakers(speakers: pd.Series, is_test: np.ndarray, fold: np.ndarray) -> list[str]:
+    """Speakers who are in two folds, or in training and test."""
+    parts = pd.Series(np.where(is_test, -1, fold + 1)).groupby(speakers.to_numpy()).nunique()
+    return sorted(map(str, parts.index[parts > 1]))
 
 
 def _corpora_without_shared_speakers(utterances: pd.DataFrame) -> np.ndarray:
@@ -224,21 +307,35 @@ def _assign(utterances: pd.DataFrame, protocol: str, settings: SplitSettings) ->
         is_test = _assign_folds(utterances, protocol, n, settings.seed) == 0
     fold = np.full(len(utterances), -1)
     fold[~is_test] = _assign_folds(utterances[~is_test], protocol, settings.folds, settings.seed)
+    _check_labels(utterances, protocol, is_test, fold)
+    return _table(utterances, protocol, is_test, fold)
+
+
+def _check_labels(
+    utterances: pd.DataFrame, protocol: str, is_test: np.ndarray, fold: np.ndarray
+) -> None:
+    """Every label has to be in the training set of every fold."""
     labels = set(utterances["label"])
-    for number in range(settings.folds):
+    folds = sorted(set(fold[~is_test]))
+    for number in folds:
         training = utterances.loc[~is_test & (fold != number), "label"]
         if missing := labels - set(training):
             raise SplitError(
                 f"Under {protocol!r} the training set of fold {number} has no utterance with label "
-                f"{', '.join(sorted(missing))}: lower splits.folds (now {settings.folds}), "
+                f"{', '.join(sorted(missing))}: lower splits.folds (now {len(folds)}), "
                 "add a corpus or choose a label set without it"
             )
+
+
+def _table(
+    utterances: pd.DataFrame, protocol: str, is_test: np.ndarray, fold: np.ndarray | int
+) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "utterance_id": utterances["utterance_id"],
             "protocol": protocol,
             "split": np.where(is_test, TEST, TRAIN),
-            "fold": fold,
+            "fold": np.where(is_test, -1, fold),
             "for_normalization": False,
             "tested": True,
         }

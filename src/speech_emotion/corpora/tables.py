@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +18,17 @@ from speech_emotion.audio import with_segment
 from speech_emotion.corpora.entry import Annotation, CorpusEntry, UnknownName
 from speech_emotion.runtime import open_binary
 
-__all__ = ["Row", "TableError", "check_rows", "match_tables", "read_table", "rows_of"]
+__all__ = [
+    "Finder",
+    "Row",
+    "TableError",
+    "check_rows",
+    "match_tables",
+    "read_delimited",
+    "read_parquet",
+    "read_table",
+    "rows_of",
+]
 
 SEPARATORS: Final = (",", "\t", ";", "|")
 ENCODINGS: Final = ("utf-8-sig", "cp1252")
@@ -130,19 +142,12 @@ def read_table(entry: CorpusEntry, path: str) -> tuple[pd.DataFrame, list[tuple[
         TableError: If the file is no table, or a column is missing.
     """
     bad: list[tuple[int, str]] = []
-    try:
-        if path.lower().endswith((".parquet", ".pq")):
-            with open_binary(path) as file:
-                table = pd.read_parquet(file).reset_index()
-            for column in table.select_dtypes("timedelta"):
-                table[column] = table[column].dt.total_seconds()
-            table = table.astype(object).where(table.notna(), "").astype(str)
-        elif entry.line:
-            table = _read_lines(_text(path), entry.line)
-        else:
-            table, bad = _read_delimited(_text(path), _needed(entry))
-    except (OSError, ValueError, UnicodeError) as error:
-        raise TableError(path, f"cannot be read as a table ({error}); replace it") from error
+    if path.lower().endswith((".parquet", ".pq")):
+        table = read_parquet(path)
+    elif entry.line:
+        table = _read_lines(_text(path), entry.line)
+    else:
+        table, bad = read_delimited(path, _needed(entry))
     if missing := [column for column in _needed(entry) if column not in table]:
         raise TableError(
             path,
@@ -165,15 +170,36 @@ def _needed(entry: CorpusEntry) -> list[str]:
     return [*dict.fromkeys([*file, *plain, *composed, *groups])]
 
 
+def read_parquet(path: str) -> pd.DataFrame:
+    """Read a Parquet file as text, durations in seconds, with its index as columns.
+
+    Raises:
+        TableError: If it is none.
+    """
+    try:
+        with open_binary(path) as file:
+            table = pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise TableError(path, f"cannot be read as a table ({error}); replace it") from error
+    if table.index.names != [None]:
+        table = table.reset_index()
+    for column in table.select_dtypes("timedelta"):
+        table[column] = table[column].dt.total_seconds()
+    return table.astype(object).where(table.notna(), "").astype(str)
+
+
 def _text(path: str) -> str:
-    with open_binary(path) as file:
-        content = file.read()
+    try:
+        with open_binary(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise TableError(path, f"cannot be read ({error})") from error
     for encoding in ENCODINGS:
         try:
             return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise ValueError("neither UTF-8 nor Windows-1252; save it as UTF-8")
+    raise TableError(path, "is neither UTF-8 nor Windows-1252; save it as UTF-8")
 
 
 def _read_lines(text: str, line: str) -> pd.DataFrame:
@@ -186,11 +212,16 @@ def _read_lines(text: str, line: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index", columns=[*pattern.groupindex])
 
 
-def _read_delimited(text: str, needed: list[str]) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
-    """Read with the separator under which the header has the needed columns."""
-    import csv
-    import io
+def read_delimited(path: str, needed: list[str]) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
+    """Read a CSV file as text, with the separator under which its header has the most needed columns.
 
+    Returns:
+        The rows, whose index is the number of the row from 1 on; number and defect of each bad row.
+
+    Raises:
+        TableError: If it cannot be read.
+    """
+    text = _text(path)
     header = text.partition("\n")[0]
     separator = max(
         SEPARATORS,
@@ -226,7 +257,7 @@ def rows_of(
         TableError: If the table cannot be read, or a column is missing.
     """
     table, bad = read_table(entry, path)
-    find = _Finder(table_file, audio_folder, recordings)
+    find = Finder(table_file, audio_folder, recordings)
     for number, reason in bad:
         yield Row(f"{path}, row {number}", reason=reason)
     names = {"file": "file"} if "file" in table else {}
@@ -238,7 +269,7 @@ def rows_of(
         yield _row(entry, fields, place, find)
 
 
-def _row(entry: CorpusEntry, fields: Mapping[str, str], place: str, find: _Finder) -> Row:
+def _row(entry: CorpusEntry, fields: Mapping[str, str], place: str, find: Finder) -> Row:
     text, file = fields.get("file", ""), ""
     try:
         if "file" in entry.compose:
@@ -281,8 +312,14 @@ def seconds(text: str, name: str) -> float | None:
     return value
 
 
-class _Finder:
-    """Find the recording that a table names, with or without folders and suffix."""
+class Finder:
+    """Find the recording that a table names, with or without folders and suffix.
+
+    Args:
+        table: The table as it is written among ``recordings``.
+        folder: Name of the folder of its recordings; ``""`` for any.
+        recordings: Paths with ``/``.
+    """
 
     def __init__(self, table: str, folder: str, recordings: Sequence[str]):
         self._base = PurePosixPath(table).parent
@@ -304,6 +341,11 @@ class _Finder:
         return path.as_posix().removesuffix(path.suffix)
 
     def __call__(self, text: str) -> str:
+        """Return the recording that a text names.
+
+        Raises:
+            UnknownName: If there is none, or there are several.
+        """
         name = text.replace("\\", "/").removeprefix("./")
         if not name:
             raise UnknownName("no file is given")

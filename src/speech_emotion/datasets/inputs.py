@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from speech_emotion.corpora import TEST
+from speech_emotion.corpora import TEST, TRAIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def describe_inputs(
 
     rows = splits[splits["protocol"] == protocol]
     in_test = rows["split"] == TEST
-    members = {TRAINING_SET: rows[~in_test], TEST_SET: rows[in_test]}
+    members = {TRAINING_SET: rows[rows["split"] == TRAIN], TEST_SET: rows[in_test]}
     data = "synthetic sample" if utterances["synthetic"].any() else "corpora"
     return {
         context: from_pandas(

@@ -181,6 +181,7 @@ class _ModelTracker:
 
     def log(self) -> None:
         """Write the parent run, and a child run for every model of the leaderboard."""
+        from speech_emotion.corpora import LEAKING
         from speech_emotion.reporting import describe_run, headline_metrics, name_run
 
         tags = {
@@ -188,6 +189,7 @@ class _ModelTracker:
             "mlflow.note.content": describe_run(self._headline, self._utterances, self._champion),
             "champion": self._champion,
             "protocol": self._protocol,
+            "leaking": str(self._protocol in LEAKING),
         }
         for key, value in tags.items():
             self._client.set_tag(self._run_id, key, value)
@@ -199,6 +201,7 @@ class _ModelTracker:
             self._log_model(str(model))
 
     def _log_model(self, model: str) -> None:
+        from speech_emotion.corpora import LEAKING
         from speech_emotion.reporting import run_metrics
 
         candidates = self._tables["candidates"]
@@ -213,6 +216,7 @@ class _ModelTracker:
             "kind": "ensemble" if candidate.empty else "family",
             "champion": str(model == self._champion),
             "protocol": self._protocol,
+            "leaking": str(self._protocol in LEAKING),
             "synthetic": str(bool(self._utterances["synthetic"].any())),
             "corpora": ", ".join(sorted(self._utterances["corpus"].unique())),
             "mlflow.note.content": _describe_model(model, rows),

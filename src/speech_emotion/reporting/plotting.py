@@ -38,6 +38,7 @@ PROTOCOL_COLORS: Final = {
     "speaker_adapted": "#56B4E9",
     "cross_corpus": "#CC79A7",
     "cross_corpus_adapted": "#E69F00",
+    "leaking_folds": "#A89B00",
     "random_split": "#D55E00",
 }
 MARGIN: Final = {"t": 110, "b": 60}

@@ -6,11 +6,13 @@ import pandas as pd
 
 from speech_emotion.corpora import (
     CorporaSettings,
+    SplitError,
     SplitSettings,
     assign_splits,
     ingest,
     summarize_corpora,
 )
+from speech_emotion.evaluation import SelectionSettings
 
 
 def read_corpora(
@@ -27,6 +29,22 @@ def read_corpora(
     return utterances, rejected, labels, summarize_corpora(utterances, settings)
 
 
-def split_utterances(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
-    """Divide the utterances into folds and a test set under every protocol."""
-    return assign_splits(utterances, settings)
+def split_utterances(
+    utterances: pd.DataFrame, settings: SplitSettings, selection: SelectionSettings
+) -> pd.DataFrame:
+    """Divide the utterances into folds and a test set under every protocol.
+
+    Raises:
+        SplitError: If the utterances cannot be divided, or the selecting protocol needs other folds.
+    """
+    splits = assign_splits(utterances, settings)
+    present = list(splits["protocol"].unique())
+    if selection.protocol not in present:
+        other = present[0]
+        raise SplitError(
+            f"There are no splits for the selecting protocol {selection.protocol!r}"
+            + (f", because the folds of {settings.file} share speakers" if settings.file else "")
+            + f"; there are: {', '.join(present)}. To use one, with its name beside every score, add "
+            f'--params "selection.protocol={other},selection.compared={other};random_split"'
+        )
+    return splits

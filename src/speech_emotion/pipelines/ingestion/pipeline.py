@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 split_utterances,
-                ["utterances", "params:splits"],
+                ["utterances", "params:splits", "params:selection"],
                 "splits",
                 name="split_utterances",
             ),

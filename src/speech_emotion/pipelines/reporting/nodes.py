@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,14 @@ from speech_emotion.audio import (
     load_audio,
     send_over_line,
 )
-from speech_emotion.corpora import TEST, TRAIN, CorporaSettings, CorpusEntry, what_is_split
+from speech_emotion.corpora import (
+    TEST,
+    TRAIN,
+    CorporaSettings,
+    CorpusEntry,
+    SplitSettings,
+    what_is_split,
+)
 from speech_emotion.datasets import Registered, Sound
 from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.evaluation import (
@@ -324,6 +332,7 @@ def gather_evidence(
     features: FeatureSettings,
     selection: SelectionSettings,
     detecting: DetectionSettings,
+    splits: SplitSettings,
     encoder: SpeechEncoder | None = None,
 ) -> Evidence:
     """Collect the data of the report and the model card."""
@@ -356,6 +365,7 @@ def gather_evidence(
             "features": f"{features.feature_set}, {features.n_mfcc} MFCC, {features.sample_rate} Hz",
             **encoder_details,
             **({"speakers": limits} if limits else {}),
+            **({"published folds": Path(splits.file).name} if splits.file else {}),
             "selection": f"UAR by cross-validation under protocol {selection.protocol}",
             "seed": str(selection.seed),
             "versions": ", ".join(_versions()),

@@ -50,7 +50,13 @@ INPUTS = {
     "registered_model",
 }
 OUTPUTS = {"html_report", "md_report", "model_card"}
-PARAMETERS = {"params:selection", "params:detection", "params:features", "params:corpora"}
+PARAMETERS = {
+    "params:selection",
+    "params:detection",
+    "params:features",
+    "params:corpora",
+    "params:splits",
+}
 
 
 def create_pipeline() -> Pipeline:
@@ -172,6 +178,7 @@ def _writing(*, encoder: bool) -> list[Node]:
                 "params:features",
                 "params:selection",
                 "params:detection",
+                "params:splits",
                 *(["encoder"] if encoder else []),
             ],
             "evidence",

@@ -13,7 +13,7 @@ from PIL.Image import Image
 from plotly.offline import get_plotlyjs
 
 from speech_emotion.audio import TRAINING_LINE
-from speech_emotion.corpora import TEST
+from speech_emotion.corpora import LEAKING, TEST
 from speech_emotion.evaluation import (
     ALL_LINES,
     CLEAN,
@@ -157,6 +157,11 @@ class Evidence:
         rows = table[(table["model"] == self.champion) & (table["protocol"] == self.protocol)]
         rows = rows.sort_values("evaluation", key=lambda names: names != TEST, kind="stable")
         return rows.to_dict("records")
+
+    @property
+    def leaking(self) -> bool:
+        """Whether tested speakers are in training, too."""
+        return self.protocol in LEAKING
 
     def champion_row(
         self, evaluation: str | None = None, protocol: str | None = None
