@@ -23,6 +23,7 @@ from speech_emotion.evaluation import (
 )
 from speech_emotion.features import FeatureSettings, extract, store
 from speech_emotion.models import (
+    NOT_GIVEN,
     SPEAKER_SEEN,
     UNKNOWN,
     UNSEEN,
@@ -207,7 +208,8 @@ def test_labels_that_the_model_does_not_know_are_counted_or_refused():
     [
         ([UNSEEN, UNSEEN], True, "Unseen data: none of the 2 speakers"),
         ([UNSEEN, SPEAKER_SEEN], False, "NOT unseen data: 1 of 2 speakers and 0 of 2 recordings"),
-        ([UNKNOWN, UNKNOWN], False, "not known whether"),
+        ([UNKNOWN, UNKNOWN], False, "carries no keys"),
+        ([UNSEEN, NOT_GIVEN], False, "the speakers of 1 of 2 recordings are not given"),
     ],
 )
 def test_only_data_without_speakers_of_training_are_called_unseen(exposures, unseen, verdict):

@@ -3,6 +3,7 @@ import pytest
 
 from speech_emotion.features import FeatureSettings
 from speech_emotion.models import (
+    NOT_GIVEN,
     RECORDING_SEEN,
     SPEAKER_SEEN,
     UNSEEN,
@@ -37,6 +38,13 @@ def test_a_renamed_speaker_is_recognized_by_one_recording(training):
     tested = pd.DataFrame({"speaker": ["mine_1", "mine_1"], "content_hash": ["a1", "new"]})
     found = TrainingKeys.from_utterances(training).compare(tested)
     assert found.tolist() == [RECORDING_SEEN, SPEAKER_SEEN]
+
+
+def test_without_speakers_only_recordings_are_recognized(training):
+    tested = pd.DataFrame({"speaker": ["mine_unknown"] * 2, "content_hash": ["a9", "b9"]})
+    given = pd.Series([False, True])
+    keys = TrainingKeys.from_utterances(training)
+    assert keys.compare(tested, given).tolist() == [NOT_GIVEN, UNSEEN]
 
 
 def test_keys_contain_no_names_and_differ_between_data(training, tmp_path):

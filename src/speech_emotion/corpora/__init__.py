@@ -34,6 +34,7 @@ from speech_emotion.corpora.schemas import (
     REJECTED,
     UTTERANCES,
 )
+from speech_emotion.corpora.speakers import has_speaker
 from speech_emotion.corpora.splits import (
     ENROLLED,
     LEAKING,
@@ -84,6 +85,7 @@ __all__ = [
     "UnknownName",
     "assign_splits",
     "download_corpora",
+    "has_speaker",
     "ingest",
     "read_folds",
     "sample_recordings",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from speech_emotion.corpora.entry import CorpusEntry, sex_of
+import pandas as pd
+
+from speech_emotion.corpora.entry import UNKNOWN, CorpusEntry, sex_of
 from speech_emotion.runtime import open_binary
 
-__all__ = ["read_sexes"]
+__all__ = ["has_speaker", "read_sexes"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,3 +55,20 @@ def read_sexes(entry: CorpusEntry, folder: str, files: Sequence[str]) -> dict[st
         )
         return {}
     return {row[table.speaker]: sex_of(row[table.sex] or "") for row in rows}
+
+
+def has_speaker(utterances: pd.DataFrame, entries: Mapping[str, CorpusEntry]) -> pd.Series:
+    """Return whether the speaker of each utterance is given, and not only what stands for speakers.
+
+    Args:
+        utterances: Columns ``corpus`` and ``speaker``.
+        entries: Entries of the corpora by name.
+    """
+    given = pd.Series(True, index=utterances.index)
+    for name, speakers in utterances.groupby("corpus")["speaker"]:
+        entry = entries[str(name)]
+        owner = entry.speakers_of or entry.name
+        given[speakers.index] = speakers != f"{owner}_{UNKNOWN}"
+        if entry.groups:
+            given[speakers.index] &= ~speakers.str.startswith(f"{owner}_{entry.groups}_")
+    return given

@@ -32,6 +32,7 @@ from speech_emotion.features import (
     store_features,
 )
 from speech_emotion.models import (
+    NOT_GIVEN,
     RECORDING_SEEN,
     SPEAKER_SEEN,
     UNKNOWN,
@@ -99,6 +100,7 @@ class Exposure(NamedTuple):
         n_recordings: Recordings of the evaluated data.
         speakers_seen: Speakers that were in training, by name or by a recording.
         recordings_seen: Recordings that were in training.
+        not_given: Other recordings whose speaker is not given.
     """
 
     known: bool
@@ -106,11 +108,12 @@ class Exposure(NamedTuple):
     n_recordings: int
     speakers_seen: int
     recordings_seen: int
+    not_given: int
 
     @property
     def unseen(self) -> bool:
         """Whether the data may be called unseen."""
-        return self.known and not self.speakers_seen and not self.recordings_seen
+        return self.known and not (self.speakers_seen or self.recordings_seen or self.not_given)
 
     @property
     def verdict(self) -> str:
@@ -125,6 +128,12 @@ class Exposure(NamedTuple):
                 f"Unseen data: none of the {self.n_speakers} speakers and none of the "
                 f"{self.n_recordings} recordings was in the training data of the model."
             )
+        if not self.speakers_seen:
+            return (
+                f"It is not known whether these data are unseen: the speakers of {self.not_given} of "
+                f"{self.n_recordings} recordings are not given. None of the recordings was in the training "
+                "data of the model."
+            )
         return (
             f"NOT unseen data: {self.speakers_seen} of {self.n_speakers} speakers and "
             f"{self.recordings_seen} of {self.n_recordings} recordings were in the training data of the "
@@ -132,19 +141,22 @@ class Exposure(NamedTuple):
         )
 
 
-def find_exposure(utterances: pd.DataFrame, predictor: EmotionPredictor) -> pd.Series:
+def find_exposure(
+    utterances: pd.DataFrame, predictor: EmotionPredictor, given: pd.Series
+) -> pd.Series:
     """Look up the utterances in the training data of the model.
 
     Args:
         utterances: Columns ``speaker`` and ``content_hash``.
         predictor: The model.
+        given: Whether the speaker of each utterance is given.
 
     Returns:
         One of :data:`speech_emotion.models.EXPOSURES` a row.
     """
     if predictor.training_keys is None:
         return pd.Series(UNKNOWN, index=utterances.index)
-    return predictor.training_keys.compare(utterances)
+    return predictor.training_keys.compare(utterances, given)
 
 
 def summarize_exposure(utterances: pd.DataFrame) -> Exposure:
@@ -160,6 +172,7 @@ def summarize_exposure(utterances: pd.DataFrame) -> Exposure:
         n_recordings=len(utterances),
         speakers_seen=utterances.loc[seen, "speaker"].nunique(),
         recordings_seen=int((utterances["exposure"] == RECORDING_SEEN).sum()),
+        not_given=int((utterances["exposure"] == NOT_GIVEN).sum()),
     )
 
 

@@ -50,6 +50,7 @@ from speech_emotion.models.predictor import (
 )
 from speech_emotion.models.training_keys import (
     EXPOSURES,
+    NOT_GIVEN,
     RECORDING_SEEN,
     SPEAKER_SEEN,
     UNKNOWN,
@@ -64,6 +65,7 @@ __all__ = [
     "EXPOSURES",
     "FAMILIES",
     "FITS",
+    "NOT_GIVEN",
     "RECORDING_SEEN",
     "SPEAKER_SEEN",
     "UNKNOWN",

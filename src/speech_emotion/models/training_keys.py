@@ -14,7 +14,15 @@ from typing import Final
 
 import pandas as pd
 
-__all__ = ["EXPOSURES", "RECORDING_SEEN", "SPEAKER_SEEN", "UNKNOWN", "UNSEEN", "TrainingKeys"]
+__all__ = [
+    "EXPOSURES",
+    "NOT_GIVEN",
+    "RECORDING_SEEN",
+    "SPEAKER_SEEN",
+    "UNKNOWN",
+    "UNSEEN",
+    "TrainingKeys",
+]
 
 FILE: Final = "training_keys.json"
 DIGEST_BYTES: Final = 8
@@ -23,9 +31,10 @@ DIGEST_BYTES: Final = 8
 UNSEEN: Final = "unseen"
 SPEAKER_SEEN: Final = "speaker in training"
 RECORDING_SEEN: Final = "recording in training"
+NOT_GIVEN: Final = "speaker not given"
 UNKNOWN: Final = "unknown"
-EXPOSURES: Final = (UNSEEN, SPEAKER_SEEN, RECORDING_SEEN, UNKNOWN)
-"""What a model knows of an utterance; ``unknown`` for models without keys."""
+EXPOSURES: Final = (UNSEEN, SPEAKER_SEEN, RECORDING_SEEN, NOT_GIVEN, UNKNOWN)
+"""Whether an utterance was in training: ``unknown`` for models without keys."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +78,12 @@ class TrainingKeys:
             frozenset(_keys(salt, "recording", training["content_hash"])),
         )
 
-    def compare(self, utterances: pd.DataFrame) -> pd.Series:
+    def compare(self, utterances: pd.DataFrame, given: pd.Series | None = None) -> pd.Series:
         """Look up utterances in the training data.
 
         Args:
             utterances: Columns ``speaker`` and ``content_hash``.
+            given: Whether the speaker of each utterance is given; ``None`` if all are.
 
         Returns:
             One of :data:`EXPOSURES` a row, aligned with ``utterances``. A speaker with one recording that
@@ -83,6 +93,8 @@ class TrainingKeys:
         in_training = _keys(self.salt, "recording", recordings).isin(self.recordings)
         by_name = _keys(self.salt, "speaker", speakers).isin(self.speakers)
         exposure = pd.Series(UNSEEN, index=utterances.index)
+        if given is not None:
+            exposure[~given] = NOT_GIVEN
         exposure[by_name | speakers.isin(speakers[in_training])] = SPEAKER_SEEN
         exposure[in_training] = RECORDING_SEEN
         return exposure

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.corpora import CorporaSettings, ingest
+from speech_emotion.corpora import CorporaSettings, has_speaker, ingest
 from speech_emotion.evaluation import (
     DetectionSettings,
     ExternalSettings,
@@ -38,7 +38,7 @@ def read_recordings(root: Path, settings: CorporaSettings) -> tuple[pd.DataFrame
 
 
 def compare_with_training(
-    utterances: pd.DataFrame, predictor: EmotionPredictor
+    utterances: pd.DataFrame, predictor: EmotionPredictor, corpora: CorporaSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Leave out unknown labels, and look up speakers and recordings in the model's training data.
 
@@ -46,7 +46,8 @@ def compare_with_training(
         The utterances that are evaluated, with ``exposure``; and the labels that are left out.
     """
     tested, left_out = select_known_labels(utterances, predictor.labels)
-    tested = tested.assign(exposure=find_exposure(tested, predictor))
+    given = has_speaker(tested, corpora.read)
+    tested = tested.assign(exposure=find_exposure(tested, predictor, given))
     for row in left_out.itertuples():
         logger.warning(
             "%d utterances are left out: the model does not know the label %r",

@@ -38,7 +38,7 @@ def _predicting() -> list[Node]:
         ),
         Node(
             compare_with_training,
-            ["utterances", "scoring_model"],
+            ["utterances", "scoring_model", "params:corpora"],
             ["tested", "left_out"],
             name="compare_with_training",
         ),
