@@ -8,11 +8,33 @@ from kedro.config import AbstractConfigLoader, OmegaConfigLoader
 from kedro.framework.context import KedroContext
 from kedro.framework.project import pipelines
 
-__all__ = ["ProjectContext", "current_parameters", "encoder_is_set"]
+__all__ = ["ProjectConfigLoader", "ProjectContext", "current_parameters", "encoder_is_set"]
 
 REGISTRY = "speech_emotion.pipeline_registry"
 
 _current: list[AbstractConfigLoader] = []
+
+
+class ProjectConfigLoader(OmegaConfigLoader):
+    """Kedro's configuration loader, with parameters that the budget of the run scales.
+
+    ``budget`` names one of ``budgets``; see :class:`speech_emotion.evaluation.BudgetSettings`.
+    """
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """Return a part of the configuration."""
+        found: dict[str, Any] = super().__getitem__(key)
+        if key != "parameters" or "budget" not in found:
+            return found
+        name, budgets = found["budget"], found["budgets"]
+        if name not in budgets:
+            raise ValueError(f"There is no budget {name!r}, expected one of: {', '.join(budgets)}")
+        if not budgets[name]:
+            return found
+        from speech_emotion.evaluation import BudgetSettings, scale_parameters
+
+        budget = BudgetSettings.model_validate(budgets[name])
+        return scale_parameters(found, budget, self.runtime_params or {})
 
 
 class ProjectContext(KedroContext):
@@ -53,4 +75,4 @@ def _default_loader() -> OmegaConfigLoader:
     from speech_emotion.settings import CONFIG_LOADER_ARGS, PROJECT
 
     options: dict[str, Any] = dict(CONFIG_LOADER_ARGS)
-    return OmegaConfigLoader(conf_source=str(PROJECT / "conf"), **options)
+    return ProjectConfigLoader(conf_source=str(PROJECT / "conf"), **options)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from speech_emotion.context import ProjectContext
+from speech_emotion.context import ProjectConfigLoader, ProjectContext
 from speech_emotion.hooks import (
     ClusterHooks,
     ConfigurationHooks,
@@ -46,6 +46,7 @@ def on_disk(path: str) -> str:
 HOOKS = (SummaryHooks(), TrackingHooks(), ClusterHooks(), ConsoleHooks(), ConfigurationHooks())
 
 CONTEXT_CLASS = ProjectContext
+CONFIG_LOADER_CLASS = ProjectConfigLoader
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

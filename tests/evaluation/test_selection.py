@@ -25,6 +25,7 @@ from speech_emotion.evaluation import (
     make_examples,
     trial_table,
     tune,
+    tuning,
 )
 from speech_emotion.models import (
     FAMILIES,
@@ -292,6 +293,46 @@ def test_time_spent_counts_against_the_budget(index, statistics, utterances, spl
     brief = candidate_of("logistic_regression", trials=5, minutes=1e-6, space=C_RANGE)
     assert len(tune(examples, brief, selection).trials) == 1
     assert len(tune(examples, brief, selection).trials) == 1
+
+
+def test_a_trial_ends_when_the_minutes_are_over(
+    index, statistics, utterances, splits, selection, monkeypatch
+):
+    examples = make_examples(
+        index, statistics, utterances, splits, labels=LABELS, protocol="speaker_independent"
+    )
+    # Each look at the clock takes a second: the first trial is complete after its folds, the second is late.
+    clock = itertools.count()
+    monkeypatch.setattr(tuning.time, "monotonic", lambda: float(next(clock)))
+    brief = candidate_of("logistic_regression", trials=2, minutes=2.5 / 60, space=C_RANGE)
+    trials = trial_table(tune(examples, brief, selection), "logistic_regression")
+    assert trials["state"].tolist() == ["complete", "pruned"]
+    assert [len(json.loads(scores)) for scores in trials["fold_uar"]] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [
+        (None, {"speaker_independent", "enrolled", "random_split"}),
+        (1e-9, {"speaker_independent"}),
+        (60, {"speaker_independent", "enrolled", "random_split"}),
+    ],
+)
+def test_protocols_that_need_more_time_than_allowed_are_left_out(
+    index, statistics, utterances, splits, selection, caplog, minutes, expected
+):
+    examples = {
+        protocol: make_examples(
+            index, statistics, utterances, splits, labels=LABELS, protocol=protocol
+        )
+        for protocol in ("random_split", "enrolled", "speaker_independent")
+    }
+    settings = selection.model_copy(update={"evaluation_minutes": minutes})
+    result = evaluate(examples, candidate_of("shrinkage_lda"), {}, settings)
+    assert set(result.predictions["protocol"]) == expected
+    assert set(result.left_out) == set(examples) - expected
+    assert ("evaluation_minutes is 1e-09" in caplog.text) == (minutes == 1e-9)
+    assert hasattr(result.estimator, "classes_")
 
 
 def test_lists_reach_the_estimator_as_tuples(index, statistics, utterances, splits, selection):

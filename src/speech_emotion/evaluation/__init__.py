@@ -4,6 +4,10 @@ from speech_emotion.bootstrap import (
     bootstrap_counts,
     bootstrap_interval,
 )
+from speech_emotion.evaluation.budget import (
+    BudgetSettings,
+    scale_parameters,
+)
 from speech_emotion.evaluation.calibration import (
     calibrate,
     calibration_error,
@@ -87,6 +91,7 @@ __all__ = [
     "EXTERNAL_METRICS",
     "METRICS",
     "TELEPHONE",
+    "BudgetSettings",
     "CandidateSettings",
     "DetectionSettings",
     "Evaluation",
@@ -131,6 +136,7 @@ __all__ = [
     "probabilities",
     "probability_columns",
     "reliability_table",
+    "scale_parameters",
     "select_known_labels",
     "summarize_exposure",
     "trial_table",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ __all__ = [
     "fit_estimator",
     "probabilities",
 ]
+
+logger = logging.getLogger(__name__)
 
 FINAL = -1
 CURVES = ["model", "protocol", "run", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
@@ -93,12 +96,14 @@ class Evaluation:
         learning_curves: ``model``, ``protocol``, ``run``, ``epoch`` and the network's losses and
             accuracies; without rows for other models.
         estimator: The estimator trained on all training examples of the selecting protocol.
+        left_out: Protocols that were not evaluated, because the time budget was used up.
     """
 
     predictions: pd.DataFrame
     timings: pd.DataFrame
     learning_curves: pd.DataFrame
     estimator: BaseEstimator
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,20 +127,34 @@ def evaluate(
     Recordings are predicted under condition ``clean`` and, if they have features over a test line, under
     ``telephone``.
 
+    The selecting protocol is evaluated first. With ``settings.evaluation_minutes``, another protocol is
+    evaluated only if at the pace so far it will end in time.
+
     Args:
         examples: Examples of each compared protocol.
         candidate: Family and fixed hyperparameters.
         parameters: Chosen hyperparameters, the same for every protocol.
-        settings: Selecting protocol, seed and number of processes.
+        settings: Selecting protocol, seed, number of processes and time budget.
     """
     started = pd.Timestamp.now("UTC")
-    rounds = [
-        (protocol, fold)
-        for protocol, data in examples.items()
-        for fold in [*data.folds, *([FINAL] if _needs_final(data, settings) else [])]
-    ]
-    shared = (dict(examples), candidate, parameters, settings)
-    results = list(fan_out(_train_and_test, rounds, shared=shared, n_jobs=settings.n_jobs))
+    rounds: list[tuple[str, int]] = []
+    results: list[_Round] = []
+    left_out: list[str] = []
+    for planned in _plan_rounds(examples, settings):
+        if results and not _in_time(started, len(planned), len(rounds), settings):
+            left_out += [protocol for protocol, _ in planned if protocol not in left_out]
+            continue
+        shared = ({name: examples[name] for name, _ in planned}, candidate, parameters, settings)
+        results += fan_out(_train_and_test, planned, shared=shared, n_jobs=settings.n_jobs)
+        rounds += planned
+    if left_out:
+        logger.warning(
+            "%s: not evaluated under %s, because selection.evaluation_minutes is %g; raise it, or choose "
+            "another budget",
+            candidate.family,
+            ", ".join(left_out),
+            settings.evaluation_minutes,
+        )
     timings: dict[str, dict[str, Any]] = {}
     estimators: dict[str, BaseEstimator | None] = {}
     for (protocol, _), result in zip(rounds, results, strict=True):
@@ -147,7 +166,30 @@ def evaluate(
         pd.DataFrame(timings.values()).assign(started=started, ended=pd.Timestamp.now("UTC")),
         pd.concat([result.learning_curve for result in results], ignore_index=True),
         estimators[settings.protocol],
+        tuple(left_out),
     )
+
+
+def _plan_rounds(
+    examples: Mapping[str, Examples], settings: SelectionSettings
+) -> list[list[tuple[str, int]]]:
+    """Divide the trainings into groups of which each is done or left out as a whole."""
+    order = sorted(examples, key=lambda protocol: protocol != settings.protocol)
+    planned = []
+    for protocol in order:
+        data = examples[protocol]
+        final = [FINAL] if _needs_final(data, settings) else []
+        planned.append([(protocol, fold) for fold in [*data.folds, *final]])
+    if settings.evaluation_minutes is None:  # all at once keeps all cores busy
+        return [[one for group in planned for one in group]]
+    return planned
+
+
+def _in_time(started: pd.Timestamp, due: int, done: int, settings: SelectionSettings) -> bool:
+    """Whether further trainings will end within the time budget, at the pace of those that are done."""
+    assert settings.evaluation_minutes is not None
+    minutes = (pd.Timestamp.now("UTC") - started).total_seconds() / 60
+    return minutes * (done + due) / done <= settings.evaluation_minutes
 
 
 def _needs_final(examples: Examples, settings: SelectionSettings) -> bool:

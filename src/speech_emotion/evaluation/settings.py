@@ -199,6 +199,8 @@ class SelectionSettings(Settings):
             depend on it.
         max_members: Largest number of families in each ensemble; below 2 for no ensembles.
         bootstrap: Resamples of speakers behind each interval.
+        evaluation_minutes: Minutes for the evaluation of each family; protocols that would need more are
+            left out, but never the selecting one. ``None`` for no limit.
         storage: Storage of the Optuna studies, which several runs may share: the path of a journal file,
             or the URL of a database (``postgresql://USER@HOST/DATABASE``). PostgreSQL takes the password
             from ``PGPASSWORD`` or ``~/.pgpass``.
@@ -232,6 +234,7 @@ class SelectionSettings(Settings):
     n_jobs: int = -1
     max_members: int = Field(4, ge=0)
     bootstrap: int = Field(1000, ge=100)
+    evaluation_minutes: float | None = Field(None, gt=0)
     storage: str
 
     def chosen(self, *, encoder: bool) -> list[str]:

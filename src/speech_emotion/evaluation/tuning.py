@@ -50,7 +50,8 @@ def tune(
 
     An interrupted study is resumed: finished trials of earlier runs on the same data, folds and space
     count. Runs on several machines with one storage share a study, and each starts trials until there
-    are enough. A trial is pruned when its running mean falls below the median of the others.
+    are enough. A trial is pruned when its running mean falls below the median of the others, and when the
+    minutes are over, unless no trial is complete yet.
 
     Args:
         examples: Training examples under the selecting protocol.
@@ -76,8 +77,9 @@ def tune(
     timeout = _time_left(study, candidate)
     if remaining > 0 and (timeout is None or timeout > 0):
         study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(study, settings, done))
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         study.optimize(
-            lambda trial: _objective(trial, examples, candidate, settings),
+            lambda trial: _objective(trial, examples, candidate, settings, deadline),
             n_trials=remaining,
             timeout=timeout,
             callbacks=[MaxTrialsCallback(done + remaining, states=FINISHED)],
@@ -178,6 +180,7 @@ def _objective(
     examples: Examples,
     candidate: CandidateSettings,
     settings: SelectionSettings,
+    deadline: float,
 ) -> float:
     parameters = {name: search.suggest(trial, name) for name, search in candidate.space.items()}
     trial.set_user_attr("parameters", json.dumps(parameters))
@@ -198,6 +201,9 @@ def _objective(
             trial.report(float(np.mean(scores)), step=len(scores))
             if trial.should_prune() and len(scores) < len(folds):
                 raise optuna.TrialPruned
+        is_late = time.monotonic() > deadline and len(scores) < len(folds)
+        if is_late and trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            raise optuna.TrialPruned
     return float(np.mean(scores))
 
 

@@ -93,8 +93,9 @@ def evaluate_candidate(
 
     Returns:
         Predictions; timings; learning curves; one row with ``model``, ``family``,
-        ``hyperparameters`` (JSON), ``started`` and ``ended`` (UTC); the estimator that was trained
-        on the whole training set of the selecting protocol.
+        ``hyperparameters`` (JSON), ``started`` and ``ended`` (UTC), and ``left_out``, the protocols that
+        the time budget left out; the estimator that was trained on the whole training set of the
+        selecting protocol.
     """
     present = set(splits["protocol"])  # protocols across corpora need two of them
     protocols = [
@@ -112,6 +113,7 @@ def evaluate_candidate(
         "hyperparameters": json.dumps(hyperparameters),
         "started": result.timings["started"].min(),
         "ended": result.timings["ended"].max(),
+        "left_out": ", ".join(result.left_out),
     }
     return (
         result.predictions,
