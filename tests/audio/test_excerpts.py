@@ -34,7 +34,7 @@ def test_an_excerpt_equals_the_slice_of_the_whole(ramp, start, length):
 
 @given(start=st.floats(-9, -0.1), length=st.floats(0.001, 0.05))
 def test_an_empty_excerpt_is_an_error(ramp, start, length):
-    with pytest.raises(AudioError, match=r"has no sound between .* it lasts 10.00 s"):
+    with pytest.raises(AudioError, match="has no sound between"):
         read_excerpt(ramp, start, start + length)
     with pytest.raises(AudioError, match="has no sound between"):
         read_excerpt(ramp, 10 - start, 11 - start)

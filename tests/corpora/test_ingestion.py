@@ -174,7 +174,7 @@ def test_every_folder_is_divided_into_two_tables(tmp_path_factory, corpora_setti
     utterances, rejected = read(root, corpora_settings())
     UTTERANCES.validate(utterances)
     REJECTED.validate(rejected)
-    named = [path.as_posix() for path in root.rglob("*.*") if path.suffix in {".wav", ".FLAC"}]
+    named = [path.as_posix() for path in root.rglob("[!.]*.*") if path.suffix in {".wav", ".FLAC"}]
     assert sorted([*utterances["path"], *rejected["path"]]) == sorted(named)
     label_of = utterances.set_index("path")["label"]
     assert label_of.map({"happy": "03", "sad": "04", "neutral": "01"}).to_dict() == {

@@ -1,10 +1,11 @@
-from pathlib import Path
+import os
 
 import fsspec
 import pytest
 from upath import UPath
 
 from speech_emotion.runtime import (
+    REPEATED_LINK,
     FetchError,
     download,
     exists,
@@ -61,7 +62,7 @@ def test_files_are_listed_at_any_depth_with_size_and_version(folder):
     for name, content in contents.items():
         with upload(f"{folder}/{name}") as local:
             local.write_bytes(content)
-    listed = {below: (path, state) for below, path, state in list_files(folder)}
+    listed = {file.below: (file.path, file.state) for file in list_files(folder)}
     assert {below: state.size for below, (_, state) in listed.items()} == {
         "a.wav": 2,
         "sub/b c#1.wav": 3,
@@ -72,42 +73,44 @@ def test_files_are_listed_at_any_depth_with_size_and_version(folder):
         assert exists(path)
 
 
-def test_a_broken_link_is_listed_as_empty(tmp_path):
-    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
-    assert list(list_files(tmp_path)) == [("gone.wav", str(tmp_path / "gone.wav"), (0, ""))]
+def test_linked_folders_are_listed_once_and_nothing_is_left_out(tmp_path):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "a").mkdir(parents=True)
+    outside.mkdir()
+    (root / "a/one.wav").write_bytes(b"1")
+    (outside / "two.wav").write_bytes(b"12")
+    (outside / "back").symlink_to(root)  # a loop
+    (root / "linked").symlink_to(outside)
+    (root / "again").symlink_to(root / "a")
+    (root / "gone.wav").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(root / "pipe.wav")
+    listed = {file.below: file for file in list_files(root)}
+    assert {below for below, file in listed.items() if not file.problem} == {
+        "a/one.wav",
+        "linked/two.wav",
+    }
+    repeated = {below for below, file in listed.items() if file.problem == REPEATED_LINK}
+    assert repeated == {"again", "linked/back"}
+    assert "leads nowhere" in listed["gone.wav"].problem
+    assert "not a regular file" in listed["pipe.wav"].problem
+    assert listed["linked/two.wav"].path == str(root / "linked/two.wav")
 
 
-def test_links_to_folders_are_followed_once(tmp_path):
-    day1, elsewhere = tmp_path / "calls" / "day1", tmp_path / "store"
-    for folder in (day1, elsewhere):
-        folder.mkdir(parents=True)
-    (day1 / "a.wav").write_bytes(b"1")
-    (elsewhere / "b.wav").write_bytes(b"22")
-    (tmp_path / "calls" / "day2").symlink_to(elsewhere)
-    (tmp_path / "calls" / "0_same").symlink_to(day1)  # reached by its own name, too
-    (elsewhere / "up").symlink_to(tmp_path / "calls")  # a cycle
-    listed = {below: state.size for below, _, state in list_files(tmp_path / "calls")}
-    assert listed == {"day1/a.wav": 1, "day2/b.wav": 2}
-
-
-def test_unreadable_folders_are_named(tmp_path, monkeypatch, caplog):
-    (tmp_path / "locked").mkdir()
+def test_a_folder_that_cannot_be_read_is_listed_with_the_remedy(tmp_path, monkeypatch):
+    (tmp_path / "secret").mkdir()
     (tmp_path / "a.wav").write_bytes(b"1")
-    real = Path.iterdir
+    scan = os.scandir
 
-    def iterdir(path):  # a mode would not keep an administrator out
-        if path.name == "locked":
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
+    def refuse(path):
+        if str(path).endswith("secret"):  # a superuser may read any folder
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
-    assert [below for below, _, _ in list_files(tmp_path)] == ["a.wav"]
-    assert f"{tmp_path / 'locked'}: this folder cannot be read (Permission denied)" in caplog.text
-    named = []
-    assert len(list(list_files(tmp_path, on_unreadable=lambda *row: named.append(row)))) == 1
-    assert named == [
-        (str(tmp_path / "locked"), "this folder cannot be read (Permission denied)"),
-    ]
+    monkeypatch.setattr(os, "scandir", refuse)
+    problems = {file.below: file.problem for file in list_files(tmp_path)}
+    assert problems["a.wav"] == ""
+    assert "Permission denied" in problems["secret"]
+    assert "allow this user" in problems["secret"]
 
 
 def test_a_missing_file_is_not_a_failure_of_the_store(folder):

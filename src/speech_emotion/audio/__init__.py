@@ -1,4 +1,4 @@
-"""Decode, encode, augment and cut recordings: plain functions on arrays and files."""
+"""Find, decode, encode, augment and cut recordings: plain functions on arrays and files."""
 
 from speech_emotion.audio.augment import (
     NONE,
@@ -13,15 +13,19 @@ from speech_emotion.audio.augment import (
     pink_noise,
     plan_augmentation,
 )
+from speech_emotion.audio.codecs import CODEC_SUFFIXES, has_codecs
 from speech_emotion.audio.decode import (
     AUDIO_SUFFIXES,
     SILENCE,
     AudioError,
+    Recording,
+    SoundLimits,
     check_rate,
     load_audio,
-    open_sound_file,
+    open_recording,
     read_samples,
 )
+from speech_emotion.audio.discovery import FoundRecordings, find_audio
 from speech_emotion.audio.encode import (
     encode_sound,
     open_sound,
@@ -55,6 +59,7 @@ from speech_emotion.audio.trim import (
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "CODEC_SUFFIXES",
     "HOP",
     "LINES",
     "NONE",
@@ -68,8 +73,11 @@ __all__ = [
     "AudioError",
     "AugmentationSettings",
     "BandFilter",
+    "FoundRecordings",
     "LineUnavailable",
+    "Recording",
     "Segment",
+    "SoundLimits",
     "TelephoneLine",
     "UnknownLine",
     "UnknownTransform",
@@ -77,10 +85,12 @@ __all__ = [
     "check_rate",
     "draw_line",
     "encode_sound",
+    "find_audio",
+    "has_codecs",
     "line_of_test",
     "load_audio",
+    "open_recording",
     "open_sound",
-    "open_sound_file",
     "over_test_lines",
     "over_training_lines",
     "pink_noise",

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
-import soundfile
 
-from speech_emotion.audio.decode import AudioError, open_sound_file
+from speech_emotion.audio.decode import AudioError, Recording, open_recording
+from speech_emotion.runtime import FetchError
 
 __all__ = ["read_envelope", "read_excerpt"]
-
-BLOCK = 1 << 18
-"""Samples per channel that are in memory at once."""
-
-PREROLL = 0.5
-"""Seconds decoded before an excerpt, because MP3 decoders need some frames to synchronize."""
 
 
 def read_excerpt(
@@ -40,6 +34,7 @@ def read_excerpt(
         AudioError: If the file is missing or unreadable, has no such channel, or the excerpt is empty.
 
     Example:
+        >>> import soundfile
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     soundfile.write(f"{folder}/call.wav", np.zeros((80_000, 2)), 8000)
@@ -47,20 +42,13 @@ def read_excerpt(
         >>> samples.shape, rate
         ((12000,), 8000)
     """
-    with _open(path, channel) as file:
-        start = min(max(round(start_s * file.samplerate), 0), file.frames)
-        stop = min(round(end_s * file.samplerate), file.frames)
-        before = min(start, round(PREROLL * file.samplerate))
-        file.seek(start - before)
-        wanted = max(stop - start + before, 0)
-        samples = file.read(wanted, dtype="float32", always_2d=True)[before:]
-        if len(samples) == 0:
-            length = file.frames / file.samplerate
-            reason = (
-                f"has no sound between {start_s:.2f} s and {end_s:.2f} s, it lasts {length:.2f} s"
-            )
-            raise AudioError(path, f"{reason}; score it again if it was replaced")
-        rate = file.samplerate
+    with _open(path, channel) as recording:
+        rate = recording.sample_rate
+        start, stop = max(round(start_s * rate), 0), round(end_s * rate)
+        samples = recording.excerpt(start, stop)
+    if len(samples) == 0:
+        reason = f"has no sound between {start_s:.2f} s and {end_s:.2f} s"
+        raise AudioError(path, f"{reason}; score it again if it was replaced")
     return (samples if channel is None else samples[:, channel]), rate
 
 
@@ -82,36 +70,61 @@ def read_envelope(
     Raises:
         AudioError: If the file is missing, unreadable, empty or has no such channel.
     """
-    with _open(path, channel) as file:
-        rate = file.samplerate
-        wanted = max(-(-file.frames // points), 1)
-        blocks_each = -(-wanted // BLOCK)
-        size = -(-wanted // blocks_each)
-        step = size * blocks_each  # so that no block belongs to two intervals
-        lows, highs, positions = [], [], []
-        position = 0
-        for block in file.blocks(blocksize=size, dtype="float32", always_2d=True):
-            positions.append(position // step)
-            lows.append(block[:, channel].min())
-            highs.append(block[:, channel].max())
-            position += len(block)
-    if position == 0:
-        raise AudioError(path, "contains no samples; replace it by an intact copy")
-    blocks = pd.DataFrame({"interval": positions, "low": lows, "high": highs})
-    table = blocks.groupby("interval").agg({"low": "min", "high": "max"})
-    starts = table.index.to_numpy() * step
-    table.insert(0, "start_s", starts / rate)
-    table.insert(1, "end_s", np.minimum(starts + step, position) / rate)
-    return table.reset_index(drop=True)
+    with _open(path, channel) as recording:
+        rate = recording.sample_rate
+        step, total, lows, highs = _extremes(
+            (block[:, channel] for block in recording.blocks()), most=max(16 * points, 1024)
+        )
+    pieces = -(-len(lows) // points)
+    first = np.arange(0, len(lows), pieces)
+    starts = first * step
+    return pd.DataFrame(
+        {
+            "start_s": starts / rate,
+            "end_s": np.minimum(starts + pieces * step, total) / rate,
+            "low": np.minimum.reduceat(lows, first),
+            "high": np.maximum.reduceat(highs, first),
+        }
+    )
+
+
+def _extremes(
+    blocks: Iterable[np.ndarray], *, most: int
+) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """Return lowest and highest samples of equal pieces of a sound whose length is not known before.
+
+    Returns:
+        Samples in a piece, samples in all, lowest and highest sample of each piece; the last piece may
+        be shorter. Pieces are joined in pairs while there are more than ``most``.
+    """
+    step, total = 1, 0
+    rest = lows = highs = np.empty(0, dtype=np.float32)
+    for block in blocks:
+        total += len(block)
+        samples = np.concatenate([rest, block])
+        count = len(samples) // step
+        count -= (len(lows) + count) % 2  # an even number can be joined
+        whole, rest = samples[: count * step].reshape(count, step), samples[count * step :]
+        lows = np.append(lows, whole.min(axis=1))
+        highs = np.append(highs, whole.max(axis=1))
+        while len(lows) > most and len(lows) % 2 == 0:
+            lows = lows.reshape(-1, 2).min(axis=1)
+            highs = highs.reshape(-1, 2).max(axis=1)
+            step *= 2
+    if len(rest):
+        first = np.arange(0, len(rest), step)
+        lows = np.append(lows, np.minimum.reduceat(rest, first))
+        highs = np.append(highs, np.maximum.reduceat(rest, first))
+    return step, total, lows, highs
 
 
 @contextmanager
-def _open(path: str | os.PathLike[str], channel: int | None) -> Iterator[soundfile.SoundFile]:
+def _open(path: str | os.PathLike[str], channel: int | None) -> Iterator[Recording]:
     try:
-        with open_sound_file(path) as (file, _):
-            if channel is not None and not 0 <= channel < file.channels:
-                reason = f"has no channel {channel}: it has {file.channels}, counted from 0"
+        with open_recording(path) as recording:
+            if channel is not None and not 0 <= channel < recording.channels:
+                reason = f"has no channel {channel}: it has {recording.channels}, counted from 0"
                 raise AudioError(path, f"{reason}; score it again if it was replaced")
-            yield file
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise AudioError(path, f"unreadable ({error}); replace it by an intact copy") from error
+            yield recording
+    except FetchError as error:
+        raise AudioError(path, str(error), transient=True) from error

@@ -20,10 +20,7 @@ from speech_emotion.call_scoring.playback import (
     format_window,
     play,
 )
-from speech_emotion.call_scoring.recordings import (
-    find_recordings,
-    open_recording,
-)
+from speech_emotion.call_scoring.recordings import find_recordings
 from speech_emotion.call_scoring.scoring import (
     CHANNEL_COLUMNS,
     MIXED,
@@ -89,7 +86,6 @@ __all__ = [
     "join_tables",
     "list_calls",
     "mean_of_calls",
-    "open_recording",
     "play",
     "score_blocks",
     "score_recording",

@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from speech_emotion.audio import AudioError
-from speech_emotion.call_scoring.recordings import open_recording
+from speech_emotion.audio import AudioError, open_recording
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import ChannelStream, ScoredWindow
 from speech_emotion.models import EmotionPredictor
@@ -40,7 +39,7 @@ def play(
     Raises:
         AudioError: If the recording cannot be read or has no such channel.
     """
-    with open_recording(recording) as source:
+    with open_recording(recording, limits=settings.limits) as source:
         if not 0 <= channel < source.channels:
             reason = f"has {source.channels} channels, numbered from 0: no {channel}"
             raise AudioError(recording, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,14 +11,15 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from speech_emotion.audio import SILENCE, AudioError
+from speech_emotion.audio import SILENCE, AudioError, open_recording
 from speech_emotion.call_scoring.line import LineMean
-from speech_emotion.call_scoring.recordings import open_recording
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import ChannelStream, ScoredWindow
 from speech_emotion.call_scoring.voice_activity import ActivityStream
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.runtime import FetchError
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "AGENT",
@@ -56,7 +58,8 @@ class ScoredCall:
             rejected.
         channels: One row per scored channel, columns :data:`CHANNEL_COLUMNS`; a rejected recording
             has one row with its ``reason``.
-        unread: Whether it was rejected because an object store failed, so that a retry can succeed.
+        unread: Whether it was rejected for a reason outside of the file, so that a retry can succeed:
+            it could not be opened or fetched, or a decoder is not installed.
     """
 
     windows: pd.DataFrame
@@ -109,7 +112,7 @@ def score_recording(
     """
     name = call or os.path.basename(path)
     try:
-        with open_recording(path) as recording:
+        with open_recording(path, limits=settings.limits) as recording:
             return score_blocks(
                 recording.blocks(),
                 recording.sample_rate,
@@ -120,17 +123,42 @@ def score_recording(
                 path=str(path),
                 line=line,
             )
-    except (AudioError, FetchError) as error:
-        rejected = {
-            "call": name,
-            "path": str(path),
-            "channel": -1,
-            "channel_role": "",
-            "reason": error.reason if isinstance(error, AudioError) else str(error),
-        }
-        table = pd.DataFrame([rejected]).reindex(columns=CHANNEL_COLUMNS)
-        windows = _window_table([], predictor.labels)
-        return ScoredCall(windows, table, unread=isinstance(error, FetchError))
+    except AudioError as error:
+        return reject_call(name, path, error.reason, predictor.labels, unread=error.transient)
+    except FetchError as error:
+        return reject_call(name, path, str(error), predictor.labels, unread=True)
+    except Exception as error:  # one recording never ends the others
+        logger.exception("%s: scoring failed", path)
+        reason = f"scoring it failed ({type(error).__name__}: {error}); see the log"
+        return reject_call(name, path, reason, predictor.labels, unread=True)
+
+
+def reject_call(
+    call: str,
+    path: str | os.PathLike[str],
+    reason: str,
+    labels: tuple[str, ...],
+    *,
+    unread: bool = False,
+) -> ScoredCall:
+    """Return the result of a recording that is not scored.
+
+    Args:
+        call: Name of the call.
+        path: Path of the recording.
+        reason: Why it is not scored.
+        labels: Labels of the model.
+        unread: Whether another attempt can succeed.
+    """
+    rejected = {
+        "call": call,
+        "path": str(path),
+        "channel": -1,
+        "channel_role": "",
+        "reason": reason,
+    }
+    table = pd.DataFrame([rejected]).reindex(columns=CHANNEL_COLUMNS)
+    return ScoredCall(_window_table([], labels), table, unread=unread)
 
 
 def score_blocks(
@@ -210,7 +238,7 @@ def embed_recording(
     Recordings that cannot be used have no windows.
     """
     try:
-        with open_recording(path) as recording:
+        with open_recording(path, limits=settings.limits) as recording:
             return embed_blocks(
                 recording.blocks(),
                 recording.sample_rate,
@@ -220,6 +248,9 @@ def embed_recording(
                 call=os.path.basename(path),
             )
     except (AudioError, FetchError):
+        return np.empty((0, 0), dtype=np.float32)
+    except Exception:  # the call is rejected when it is scored
+        logger.exception("%s: encoding failed", path)
         return np.empty((0, 0), dtype=np.float32)
 
 

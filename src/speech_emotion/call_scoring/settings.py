@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from speech_emotion.audio import SoundLimits
 from speech_emotion.config import Settings
 
 __all__ = [
@@ -118,6 +119,7 @@ class CallSettings(Settings):
         windows: How speech is cut into windows.
         quality: Limits of sound quality.
         flags: How flags are raised.
+        limits: Largest accepted recording.
 
     Example:
         >>> CallSettings(flags={"threshold": 0.5}).windows.speech_s
@@ -140,3 +142,4 @@ class CallSettings(Settings):
     windows: WindowSettings = WindowSettings()
     quality: QualitySettings = QualitySettings()
     flags: FlagSettings = FlagSettings()
+    limits: SoundLimits = SoundLimits()

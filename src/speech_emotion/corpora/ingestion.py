@@ -22,9 +22,10 @@ from pydantic import Field, field_validator, model_validator
 from tqdm import tqdm
 
 from speech_emotion.audio import (
-    AUDIO_SUFFIXES,
     SILENCE,
     AudioError,
+    SoundLimits,
+    find_audio,
     read_samples,
     trim_silence,
 )
@@ -35,7 +36,7 @@ from speech_emotion.corpora.labels import check_label_set, label_of
 from speech_emotion.corpora.schemas import UTTERANCES
 from speech_emotion.corpora.speakers import read_sexes
 from speech_emotion.corpora.tables import Row, TableError, check_rows, rows_of
-from speech_emotion.runtime import is_url, list_files
+from speech_emotion.runtime import is_url
 
 __all__ = ["SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "ingest"]
 
@@ -60,6 +61,7 @@ class CorporaSettings(Settings):
         label_sets: Emotions of each label of each set, in the words of the corpora.
         trim_db: Level below the loudest frame, in dB, that is trimmed as silence.
         min_duration_s: Shortest duration in seconds; shorter recordings are rejected.
+        limits: Largest accepted recording.
     """
 
     renamed: ClassVar[dict[str, str]] = {"shortest": "min_duration_s"}
@@ -70,6 +72,7 @@ class CorporaSettings(Settings):
     label_sets: dict[str, dict[str, list[str]]]
     trim_db: float = Field(30.0, gt=0)
     min_duration_s: float = Field(0.2, gt=0)
+    limits: SoundLimits = SoundLimits()
 
     @field_validator("entries", mode="before")
     @classmethod
@@ -172,16 +175,13 @@ class _Tree:
         self.unreadable: list[tuple[str, str]] = []
         if not is_url(folder) and not os.path.isdir(folder):
             return
-        listed = list_files(
-            self.folder, on_unreadable=lambda path, reason: self.unreadable.append((path, reason))
-        )
-        for file in listed:
-            is_audio = PurePosixPath(file[0]).suffix.lower() in AUDIO_SUFFIXES
-            (self.recordings if is_audio else self.others).append(file[0])
-        self.recordings.sort()
-        self.others.sort()
+        found = find_audio(self.folder)
+        self.recordings = found.recordings["name"].sort_values().tolist()
+        self.others = sorted(found.others)
+        self.unreadable = list(zip(found.rejected["path"], found.rejected["reason"], strict=True))
+        logger.info("%s: %s", self.folder, found.describe())
         for path, reason in self.unreadable:
-            logger.warning("%s: %s; its recordings are missing", path, reason)
+            logger.warning("%s: %s", path, reason)
 
     def path(self, file: str) -> str:
         """Whole path or URL of a file. Tables store text only, so other bytes are escaped."""
@@ -368,7 +368,7 @@ def _with_audio_properties(
 ) -> pd.DataFrame:
     usable = files.loc[files["reason"].isna(), "path"]
     jobs = (
-        delayed(_audio_properties)(path, settings.trim_db, settings.min_duration_s)
+        delayed(_audio_properties)(path, settings.trim_db, settings.min_duration_s, settings.limits)
         for path in usable
     )
     # Threads, because decoding is C code and processes take longer to start.
@@ -394,11 +394,16 @@ AUDIO_PROPERTIES: Final = (
 )
 
 
-def _audio_properties(path: str, trim_db: float, min_duration_s: float) -> dict[str, Any]:
+def _audio_properties(
+    path: str, trim_db: float, min_duration_s: float, limits: SoundLimits
+) -> dict[str, Any]:
     try:
-        samples, rate = read_samples(path)
+        samples, rate = read_samples(path, limits=limits)
     except AudioError as error:
         return {"unusable": error.reason}
+    except Exception as error:  # one file never ends the others
+        logger.exception("%s: reading failed", path)
+        return {"unusable": f"reading it failed ({type(error).__name__}: {error}); see the log"}
     mono = samples.mean(axis=1)
     peak = float(np.abs(mono).max())
     seconds = len(mono) / rate

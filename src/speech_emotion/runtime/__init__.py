@@ -22,8 +22,10 @@ from speech_emotion.runtime.shards import (
     prefix_of,
 )
 from speech_emotion.runtime.storage import (
+    REPEATED_LINK,
     FetchError,
     FileState,
+    ListedFile,
     download,
     exists,
     file_state,
@@ -37,11 +39,13 @@ from speech_emotion.runtime.storage import (
 __all__ = [
     "KEY",
     "RECENT",
+    "REPEATED_LINK",
     "Calls",
     "ClusterSettings",
     "DaskEngine",
     "FetchError",
     "FileState",
+    "ListedFile",
     "ShardStore",
     "connect",
     "digest",

@@ -7,10 +7,10 @@ supports every file system of fsspec.
 from __future__ import annotations
 
 import io
-import logging
 import os
+import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from upath import UPath
 
 __all__ = [
+    "REPEATED_LINK",
     "FetchError",
     "FileState",
+    "ListedFile",
     "download",
     "exists",
     "file_state",
@@ -34,6 +36,7 @@ __all__ = [
 URL: Final = "://"
 BLOCK_BYTES: Final = 1 << 22
 """Bytes of a remote file that are fetched and held in memory at once."""
+REPEATED_LINK: Final = "a link to a folder that is listed under its own name"
 VERSION_KEYS: Final = (
     "ETag",
     "etag",
@@ -44,9 +47,6 @@ VERSION_KEYS: Final = (
     "created",
 )
 """Keys under which fsspec's file systems report a file's version, the most reliable first."""
-
-
-logger = logging.getLogger(__name__)
 
 
 class FetchError(OSError):
@@ -117,63 +117,87 @@ def file_state(path: str | os.PathLike[str]) -> FileState:
     return FileState(int(info["size"]), _version(info))
 
 
-def list_files(
-    folder: str | os.PathLike[str], *, on_unreadable: Callable[[str, str], None] | None = None
-) -> Iterator[tuple[str, str, FileState]]:
+class ListedFile(NamedTuple):
+    """A file below a folder, or a part of the folder that cannot be listed.
+
+    Attributes:
+        below: Path below the folder, with ``/`` between names.
+        path: Whole path or URL.
+        state: Size and version; 0 and empty if it cannot be opened.
+        problem: Why it cannot be opened, with the remedy; :data:`REPEATED_LINK` for a link to a folder
+            that is listed under its own name; empty for a regular file.
+        is_folder: Whether it is a folder that cannot be listed, or may be one.
+    """
+
+    below: str
+    path: str
+    state: FileState
+    problem: str = ""
+    is_folder: bool = False
+
+
+NO_STATE: Final = FileState(0, "")
+
+
+def list_files(folder: str | os.PathLike[str]) -> Iterator[ListedFile]:
     """List the files below a folder, at any depth and in any order.
 
-    Links to folders are followed. A folder that is reached twice, directly and by a link, is listed
-    once, by its own path, so a link to a folder above it does no harm.
-
-    Args:
-        folder: Path, or URL in an object store.
-        on_unreadable: Called with the path of a folder that cannot be listed and the reason; by default
-            a warning is logged.
-
-    Yields:
-        Path below the folder with ``/`` between names, whole path or URL, and state. A broken link has
-        size 0 and an empty version.
+    Links to folders are followed, but each folder is listed once. Nothing is left out: folders that
+    cannot be read, broken links and files that are not regular are listed with their problem.
     """
-    if is_url(folder):
-        remote = _remote(str(folder))
-        files, root = remote.fs, remote.path.rstrip("/")
-        files.invalidate_cache()
-        for name, info in files.find(root, detail=True).items():
-            below = name.removeprefix(root).lstrip("/")
-            state = FileState(int(info["size"]), _version(info))
-            yield below, files.unstrip_protocol(name), state
+    if not is_url(str(folder)):
+        yield from _list_local(os.fspath(folder))
         return
-    for path in _walk(Path(folder), on_unreadable or _warn_of_unreadable):
-        state = file_state(path) if path.exists() else FileState(0, "")
-        yield path.relative_to(folder).as_posix(), str(path), state
+    remote = _remote(str(folder))
+    files, root = remote.fs, remote.path.rstrip("/")
+    files.invalidate_cache()
+    for name, info in files.find(root, detail=True).items():
+        below = name.removeprefix(root).lstrip("/")
+        state = FileState(int(info["size"]), _version(info))
+        yield ListedFile(below, files.unstrip_protocol(name), state)
 
 
-def _walk(folder: Path, on_unreadable: Callable[[str, str], None]) -> Iterator[Path]:
-    """Yield what is no folder; folders before links to folders, each real folder once."""
-    visited: set[str] = set()
-    folders, links = [folder], list[Path]()
+def _list_local(root: str) -> Iterator[ListedFile]:
+    folders, links = [(root, "")], []
+    seen: set[tuple[int, int]] = set()
     while folders or links:
-        current = folders.pop() if folders else links.pop(0)
-        real = os.path.realpath(current)
-        if real in visited:
-            continue
-        visited.add(real)
+        linked = (
+            not folders
+        )  # so that a folder is listed under its own name if it has one below root
+        path, below = folders.pop() if folders else links.pop(0)
         try:
-            entries = sorted(current.iterdir())
+            status = os.stat(path)
+            if (identity := (status.st_dev, status.st_ino)) in seen:
+                if linked:
+                    yield ListedFile(below, path, NO_STATE, REPEATED_LINK, is_folder=True)
+                continue
+            seen.add(identity)
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError as error:
-            on_unreadable(str(current), f"this folder cannot be read ({error.strerror})")
+            reason = f"the folder cannot be read ({error.strerror}); allow this user to read it"
+            yield ListedFile(below, path, NO_STATE, reason, is_folder=True)
             continue
         for entry in entries:
-            if not entry.is_dir():
-                yield entry
-            elif entry.is_symlink():
-                links.append(entry)
-            else:
-                folders.append(entry)
+            name = f"{below}/{entry.name}" if below else entry.name
+            try:
+                if entry.is_dir():
+                    (links if entry.is_symlink() else folders).append((entry.path, name))
+                    continue
+                yield _list_file(entry.path, name)
+            except OSError as error:
+                reason = f"cannot be opened ({error.strerror}); allow this user to read it"
+                yield ListedFile(name, entry.path, NO_STATE, reason)
 
 
-def _warn_of_unreadable(folder: str, reason: str) -> None:
-    logger.warning("%s: %s; its files are left out. Change its permissions.", folder, reason)
+def _list_file(path: str, below: str) -> ListedFile:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        reason = "a link that leads nowhere; restore what it leads to, or delete it"
+        return ListedFile(below, path, NO_STATE, reason, is_folder="." not in below[-6:])
+    if not stat.S_ISREG(status.st_mode):
+        return ListedFile(below, path, NO_STATE, "not a regular file; copy its content into one")
+    return ListedFile(below, path, FileState(status.st_size, str(status.st_mtime_ns)))
 
 
 @contextmanager

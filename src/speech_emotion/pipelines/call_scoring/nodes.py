@@ -50,7 +50,8 @@ def index_recordings(
     """List the recordings, each with the key of its result in the cache.
 
     The key is a digest of the file's name, size and version. Shards are named after what else decides
-    the result: the model, the settings and the version of the package.
+    the result: the model, the settings and the version of the package. Recordings with a ``reason``
+    cannot be read; they have no result in the cache.
     """
     threshold_of(predictor, settings)  # raises before any work if there is no threshold
     if predictor.synthetic:
@@ -59,7 +60,7 @@ def index_recordings(
             "calls. Train a model on real corpora (--env full), or select one with model_uri"
         )
     files = recordings[["path", "size", "version"]].itertuples(index=False, name=None)
-    return recordings[["call", "path"]].assign(**{KEY: [digest(*file) for file in files]})
+    return recordings[["call", "path", "reason"]].assign(**{KEY: [digest(*file) for file in files]})
 
 
 def estimate_line(
@@ -74,6 +75,9 @@ def estimate_line(
         Content of a :class:`LineMean`; empty for models without an encoder, or if it is disabled.
     """
     if predictor.reference is None or settings.line_calls == 0:
+        return {}
+    index = index[index["reason"] == ""]
+    if index.empty:
         return {}
     name = f"{_line_prefix(index, predictor, settings)}line"
     store = cache.within(LINE)
@@ -122,9 +126,10 @@ def score_calls(
     """
     prefix = _prefix(predictor, settings, line)
     stored = list_calls(cache, prefix)
-    done = index[KEY].isin(stored.loc[~stored[UNREAD], KEY])
-    missing = index[~done]
-    logger.info("%d of %d recordings were scored before", done.sum(), len(index))
+    readable = index[index["reason"] == ""]
+    done = readable[KEY].isin(stored.loc[~stored[UNREAD], KEY])
+    missing = readable[~done]
+    logger.info("%d of %d recordings were scored before", done.sum(), len(readable))
     calls = missing[["path", "call"]].itertuples(index=False, name=None)
     shared = (PackedPredictor.pack(predictor), settings, _line_of(line))
     results = fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs)
@@ -159,8 +164,9 @@ def collect_calls(
     Raises:
         ValueError: If a recording was not scored.
     """
+    unreadable = index.loc[index["reason"] != "", ["call", "path", "reason"]]
     found = locate(
-        index,
+        index[index["reason"] == ""].reset_index(drop=True),
         list_calls(cache, _prefix(predictor, settings, line)),
         remedy="run the call_scoring pipeline without --only-missing-outputs",
     )
@@ -178,7 +184,12 @@ def collect_calls(
         _flagged(windows, settings, threshold)
         for _, windows in gather_calls(found, cache, size=SHARD_SIZE)
     )
-    return without_empty(windows), summary, join_tables(passages), join_tables(rejected)
+    return (
+        without_empty(windows),
+        summary,
+        join_tables(passages),
+        join_tables([*rejected, unreadable]),
+    )
 
 
 def _operating_point(
