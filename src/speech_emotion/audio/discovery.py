@@ -81,10 +81,10 @@ def find_audio(folder: str | os.PathLike[str]) -> FoundRecordings:
         name, path = _as_text(file.below), _as_text(file.path)
         if file.problem == REPEATED_LINK:
             others[name] = "links to folders that are searched under their own names"
-        elif file.problem and (file.is_folder or suffix in AUDIO_SUFFIXES + CODEC_SUFFIXES):
-            rejected.append((name, path, file.problem, True))
         elif base.startswith(RESOURCE_FORK) and suffix in AUDIO_SUFFIXES + CODEC_SUFFIXES:
             others[name] = "._* of macOS"
+        elif file.problem and (file.is_folder or suffix in AUDIO_SUFFIXES + CODEC_SUFFIXES):
+            rejected.append((name, path, file.problem, True))
         elif suffix in suffixes:
             if name != file.below or path != file.path:
                 rejected.append((name, path, NOT_UTF8, False))

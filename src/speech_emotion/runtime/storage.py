@@ -158,7 +158,7 @@ def list_files(folder: str | os.PathLike[str]) -> Iterator[ListedFile]:
 
 
 def _list_local(root: str) -> Iterator[ListedFile]:
-    folders, links = [(root, "")], []
+    folders, links = [(root, "")], list[tuple[str, str]]()
     seen: set[tuple[int, int]] = set()
     while folders or links:
         linked = (
