@@ -13,6 +13,8 @@ from speech_emotion.corpora import (
     assign_splits,
     read_folds,
 )
+from speech_emotion.evaluation import SelectionSettings
+from speech_emotion.pipelines.ingestion.nodes import split_utterances
 
 LABELS = ("angry", "neutral", "sad")
 
@@ -167,6 +169,20 @@ def test_a_folder_of_emobox(utterances, tmp_path):
     found = folds_of(splits, utterances)
     assert found["ravdess_01"] == [("test", -1)]
     assert found["ravdess_20"][0][0] == "train"
+
+
+def test_leaking_folds_have_to_be_chosen_by_name(utterances, tmp_path):
+    path = tmp_path / "leaky.csv"
+    fold = [1, 2] * (len(utterances) // 2)
+    utterances[["utterance_id"]].assign(fold=fold).to_csv(path, index=False)
+    settings = SplitSettings(file=str(path))
+    with pytest.raises(SplitError, match=r"leaky\.csv share speakers.*selection\.protocol=leaking"):
+        split_utterances(utterances, settings, SelectionSettings(storage="x"))
+    chosen = SelectionSettings(
+        storage="x", protocol="leaking_folds", compared=["leaking_folds", "random_split"]
+    )
+    splits = split_utterances(utterances, settings, chosen)
+    assert set(splits["protocol"]) == {"leaking_folds", "random_split"}
 
 
 @pytest.mark.parametrize(

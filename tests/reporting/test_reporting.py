@@ -386,6 +386,20 @@ def test_synthetic_corpus_is_marked(report, evidence, synthetic):
     assert ("SYNTHETIC SAMPLE CORPUS" in card) is synthetic
 
 
+@pytest.mark.parametrize("protocol", ["speaker_independent", "leaking_folds"])
+def test_folds_that_leak_are_named_beside_the_score(report, evidence, protocol):
+    renamed = {
+        field.name: value.replace("speaker_independent", protocol)
+        for field in dataclasses.fields(Evidence)
+        if isinstance(value := getattr(evidence(), field.name), pd.DataFrame)
+    }
+    found = dataclasses.replace(evidence(), **renamed, protocol=protocol)
+    for text in (report(found), model_card(found)):
+        assert ("These folds leak" in text) is (protocol == "leaking_folds")
+        assert protocol in text
+    assert ("unseen speakers" in " ".join(report(found).split())) is (protocol != "leaking_folds")
+
+
 def test_report_states_that_nothing_was_rejected(report, evidence):
     assert "No file was rejected." in report(evidence(rejected=()))
 
