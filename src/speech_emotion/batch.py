@@ -11,7 +11,8 @@ workers need no tracking server: they get the model from this process.
 The results are Parquet files below ``RESULTS/model=ID`` with one row a recording, and ``error`` for
 those that could not be used; ``pandas.read_parquet(RESULTS)`` reads them together. Each file is complete
 when it appears, so an interrupted command continues where it stopped, and a later one adds new
-recordings.
+recordings, and those that could not be opened before. ``RESULTS/_not_read.csv`` lists what was found and
+not read by the last command.
 
 Recordings are predicted as a whole, as by the served model: utterances, or calls cut into utterances.
 Whole calls are scored by the ``call_scoring`` pipeline.
@@ -21,15 +22,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from speech_emotion.audio import AUDIO_SUFFIXES
+from speech_emotion.audio import AUDIO_SUFFIXES, find_audio
 from speech_emotion.datasets import ModelDataset
 from speech_emotion.models import PackedPredictor
 from speech_emotion.runtime import ClusterSettings, DaskEngine, connect, fan_out, running_on
@@ -37,6 +37,9 @@ from speech_emotion.runtime import ClusterSettings, DaskEngine, connect, fan_out
 __all__ = ["predict_folder"]
 
 logger = logging.getLogger(__name__)
+
+NOT_READ: Final = "_not_read.csv"
+"""Name of the list of recordings that were found and not read."""
 
 
 def predict_folder(
@@ -62,21 +65,26 @@ def predict_folder(
 
     Returns:
         One row for each part that was due: ``part``, ``recordings``, ``unusable`` (number of rows with
-        ``error``) and ``failure``, which is ``None`` unless the part has no result.
+        ``error``, and of recordings that the next run tries again) and ``failure``, which is ``None``
+        unless the part has no result.
 
     Raises:
         FileNotFoundError: If there is no recording below ``recordings``.
     """
     from tqdm import tqdm
 
-    names = sorted(_find_recordings(recordings))
-    if not names:
+    found = find_audio(recordings)
+    if found.recordings.empty and found.rejected.empty:
         raise FileNotFoundError(
-            f"No {', '.join(AUDIO_SUFFIXES)} below {recordings}; check the path"
+            f"No {', '.join(AUDIO_SUFFIXES)} below {recordings}: {found.describe()}; check the path"
         )
+    (logger.warning if len(found.rejected) else logger.info)("%s", found.describe())
+    names = sorted(found.recordings["name"])
     model_id, uri = _resolve(model_uri)
     folder = results / f"model={model_id}"
     due = sorted(set(names) - _predicted(folder))
+    results.mkdir(parents=True, exist_ok=True)
+    not_read = [found.rejected[["name", "path", "reason"]]]
     logger.info("%d recordings, %d have a result already", len(names), len(names) - len(due))
     parts = [due[start : start + files_per_part] for start in range(0, len(due), files_per_part)]
     rows: list[dict[str, Any]] = []
@@ -92,17 +100,43 @@ def predict_folder(
             for part, outcome in zip(
                 parts, tqdm(outcomes, total=len(parts), desc="Parts"), strict=True
             ):
-                failed = isinstance(outcome, str)
                 row = {"part": _part_name(part), "recordings": len(part)}
-                row |= {"unusable": pd.NA if failed else outcome}
-                rows.append(row | {"failure": outcome if failed else None})
+                if isinstance(outcome, str):
+                    rows.append(row | {"unusable": pd.NA, "failure": outcome})
+                    continue
+                rows.append(row | {"unusable": outcome.unusable, "failure": None})
+                not_read.append(outcome.not_read)
+    _write_not_read(pd.concat(not_read, ignore_index=True), results)
     return pd.DataFrame(rows, columns=["part", "recordings", "unusable", "failure"])
+
+
+class _Outcome(NamedTuple):
+    """Result of a part: number of unusable recordings, and those that are tried again."""
+
+    unusable: int
+    not_read: pd.DataFrame
+
+
+def _write_not_read(table: pd.DataFrame, results: Path) -> None:
+    """Write the recordings that were found and not read; the name hides it from readers of Parquet."""
+    partial = results / f"{NOT_READ}.partial"
+    table.to_csv(partial, index=False)
+    partial.replace(results / NOT_READ)
+    if len(table):
+        first = table.iloc[0]
+        logger.warning(
+            "%d recordings or folders were not read, see %s; the first: %s: %s",
+            len(table),
+            results / NOT_READ,
+            first["name"],
+            first["reason"],
+        )
 
 
 def _predict_parts(
     parts: list[list[str]], shared: tuple[Any, ...], workers: int
-) -> Iterator[int | str]:
-    """Yield the number of unusable recordings of each part, or why it failed.
+) -> Iterator[_Outcome | str]:
+    """Yield the outcome of each part, or why it failed.
 
     The loss of a worker ends all its calls. Then the part that was waited for counts as failed, which
     a later run makes up for, and the others are started again.
@@ -121,23 +155,30 @@ def _predict_parts(
 
 def _predict_part(
     names: Sequence[str], recordings: Path, folder: Path, model: PackedPredictor
-) -> int | str:
+) -> _Outcome | str:
     """Predict some recordings and write their rows, in a worker.
 
+    Recordings that could not be opened get no row, so that the next run tries them again.
+
     Returns:
-        The number of recordings that could not be used, or what went wrong.
+        The outcome, or what went wrong.
     """
     try:
-        table = model.unpacked().predict_files([str(recordings / name) for name in names])
+        paths = [str(recordings / name) for name in names]
+        table, transient = model.unpacked().predict_each(paths)
         table.insert(0, "recording", list(names))
+        unusable = int(table["error"].notna().sum())
+        not_read = pd.DataFrame({"name": names, "path": paths, "reason": table["error"]})[transient]
+        table = table[~transient]
         # Typed, so that a part without errors, or with nothing else, can be read with the others.
         table = table.astype({"recording": "string", "emotion": "string", "error": "string"})
         partial = folder / f".{_part_name(names)}.partial"
-        table.to_parquet(partial, index=False)
-        partial.rename(folder / f"{_part_name(names)}.parquet")
+        if len(table):
+            table.to_parquet(partial, index=False)
+            partial.rename(folder / f"{_part_name(names)}.parquet")
     except Exception as error:
         return repr(error)
-    return int(table["error"].notna().sum())
+    return _Outcome(unusable, not_read)
 
 
 def _resolve(model_uri: str) -> tuple[str, str]:
@@ -149,12 +190,6 @@ def _resolve(model_uri: str) -> tuple[str, str]:
 
     model_id = mlflow.models.get_model_info(model_uri).model_id
     return model_id, f"models:/{model_id}"
-
-
-def _find_recordings(root: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(root):
-        inside = Path(folder).relative_to(root)
-        yield from (str(inside / name) for name in names if name.lower().endswith(AUDIO_SUFFIXES))
 
 
 def _predicted(folder: Path) -> set[str]:

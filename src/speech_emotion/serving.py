@@ -19,6 +19,8 @@ an environment variable::
 Then paths below that folder are read, relative ones start there, and links that lead out of it are
 refused. A client cannot open anything: the model has no parameter for it.
 
+**Sounds are limited** to ten minutes each; ``SPEECH_EMOTION_MAX_SECONDS`` sets another limit.
+
 Python code that may open files uses the predictor itself, which reads any path::
 
     from speech_emotion.datasets import ModelDataset
@@ -36,12 +38,17 @@ import mlflow.models
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
+from speech_emotion.audio import SoundLimits
 from speech_emotion.models import EmotionPredictor
 
-__all__ = ["RECORDINGS", "EmotionModel"]
+__all__ = ["MAX_SECONDS", "RECORDINGS", "EmotionModel"]
 
 RECORDINGS: Final = "SPEECH_EMOTION_RECORDINGS"
 """Environment variable with the folder whose recordings the model may read."""
+
+MAX_SECONDS: Final = "SPEECH_EMOTION_MAX_SECONDS"
+"""Environment variable with the longest accepted sound in seconds."""
+DEFAULT_MAX_SECONDS: Final = 600.0
 
 
 class EmotionModel(PythonModel):
@@ -60,8 +67,12 @@ class EmotionModel(PythonModel):
         ``None``: JSON has no NaN, and a strict client would refuse the whole answer.
         """
         folder = os.environ.get(RECORDINGS)
+        limits = SoundLimits(max_seconds=os.environ.get(MAX_SECONDS) or DEFAULT_MAX_SECONDS)
         table = self.predictor.predict_files(
-            list(model_input["audio"]), paths=bool(folder), below=Path(folder) if folder else None
+            list(model_input["audio"]),
+            paths=bool(folder),
+            below=Path(folder) if folder else None,
+            limits=limits,
         )
         incomplete = [name for name in table if table[name].isna().any()]
         table[incomplete] = table[incomplete].astype(object).where(table[incomplete].notna(), None)

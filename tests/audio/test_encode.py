@@ -106,3 +106,10 @@ class TestFolder:
             load_audio(open_sound(entry, below=folder))
         with pytest.raises(AudioError):
             load_audio(open_sound(entry))
+
+
+@pytest.mark.parametrize("entry", ["ü.wav", "日本.wav", "éé"])
+def test_entries_that_are_not_ascii_are_paths(entry):
+    assert str(open_sound(entry)) == entry
+    with pytest.raises(AudioError, match="not base64"):
+        open_sound(f"data:audio/wav;base64,{entry}")

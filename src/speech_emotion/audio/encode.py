@@ -93,7 +93,7 @@ def open_sound(
 def _starts_like_sound(text: str) -> bool:
     try:
         first = base64.b64decode(text[:8], validate=True)
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         return False
     return first.startswith(SIGNATURES)
 

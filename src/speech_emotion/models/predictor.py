@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from speech_emotion.audio import AudioError, load_audio, open_sound
+from speech_emotion.audio import AudioError, SoundLimits, load_audio, open_sound
 from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.features import FeatureSettings, embed, embedding_names, extract
 from speech_emotion.models.calibration import Threshold, with_temperature
@@ -29,6 +30,8 @@ __all__ = ["EmotionPredictor", "ExtractedFeatures", "Member", "PackedPredictor"]
 CARD = "predictor.json"
 ENCODER = "encoder"
 NEUTRAL = "neutral"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,18 @@ class ExtractedFeatures(NamedTuple):
     statistics: pd.Series | None
     sequence: np.ndarray | None
     embedding: np.ndarray | None
+
+
+class PredictedFiles(NamedTuple):
+    """Predictions of files.
+
+    Attributes:
+        table: See :meth:`EmotionPredictor.predict_files`.
+        transient: Whether another attempt may succeed where this one failed, shape ``(n_files,)``.
+    """
+
+    table: pd.DataFrame
+    transient: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -161,7 +176,12 @@ class EmotionPredictor:
         )
 
     def predict_files(
-        self, entries: Sequence[object], *, paths: bool = True, below: Path | None = None
+        self,
+        entries: Sequence[object],
+        *,
+        paths: bool = True,
+        below: Path | None = None,
+        limits: SoundLimits | None = None,
     ) -> pd.DataFrame:
         """Predict the emotion of audio files.
 
@@ -169,20 +189,42 @@ class EmotionPredictor:
             entries: Paths, or audio files in base64, see :func:`speech_emotion.audio.open_sound`.
             paths: Whether paths are allowed.
             below: Folder that must contain the paths; ``None`` allows any.
+            limits: Largest accepted recording; by default that of :class:`SoundLimits`.
 
         Returns:
             One row per file: ``emotion``, one probability column per label, and ``error``, the reason
             why a file has no prediction, else missing.
         """
+        return self.predict_each(entries, paths=paths, below=below, limits=limits).table
+
+    def predict_each(
+        self,
+        entries: Sequence[object],
+        *,
+        paths: bool = True,
+        below: Path | None = None,
+        limits: SoundLimits | None = None,
+    ) -> PredictedFiles:
+        """Predict like :meth:`predict_files`, and tell which files may be predicted by another attempt."""
         usable: list[int] = []
         extracted: list[ExtractedFeatures] = []
         errors: list[str | None] = [None] * len(entries)
+        transient = np.zeros(len(entries), dtype=bool)
+        limits = limits or SoundLimits()
         for position, entry in enumerate(entries):
             try:
                 sound = open_sound(entry, paths=paths, below=below)
-                extracted.append(self._extract(sound))
+                extracted.append(self._extract(sound, limits))
             except AudioError as error:
-                errors[position] = str(error)
+                # As the caller wrote it: the folder that paths are relative to may be nobody's business.
+                name = error.source if below is None else _shown(entry)
+                errors[position] = str(AudioError(name, error.reason))
+                transient[position] = error.transient
+                continue
+            except Exception as error:  # one file never ends the others
+                logger.exception("Reading an entry failed")
+                errors[position] = f"{_shown(entry)}: reading it failed ({type(error).__name__})"
+                transient[position] = True
                 continue
             usable.append(position)
         table = pd.DataFrame(np.nan, index=range(len(entries)), columns=list(self.labels))
@@ -192,20 +234,19 @@ class EmotionPredictor:
             predicted = self.predict_extracted(extracted)
             table.loc[usable, list(self.labels)] = predicted
             table.loc[usable, "emotion"] = np.asarray(self.labels)[predicted.argmax(axis=1)]
-        return table
+        return PredictedFiles(table, transient)
 
-    def _extract(self, sound: Any) -> ExtractedFeatures:
+    def _extract(self, sound: Any, limits: SoundLimits) -> ExtractedFeatures:
         """Compute what the members need, at the sample rates that they were trained at."""
         statistics = sequence = embedding = None
         if self.needs_features:
-            samples = load_audio(sound, self.features.sample_rate)
+            samples = load_audio(sound, self.features.sample_rate, limits=limits)
             statistics, sequence = extract(
                 samples, self.features.sample_rate, settings=self.features
             )
         if self.encoder is not None:
-            if hasattr(sound, "seek"):
-                sound.seek(0)
-            embedding = embed(load_audio(sound, self.encoder.card.sample_rate), self.encoder)
+            samples = load_audio(sound, self.encoder.card.sample_rate, limits=limits)
+            embedding = embed(samples, self.encoder)
         return ExtractedFeatures(statistics, sequence, embedding)
 
     def save(self, folder: Path) -> None:
@@ -295,6 +336,12 @@ class PackedPredictor:
             _unpacked.clear()
             _unpacked[self.digest] = predictor
         return _unpacked[self.digest]
+
+
+def _shown(entry: object) -> str:
+    """Return an entry as an error message shows it."""
+    text = str(entry)
+    return text if len(text) <= 200 else f"{text[:12]}… ({len(text)} characters)"
 
 
 _unpacked: dict[str, EmotionPredictor] = {}
