@@ -199,6 +199,32 @@ def visit(chromium):
     assert set(complaints) <= {page.expected}
 
 
+@pytest.fixture(scope="session")
+def audit():
+    """Audit a page with axe in light and dark, and at the width of a phone; serious findings fail."""
+    axe = pytest.importorskip(
+        "axe_core_python.sync_playwright", reason="axe is not installed"
+    ).Axe()
+
+    def run(page):
+        findings = []
+        size = page.viewport_size
+        for scheme in ("light", "dark"):
+            for width in (size["width"], 390):
+                page.emulate_media(color_scheme=scheme)
+                page.set_viewport_size({"width": width, "height": size["height"]})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                for finding in axe.run(page)["violations"]:
+                    if finding["impact"] in {"serious", "critical"}:
+                        places = [node["html"][:120] for node in finding["nodes"][:3]]
+                        findings.append((scheme, width, finding["id"], finding["help"], places))
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(size)
+        assert findings == []
+
+    return run
+
+
 LABELS = ("angry", "happy", "neutral", "sad")
 THRESHOLD = 0.55
 

@@ -72,7 +72,7 @@ def test_folder_of_calls_is_scored_and_resumed(
     assert "monday/angry.wav" in page.read_text()
     assert "SYNTHETIC MODEL" in page.read_text()
     assert "trained on the SYNTHETIC sample corpus" in caplog.text
-    assert len(list(page.parent.glob("passages/**/*.wav"))) == len(passages)
+    assert len(list(page.parent.glob("sounds/**/*.mp3"))) == len(summary)
 
     shards = {
         path.name: pd.read_parquet(path) for path in (output / "calls/cache/window").iterdir()

@@ -229,7 +229,7 @@ def test_calls_and_results_lie_in_an_object_store(store, run_kedro, tmp_path, pr
         (tmp_path / "calls" / name).write_bytes(encoded(call, name))
     (tmp_path / "calls/letter.wav").write_text("Dear Sirs")
     files.put(f"{tmp_path}/calls/", f"{bucket}/calls", recursive=True)
-    shared = {"model_uri": str(tmp_path / "model"), "call_report": {"timelines": "all"}}
+    shared = {"model_uri": str(tmp_path / "model"), "call_report": {"sounds": "all"}}
     here = {"recordings_dir": str(tmp_path / "calls"), "calls": {"n_jobs": 1}}
     run_kedro(tmp_path / "here", params=shared | here, pipeline_names=["call_scoring"])
     there = {"recordings_dir": f"s3://{bucket}/calls", "calls": {"n_jobs": 2}}
@@ -245,7 +245,12 @@ def test_calls_and_results_lie_in_an_object_store(store, run_kedro, tmp_path, pr
     rejected = pd.read_csv(f"s3://{bucket}/run/07_model_output/calls/rejected.csv")
     assert rejected["call"].tolist() == ["letter.wav"]
     made = [name.removeprefix(f"{bucket}/run/") for name in files.find(f"{bucket}/run")]
-    assert len([name for name in made if name.startswith("08_reporting/calls/passages/")]) == 4
+    sounds = pd.read_parquet(f"s3://{bucket}/run/08_reporting/calls/sounds.parquet")
+    assert (sounds["error"] == "").all()
+    page = {
+        f"08_reporting/calls/{name}{suffix}"
+        for name in sounds["name"]
+        for suffix in (".mp3", ".js")
+    }
+    assert page <= set(made)
     assert not [name for name in made if "partial" in name]
-    waveforms = pd.read_parquet(f"s3://{bucket}/run/08_reporting/calls/waveforms.parquet")
-    assert (waveforms["error"] == "").all()

@@ -9,44 +9,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from speech_emotion.call_scoring import format_clock
-from speech_emotion.pipelines.call_report.nodes import cut_passages, draw_timelines
+from speech_emotion.audio import AudioError
+from speech_emotion.call_scoring import CallSettings, format_clock
 from speech_emotion.reporting.calls import (
     CallReportSettings,
+    call_details,
     calls_page,
     channel_id,
-    excerpt_table,
-    read_envelopes,
+    encode_playback,
+    playback_name,
+    row_files,
     target_of,
+    windows_of_channels,
 )
 from speech_emotion.reporting.calls.timelines import scored_windows
 
-SETTINGS = CallReportSettings()
+LABELS = ["angry", "happy", "neutral", "sad"]
+CALL = "monday/call 1.wav"
 
 
-def page_of(calls, settings=SETTINGS):
-    return calls_page(
-        calls.call_summary,
-        calls.call_emotions,
-        excerpt_table(calls.call_passages, settings),
-        read_envelopes(calls.call_summary, settings),
-        calls.rejected_recordings,
-        settings,
-    )
+def page_of(summary, rejected):
+    return calls_page(summary, rejected, CallSettings())
 
 
 def data_of(page):
     return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
 
 
-@pytest.fixture
-def missing(scored_calls):
-    """The same calls, after the recording of one was moved away."""
-    pattern = {"path": {r".*call 1\.wav": "/missing.wav"}}
-    return scored_calls._replace(
-        call_summary=scored_calls.call_summary.replace(pattern, regex=True),
-        call_passages=scored_calls.call_passages.replace(pattern, regex=True),
-    )
+def rows_of(data):
+    return [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+
+
+def content_of(script):
+    name, content = json.loads(f"[{script.decode().strip().removeprefix('speechEmotion(')[:-1]}]")
+    return name, content
 
 
 @given(st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
@@ -70,49 +66,124 @@ def test_windows_end_where_the_next_begins():
     assert ordered["until_s"].tolist() == [4.0, 8.0, 23.0]
 
 
-def test_merged_windows_keep_their_highest_score(scored_calls):
-    calls = scored_calls
-    fine = data_of(page_of(calls))["calls"]
-    coarse = data_of(page_of(calls, CallReportSettings(points=20)))["calls"]
-    key = channel_id("monday/call 1.wav", 0)
-    assert len(coarse[key]["starts"]) <= 20 < len(fine[key]["starts"])
-    assert max(filter(None, coarse[key]["scores"])) == max(filter(None, fine[key]["scores"]))
-    assert len(coarse[key]["envelope"]["low"]) <= 20
-
-
-def test_page_contains_the_numbers_of_the_tables(scored_calls):
-    data = data_of(page_of(scored_calls))
-    assert data["target"] == "angry"
-    call = data["calls"][channel_id("monday/call 1.wav", 0)]
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_windows_are_read_in_blocks_of_any_size(scored_calls, size):
     windows = scored_calls.call_emotions
-    rows = windows[windows["call"] == "monday/call 1.wav"]
-    assert call["starts"] == rows["start_s"].tolist()
-    assert call["threshold"] == 0.55
+    blocks = (windows[at : at + size] for at in range(0, len(windows), size))
+    found = dict(windows_of_channels(blocks))
+    assert list(found) == [(call, 0) for call in windows["call"].unique()]
+    for (call, _), rows in found.items():
+        expected = windows[windows["call"] == call]
+        assert rows["start_s"].tolist() == expected["start_s"].tolist()
+
+
+def details_of(scored_calls, call=CALL, points=600):
+    windows, passages = scored_calls.call_emotions, scored_calls.call_passages
+    windows, passages = (table[table["call"] == call] for table in (windows, passages))
+    return call_details(windows, passages, LABELS, "angry", points=points)
+
+
+def test_merged_windows_keep_their_highest_score(scored_calls):
+    fine, coarse = details_of(scored_calls), details_of(scored_calls, points=20)
+    assert len(coarse["starts"]) <= 20 < len(fine["starts"])
+    assert max(filter(None, coarse["scores"])) == max(filter(None, fine["scores"]))
+    assert coarse["strongest"] == fine["strongest"]
+
+
+def test_details_contain_the_numbers_of_the_tables(scored_calls):
+    details = details_of(scored_calls)
+    windows = scored_calls.call_emotions
+    rows = windows[windows["call"] == CALL]
+    assert details["starts"] == rows["start_s"].tolist()
     scored = rows["p_angry"].notna()
     expected = [round(100 * p) if ok else None for p, ok in zip(rows["score"], scored, strict=True)]
-    assert call["scores"] == expected
-    assert [passage["peak"] for passage in call["passages"]] == pytest.approx(
-        scored_calls.call_passages["peak"].iloc[:2], abs=0.005
+    assert details["scores"] == expected
+    passages = scored_calls.call_passages.iloc[:2]
+    for name in ("start_s", "end_s", "speech_s", "peak", "peak_s"):
+        shown = [passage[name] for passage in details["passages"]]
+        assert shown == pytest.approx(passages[name].tolist(), abs=0.005)
+    best = rows.nlargest(5, "p_angry")
+    assert [start for start, _, _ in details["strongest"]] == best["start_s"].tolist()
+    json.dumps(details, allow_nan=False)
+
+
+def test_call_without_windows_has_details(scored_calls):
+    empty = scored_calls._replace(call_emotions=scored_calls.call_emotions.iloc[:0])
+    details = details_of(empty)
+    assert details["starts"] == details["scores"] == details["strongest"] == []
+
+
+def test_page_has_flagged_calls_and_files_have_the_others(scored_calls):
+    summary = scored_calls.call_summary
+    data = data_of(page_of(summary, scored_calls.rejected_recordings))
+    assert data["target"] == "angry"
+    flags = [row["flag"] for row in rows_of(data)]
+    assert flags == ["angry", "angry", "review"]
+    scores = [row["score"] for row in rows_of(data)][:2]
+    assert scores == sorted(scores, reverse=True)
+    ((name, content),) = row_files(summary)
+    assert [name] == data["others"] == ["data/other-0001.js"]
+    written, content = content_of(content)
+    (calm,) = rows_of({"columns": data["columns"], "rows": content["rows"]})
+    assert (f"{written}.js", calm["call"], calm["threshold"]) == (name, "tuesday/quiet.flac", 0.55)
+    assert calm["emotion"] == "neutral"
+    assert data["names"] == {"angry": "angry", "review": "review", "calm": "not flagged"}
+
+
+def test_every_row_of_a_large_batch_is_in_the_page_or_one_file(scored_calls):
+    summary = pd.concat([scored_calls.call_summary] * 1600, ignore_index=True)
+    summary["call"] = [f"{number:05d}.wav" for number in range(len(summary))]
+    page = page_of(summary, scored_calls.rejected_recordings)
+    data = data_of(page)
+    found = [row["call"] for row in rows_of(data)]
+    files = dict(row_files(summary))
+    assert list(files) == [*data["flagged"], *data["others"]]
+    assert len(data["others"]) == 1
+    for content in files.values():
+        rows = content_of(content)[1]["rows"]
+        assert len(rows) <= 5000
+        found += [row[data["columns"].index("call")] for row in rows]
+    assert sorted(found) == sorted(summary["call"])
+    assert len(page) < 250_000
+
+
+def test_optional_columns_are_shown(scored_calls):
+    summary = scored_calls.call_summary.assign(
+        start=pd.to_datetime(["2026-03-02 10:30", "2026-03-04 09:00", None, "2026-03-05 08:00"]),
+        agent=["A01", None, "A02", "A01"],
+        queue="billing",
+        model="speech-emotion version 3",
     )
-    assert "starts" not in data["calls"][channel_id("tuesday/quiet.flac", 0)]
+    page = page_of(summary, scored_calls.rejected_recordings)
+    assert "2026-03-02 to 2026-03-05" in page
+    assert "speech-emotion version 3" in page
+    assert "score 0.55, 3 in a row" in page
+    rows = {row["call"]: row for row in rows_of(data_of(page))}
+    assert rows[CALL]["start"] == "2026-03-02 10:30"
+    assert (rows[CALL]["agent"], rows[CALL]["queue"], rows[CALL]["customer"]) == (
+        "A01",
+        "billing",
+        "",
+    )
+    noisy = rows["tuesday/noisy.wav"]
+    assert (noisy["start"], noisy["agent"]) == ("", "A02")
 
 
 def test_names_and_reasons_are_escaped(scored_calls):
     rows = scored_calls.call_summary.assign(reason="</script><img src=x onerror=alert(1)>")
     rows["call"] = rows["call"] + "</script><i>"
-    windows = scored_calls.call_emotions.assign(
-        call=scored_calls.call_emotions["call"] + "</script><i>"
-    )
-    page = page_of(scored_calls._replace(call_summary=rows, call_emotions=windows))
+    page = page_of(rows, scored_calls.rejected_recordings)
     assert page.count("</script>") == 2
     assert "<img" not in page
-    assert "<i>" not in page.split("<tbody>")[1].split("</tbody>")[0]
+    assert "</script><i>" not in page
+    assert "&lt;replace&gt; it" in page
 
 
 def test_page_warns_of_scored_agents_and_mixed_channels(scored_calls):
-    assert "AI Act" not in page_of(scored_calls)
+    rejected = scored_calls.rejected_recordings
+    assert "AI Act" not in page_of(scored_calls.call_summary, rejected)
     rows = scored_calls.call_summary.assign(channel_role=["customer", "agent", "mixed", "mixed"])
-    page = page_of(scored_calls._replace(call_summary=rows))
+    page = page_of(rows, rejected)
     assert "Channels of agents were scored" in page
     assert "2 recordings have one channel" in page
 
@@ -121,69 +192,71 @@ def test_threshold_is_optional_and_target_is_free(scored_calls):
     rows = scored_calls.call_summary.drop(columns="threshold").replace({"flag": {"angry": "sad"}})
     rows = rows.rename(columns={"first_angry_s": "first_sad_s", "longest_angry_s": "longest_sad_s"})
     assert target_of(rows) == "sad"
-    page = page_of(scored_calls._replace(call_summary=rows))
+    page = page_of(rows, scored_calls.rejected_recordings)
     assert "Calls: 2 sad, 1 to review" in page
-    assert all(call["threshold"] is None for call in data_of(page)["calls"].values())
-
-
-def test_missing_recordings_are_reported(missing):
-    settings = CallReportSettings(channels="scored")
-    sounds, table = cut_passages(missing.call_passages, settings)
-    assert table["error"].ne("").tolist() == [True, True, False]
-    assert table["error"].str.contains("no such file").tolist() == [True, True, False]
-    (cut,) = (make() for make in sounds.values())
-    row = table.iloc[2]
-    whole, rate = soundfile.read(row["path"], dtype="float32")
-    expected = whole[round(row["from_s"] * rate) : round(row["to_s"] * rate), 0]
-    np.testing.assert_array_equal(cut.samples, expected)
-    assert cut.sample_rate == rate
-    call = data_of(page_of(missing))["calls"][channel_id("monday/call 1.wav", 0)]
-    assert "no such file" in call["envelope"]["error"]
-    assert "no such file" in call["passages"][0]["error"]
-
-
-def test_excerpt_ends_with_the_recording(scored_calls):
-    late = scored_calls.call_passages.iloc[[0]].assign(start_s=55.0, end_s=59.9)
-    table = excerpt_table(late, CallReportSettings(before_s=60, after_s=60))
-    assert (table["from_s"].item(), table["to_s"].item()) == (0, 60)
-
-
-def test_every_shown_call_has_a_picture(missing):
-    envelopes = read_envelopes(missing.call_summary, SETTINGS)
-    tables = (missing.call_emotions, missing.call_passages, envelopes)
-    pictures = draw_timelines(missing.call_summary, *tables, SETTINGS)
-    assert len(pictures) == 3
-    figure = pictures[channel_id("monday/call 1.wav", 0)]()
-    sound, score, emotions = figure.axes
-    assert "recording not read: no such file" in sound.texts[0].get_text()
-    assert len(score.patches) == 2  # shaded passages
-    assert [text.get_text() for text in score.texts] == ["threshold 0.55"]
-    legend = [text.get_text() for text in emotions.get_legend().get_texts()]
-    assert legend == ["angry", "happy", "neutral", "sad", "not scored"]
-    figure.canvas.draw()
-
-
-def test_call_without_windows_is_shown(scored_calls):
-    calls = scored_calls._replace(call_emotions=scored_calls.call_emotions.iloc[:0])
-    call = data_of(page_of(calls))["calls"][channel_id("tuesday/noisy.wav", 0)]
-    assert call["starts"] == call["scores"] == []
-    envelopes = read_envelopes(calls.call_summary, SETTINGS)
-    tables = (calls.call_emotions, calls.call_passages, envelopes)
-    for draw in draw_timelines(calls.call_summary, *tables, SETTINGS).values():
-        draw().canvas.draw()
+    assert all(row["threshold"] is None for row in rows_of(data_of(page)))
 
 
 def test_page_without_scored_calls(scored_calls):
-    empty = pd.DataFrame()
-    nothing = excerpt_table(scored_calls.call_passages.iloc[:0], SETTINGS)
-    envelopes = read_envelopes(empty, SETTINGS)
-    page = calls_page(empty, empty, nothing, envelopes, scored_calls.rejected_recordings, SETTINGS)
+    page = page_of(pd.DataFrame(), scored_calls.rejected_recordings)
     assert "No call was scored. All 1 recordings were rejected" in page
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_playback_sounds_like_the_recording(write_sound, tone, rate, channels):
+    sound = np.stack([tone(300 + 100 * n, 3.3, rate=rate) for n in range(channels)], axis=1)
+    sound[: rate // 2] = 0
+    playback = encode_playback(write_sound("call.wav", sound, rate), points=100)
+    path = write_sound("copy.mp3", np.zeros(1), rate)
+    path.write_bytes(playback.sound)
+    copy, copied_rate = soundfile.read(path, always_2d=True)
+    assert copied_rate == (rate if rate in {8000, 11025} else 16000)
+    assert copy.shape[1] == (channels if channels <= 2 else 1)
+    assert playback.seconds == pytest.approx(3.3, abs=0.01)
+    assert len(copy) / copied_rate == pytest.approx(3.3, abs=0.2)
+    middle = copy[copied_rate : 2 * copied_rate, 0]
+    spectrum = np.abs(np.fft.rfft(middle))
+    assert abs(spectrum.argmax() - (400 if channels == 3 else 300)) <= 100
+    assert len(playback.sound) < 4.5e3 * 3.3 * 1.2
+    assert playback.low.shape == playback.high.shape == (channels, 100)
+    assert np.abs(playback.high[:, :14]).max() < 0.01
+    np.testing.assert_allclose(playback.high[:, 20:], 0.5, atol=0.03)
+    np.testing.assert_allclose(playback.low[:, 20:], -0.5, atol=0.03)
+
+
+def test_playback_of_one_channel(write_sound, tone):
+    sound = np.stack([tone(seconds=2, rate=8000), np.zeros(16000, np.float32)], axis=1)
+    path = write_sound("call.wav", sound, 8000)
+    assert encode_playback(path, channel=1).high.max() == 0
+    with pytest.raises(AudioError, match="has no channel 2: it has 2, counted from 0"):
+        encode_playback(path, channel=2)
+
+
+def test_name_of_a_playback_changes_with_the_recording(write_sound, tone):
+    path = write_sound("call.wav", tone(), 8000)
+    first = playback_name(str(path), None, 600)
+    assert first == playback_name(str(path), None, 600)
+    assert first != playback_name(str(path), 0, 600)
+    write_sound("call.wav", tone(seconds=2), 8000)
+    assert playback_name(str(path), None, 600) != first
+    assert re.fullmatch(r"sounds/[0-9a-f]{2}/[0-9a-f]{16}", first)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        playback_name(str(path), None, 600)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"before_s": -1}, {"timelines": "some"}, {"points": 5}, {"seconds": 1}]
+    ("wrong", "message"),
+    [
+        ({"before_s": -1}, "before_s"),
+        ({"sounds": "some"}, "flagged"),
+        ({"points": 5}, "points"),
+        ({"seconds": 1}, "seconds"),
+        ({"timelines": "all"}, "every call has a timeline"),
+        ({"after_s": 1.0}, "the whole call can be played"),
+    ],
 )
-def test_wrong_parameters_are_refused(wrong):
-    with pytest.raises(ValidationError):
+def test_wrong_parameters_are_refused(wrong, message):
+    with pytest.raises(ValidationError, match=message):
         CallReportSettings(**wrong)

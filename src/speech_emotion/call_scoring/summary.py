@@ -118,8 +118,10 @@ def _decide(
     if len(passages):
         start = format_clock(passages["start_s"].iloc[0])
         span = format_clock(passages["end_s"].iloc[-1] - passages["start_s"].iloc[0])
+        speech_s = passages["speech_s"].sum()
+        speech = f"{speech_s:.0f} s" if speech_s < 60 else f"{format_clock(speech_s)} min"
         reason = f"{len(passages)} {target} passage{'s' if len(passages) > 1 else ''}: "
-        reason += f"{passages['speech_s'].sum():.0f} s of {target} speech within {span}, "
+        reason += f"{speech} of {target} speech within {span}, "
         reason += f"from {start}, score up to {score:.2f}"
         return target, "; ".join([reason, *problems])
     if problems:

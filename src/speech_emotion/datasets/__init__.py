@@ -7,11 +7,12 @@ imported in ``load`` and ``save``.
 from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
 from speech_emotion.datasets.artifact import ArtifactDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
-from speech_emotion.datasets.blocks import BlocksDataset
+from speech_emotion.datasets.blocks import BlocksDataset, BlockwiseDataset, TableBlocks
 from speech_emotion.datasets.cache import CacheDataset
 from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.document import DocumentDataset, ModelCardDataset
 from speech_emotion.datasets.estimator import EncoderDataset, EstimatorDataset, PredictorDataset
+from speech_emotion.datasets.files import FilesDataset
 from speech_emotion.datasets.inputs import TEST_SET, TRAINING_SET, describe_inputs
 from speech_emotion.datasets.midi import MidiDataset
 from speech_emotion.datasets.model import ModelDataset, ModelVersionDataset
@@ -28,11 +29,13 @@ __all__ = [
     "ArtifactDataset",
     "AudioDataset",
     "BlocksDataset",
+    "BlockwiseDataset",
     "CacheDataset",
     "CorporaDataset",
     "DocumentDataset",
     "EncoderDataset",
     "EstimatorDataset",
+    "FilesDataset",
     "MidiDataset",
     "ModelCardDataset",
     "ModelDataset",
@@ -45,5 +48,6 @@ __all__ = [
     "RegistryDataset",
     "RunInfoDataset",
     "Sound",
+    "TableBlocks",
     "describe_inputs",
 ]

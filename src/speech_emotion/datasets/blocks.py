@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, Final
 
 import pandas as pd
+from kedro.io import DatasetError
 from kedro.io.core import get_filepath_str
 from kedro_datasets.pandas import ParquetDataset
 
-__all__ = ["BlocksDataset"]
+__all__ = ["BlocksDataset", "BlockwiseDataset", "TableBlocks"]
+
+ROWS: Final = 65_536
+"""Rows of a table that are in memory at once."""
 
 
 class BlocksDataset(ParquetDataset):
@@ -41,3 +46,50 @@ class BlocksDataset(ParquetDataset):
                 writer.write_table(table)
         self._fs.mv(partial, path)
         self._invalidate_cache()
+
+
+class TableBlocks:
+    """A stored table that is read block by block, as often as it is iterated over.
+
+    Args:
+        open_file: Opens the Parquet file.
+    """
+
+    def __init__(self, open_file: Callable[[], BinaryIO]):
+        self._open = open_file
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        """Yield the table in pieces; one without rows gives one piece without rows."""
+        from pyarrow.parquet import ParquetFile
+
+        with self._open() as file:
+            stored = ParquetFile(file)
+            if stored.metadata.num_rows == 0:
+                yield stored.read().to_pandas()
+            for batch in stored.iter_batches(batch_size=ROWS):
+                yield batch.to_pandas()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the whole table."""
+        return pd.concat(self, ignore_index=True)
+
+
+class BlockwiseDataset(BlocksDataset):
+    """A Parquet table that is saved and loaded block by block.
+
+    Example:
+        >>> dataset = BlockwiseDataset(filepath="emotions.parquet")  # doctest: +SKIP
+        >>> for block in dataset.load():  # doctest: +SKIP
+        ...     print(len(block))
+    """
+
+    def load(self) -> TableBlocks:
+        """Return the table as blocks."""
+        path = get_filepath_str(self._get_load_path(), self._protocol)
+        if not self._fs.exists(path):
+            raise DatasetError(f"There is no table at {path}: run the pipeline that writes it")
+        return TableBlocks(lambda: self._fs.open(path, "rb"))
+
+    def preview(self, nrows: int = 5) -> dict[str, Any]:
+        """Return the first rows for kedro-viz."""
+        return next(iter(self.load())).head(nrows).to_dict(orient="split")

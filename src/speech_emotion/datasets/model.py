@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Never
 
 import mlflow
+import yaml
 from kedro.io import AbstractDataset, DatasetError
 from mlflow.exceptions import MlflowException
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["ModelDataset", "ModelVersionDataset"]
 
 REGISTERED: Final = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+)|@(?P<alias>[^/@]+))")
+
+REGISTRY_FILE: Final = "registered_model_meta"
+"""File that MLflow adds to a model from its registry."""
 
 
 class ModelDataset(AbstractDataset[Never, "EmotionPredictor"]):
@@ -51,7 +56,7 @@ class ModelDataset(AbstractDataset[Never, "EmotionPredictor"]):
         cards = sorted(folder.rglob(CARD), key=lambda path: len(path.parts))
         if not cards:
             raise DatasetError(f"{self._uri} holds no predictor: {CARD} is missing in {folder}")
-        return EmotionPredictor.load(cards[0].parent)
+        return replace(EmotionPredictor.load(cards[0].parent), version=_version(folder))
 
     def save(self, data: Never) -> Never:
         """Raise an error: the registration pipeline registers models."""
@@ -113,3 +118,12 @@ class ModelVersionDataset(AbstractDataset[Never, dict[str, str]]):
 
     def _describe(self) -> dict[str, Any]:
         return {"uri": self._uri}
+
+
+def _version(folder: Path) -> str:
+    """Return name and version of a model that was downloaded from the registry."""
+    path = folder / REGISTRY_FILE
+    if not path.is_file():
+        return ""
+    registered = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return f"{registered['model_name']} version {registered['model_version']}"

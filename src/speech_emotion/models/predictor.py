@@ -90,6 +90,7 @@ class EmotionPredictor:
         training_keys: Keys of the speakers and recordings that the members were trained on; ``None`` in
             models saved without them.
         digest: Digest of the files the predictor was loaded from; empty if it was not loaded.
+        version: Name and version in the model registry; empty if it was not loaded from there.
 
     Examples:
         >>> from pathlib import Path
@@ -109,6 +110,12 @@ class EmotionPredictor:
     synthetic: bool = False
     training_keys: TrainingKeys | None = None
     digest: str = ""
+    version: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name and version for people: those of the registry, or what the model is and its digest."""
+        return self.version or f"{self.name} {self.digest[:8]}".strip()
 
     @property
     def name(self) -> str:

@@ -5,6 +5,9 @@ from speech_emotion.runtime.dask import (
     DaskEngine,
     connect,
 )
+from speech_emotion.runtime.files import (
+    FileStore,
+)
 from speech_emotion.runtime.processes import (
     Calls,
     fan_out,
@@ -45,6 +48,7 @@ __all__ = [
     "DaskEngine",
     "FetchError",
     "FileState",
+    "FileStore",
     "ListedFile",
     "ShardStore",
     "connect",

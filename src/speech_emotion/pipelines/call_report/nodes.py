@@ -1,67 +1,167 @@
-"""Nodes of the call report: waveforms, passages to hear, timelines."""
+"""Nodes of the call report: sounds to play, timelines, the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import logging
+from collections.abc import Iterator
 
 import pandas as pd
-from matplotlib.figure import Figure
+from tqdm import tqdm
 
-from speech_emotion.audio import read_excerpt
-from speech_emotion.datasets.audio import Sound
+from speech_emotion.call_scoring import CallSettings
+from speech_emotion.datasets import TableBlocks
 from speech_emotion.reporting.calls import (
     CallReportSettings,
-    by_channel,
+    call_details,
+    calls_page,
     channel_id,
-    excerpt_table,
-    read_envelopes,
-    shown_channels,
+    labels_of,
+    playback_files,
+    playback_name,
+    row_files,
+    script_file,
     target_of,
-    timeline_picture,
+    windows_of_channels,
 )
+from speech_emotion.runtime import FileStore, fan_out
+
+logger = logging.getLogger(__name__)
+
+SOUNDS, DETAILS, ROWS = "sounds", "details", "data"
 
 
-def read_waveforms(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
-    """Read the waveform envelopes of the recordings that the page shows."""
-    return read_envelopes(summary, settings)
+def encode_sounds(
+    summary: pd.DataFrame, files: FileStore, settings: CallReportSettings, scoring: CallSettings
+) -> pd.DataFrame:
+    """Compress the recordings of the calls into the folder of the page.
+
+    Recordings that were compressed before are not read again; files of other calls are deleted.
+
+    Returns:
+        ``call``, ``channel``, ``name`` of the files without suffix (empty if there are none) and
+        ``error`` (why).
+    """
+    table = pd.DataFrame(
+        [_named(row, settings) for row in _played(summary, settings).itertuples()],
+        columns=["call", "path", "channel", "played_channel", "name", "error"],
+    )
+    stored = files.names(SOUNDS)
+    wanted = table[table["name"] != ""].drop_duplicates("name")
+    missing = wanted[~(wanted["name"] + ".mp3").isin(stored)]
+    calls = missing[["name", "path", "played_channel"]].itertuples(index=False, name=None)
+    encoded = fan_out(_encode, calls, shared=(settings.points,), n_jobs=scoring.n_jobs)
+    failed = {}
+    progress = tqdm(encoded, total=len(missing), desc="Compressing calls", disable=missing.empty)
+    for name, (written, error) in zip(missing["name"], progress, strict=True):
+        for file, content in written.items():
+            files.put(file, content)
+        if error:
+            failed[name] = error
+    kept = {name + suffix for name in wanted["name"] for suffix in (".mp3", ".js")}
+    for name in stored - kept:
+        files.remove(name)
+    if failed:
+        logger.warning("%d recordings cannot be played: the page says why", len(failed))
+    table["error"] = [
+        failed.get(name, error) for name, error in zip(table["name"], table["error"], strict=True)
+    ]
+    table.loc[table["name"].isin(failed), "name"] = ""
+    return table[["call", "channel", "name", "error"]].astype({"name": "str", "error": "str"})
 
 
-def cut_passages(
-    passages: pd.DataFrame, settings: CallReportSettings
-) -> tuple[dict[str, Callable[[], Sound]], pd.DataFrame]:
-    """Cut the flagged passages out of their recordings; each is read when it is written."""
-    table = excerpt_table(passages, settings)
-    sounds: dict[str, Callable[[], Sound]] = {
-        row.file: partial(
-            _cut,
-            row.path,
-            row.from_s,
-            row.to_s,
-            row.channel if settings.channels == "scored" else None,
-        )
-        for row in table[table["file"] != ""].itertuples()
-    }
-    return sounds, table
+def _played(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
+    if summary.empty or settings.sounds == "none":
+        return summary.iloc[:0]
+    return summary[summary["flag"] != "calm"] if settings.sounds == "flagged" else summary
 
 
-def _cut(path: str, start_s: float, end_s: float, channel: int | None) -> Sound:
-    return Sound(*read_excerpt(path, start_s, end_s, channel=channel))
+def _named(row: tuple, settings: CallReportSettings) -> tuple[str, str, int, int | None, str, str]:
+    channel = int(row.channel) if settings.channels == "scored" else None
+    name = error = ""
+    try:
+        name = playback_name(row.path, channel, settings.points)
+    except OSError as problem:
+        error = problem.strerror.lower() if problem.strerror else str(problem)
+    return row.call, row.path, int(row.channel), channel, name, error
 
 
-def draw_timelines(
+def _encode(
+    name: str, path: str, channel: float | None, points: int
+) -> tuple[dict[str, bytes], str]:
+    played = None if channel is None or pd.isna(channel) else int(channel)
+    return playback_files(name, path, played, points)
+
+
+def write_details(
     summary: pd.DataFrame,
-    windows: pd.DataFrame,
+    windows: TableBlocks,
     passages: pd.DataFrame,
-    envelopes: pd.DataFrame,
+    sounds: pd.DataFrame,
+    files: FileStore,
     settings: CallReportSettings,
-) -> dict[str, Callable[[], Figure]]:
-    """Draw the timeline of each channel that the page shows; a figure is drawn when it is saved."""
-    tables = [(table, by_channel(table)) for table in (windows, passages, envelopes)]
-    pictures: dict[str, Callable[[], Figure]] = {}
-    for row in shown_channels(summary, settings).to_dict("records"):
-        key = (row["call"], row["channel"])
-        tables_of_channel = [groups.get(key, table.iloc[:0]) for table, groups in tables]
-        drawn = partial(timeline_picture, row, *tables_of_channel, target=target_of(summary))
-        pictures[channel_id(*key)] = drawn
-    return pictures
+) -> None:
+    """Write the timeline of each call into the folder of the page; windows are read block by block."""
+    stored, written = files.names(DETAILS), set()
+    for name, content in _details(summary, windows, passages, sounds, settings):
+        files.put(f"{name}.js", script_file(name, content))
+        written.add(f"{name}.js")
+    for name in stored - written:
+        files.remove(name)
+
+
+def _details(
+    summary: pd.DataFrame,
+    windows: TableBlocks,
+    passages: pd.DataFrame,
+    sounds: pd.DataFrame,
+    settings: CallReportSettings,
+) -> Iterator[tuple[str, dict]]:
+    target = target_of(summary)
+    labels = labels_of(summary, "share_")
+    nothing = pd.DataFrame(
+        columns=["start_s", "end_s", "score", *(f"p_{label}" for label in labels)], dtype=float
+    )
+    rows = {(str(row["call"]), int(row["channel"])): row for row in summary.to_dict("records")}
+    sound_of = {(str(row.call), int(row.channel)): row for row in sounds.itertuples()}
+    by_channel = {
+        (str(call), int(channel)): found
+        for (call, channel), found in passages.groupby(["call", "channel"])
+    }
+    waiting = dict(rows)
+
+    def detail(key: tuple[str, int], of_channel: pd.DataFrame) -> tuple[str, dict]:
+        identifier = channel_id(*key)
+        found = by_channel.get(key, passages.iloc[:0])
+        content = call_details(of_channel, found, labels, target, points=settings.points)
+        sound = sound_of.get(key)
+        row = rows[key]
+        content |= {
+            "seconds": round(float(row["minutes"]) * 60, 2),
+            "shares": {label: round(float(row[f"share_{label}"]), 3) for label in labels},
+            "sound": sound.name if sound else "",
+            "error": sound.error if sound else "",
+        }
+        return f"{DETAILS}/{identifier.rsplit('-', 2)[-2][:2]}/{identifier}", content
+
+    for key, of_channel in windows_of_channels(windows):
+        if waiting.pop(key, None) is not None:
+            yield detail(key, of_channel)
+    for key in waiting:  # without any window
+        yield detail(key, nothing)
+
+
+def write_page(
+    summary: pd.DataFrame,
+    rejected: pd.DataFrame,
+    files: FileStore,
+    settings: CallReportSettings,
+    scoring: CallSettings,
+) -> str:
+    """Write the rows of the page into its folder, and render the page."""
+    stored, written = files.names(ROWS), set()
+    for name, content in row_files(summary):
+        files.put(name, content)
+        written.add(name)
+    for name in stored - written:
+        files.remove(name)
+    return calls_page(summary, rejected, scoring, before_s=settings.before_s)

@@ -1,49 +1,38 @@
-"""Scored calls → timelines, passages to hear, and the page of the batch."""
+"""Scored calls → sounds to play, timelines, and the page of the batch."""
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.call_report.nodes import cut_passages, draw_timelines, read_waveforms
-from speech_emotion.reporting.calls import calls_page
+from speech_emotion.pipelines.call_report.nodes import encode_sounds, write_details, write_page
+
+SETTINGS = ["params:call_report", "params:calls"]
 
 
 def create_pipeline() -> Pipeline:
-    """Show scored calls, and make their flagged passages audible."""
+    """Show scored calls, and make them audible."""
     return Pipeline(
         [
             Node(
-                read_waveforms,
-                ["call_summary", "params:call_report"],
-                "call_waveforms",
-                name="read_waveforms",
+                encode_sounds,
+                ["call_summary", "call_files", *SETTINGS],
+                "call_sounds",
+                name="encode_sounds",
             ),
             Node(
-                cut_passages,
-                ["call_passages", "params:call_report"],
-                ["passage_sounds", "passage_sounds_table"],
-                name="cut_passages",
-            ),
-            Node(
-                draw_timelines,
+                write_details,
                 [
                     "call_summary",
                     "call_emotions",
                     "call_passages",
-                    "call_waveforms",
+                    "call_sounds",
+                    "call_files",
                     "params:call_report",
                 ],
-                "call_timelines",
-                name="draw_timelines",
+                None,
+                name="write_details",
             ),
             Node(
-                calls_page,
-                [
-                    "call_summary",
-                    "call_emotions",
-                    "passage_sounds_table",
-                    "call_waveforms",
-                    "rejected_recordings",
-                    "params:call_report",
-                ],
+                write_page,
+                ["call_summary", "rejected_recordings", "call_files", *SETTINGS],
                 "calls_page",
                 name="write_page",
             ),

@@ -177,7 +177,9 @@ def collect_calls(
     blocks = gather_calls(found, cache, size=SHARD_SIZE)
     summarized = fan_out(_summarize, blocks, shared=shared, n_jobs=n_jobs)
     summaries, passages, rejected = map(list, zip(*summarized, strict=True))
-    summary = join_tables(summaries).assign(synthetic_model=predictor.synthetic)
+    summary = join_tables(summaries).assign(
+        synthetic_model=predictor.synthetic, model=predictor.title
+    )
     if mono := int((summary["channel_role"] == MIXED).sum()):
         logger.info("%d mono recordings: all speakers are scored as one channel", mono)
     windows = (

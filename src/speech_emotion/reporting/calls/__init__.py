@@ -1,31 +1,43 @@
-"""Reports on scored calls: page, timelines, figures."""
+"""Reports on scored calls: page, players, timelines, figures."""
 
 from speech_emotion.reporting.calls.figures import (
     call_evaluation_figure,
 )
 from speech_emotion.reporting.calls.page import (
     calls_page,
+    row_files,
+    shown_flags,
+)
+from speech_emotion.reporting.calls.playback import (
+    Playback,
+    encode_playback,
+    playback_files,
+    playback_name,
+    script_file,
 )
 from speech_emotion.reporting.calls.timelines import (
     CallReportSettings,
-    by_channel,
+    call_details,
     channel_id,
-    excerpt_table,
-    read_envelopes,
-    shown_channels,
+    labels_of,
     target_of,
-    timeline_picture,
+    windows_of_channels,
 )
 
 __all__ = [
     "CallReportSettings",
-    "by_channel",
+    "Playback",
+    "call_details",
     "call_evaluation_figure",
     "calls_page",
     "channel_id",
-    "excerpt_table",
-    "read_envelopes",
-    "shown_channels",
+    "encode_playback",
+    "labels_of",
+    "playback_files",
+    "playback_name",
+    "row_files",
+    "script_file",
+    "shown_flags",
     "target_of",
-    "timeline_picture",
+    "windows_of_channels",
 ]

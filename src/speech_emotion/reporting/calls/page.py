@@ -1,149 +1,185 @@
-"""The HTML page of a batch of calls: flags, reasons, timelines and excerpts."""
+"""The page of a batch of calls: one row per call; details and sound are loaded when a call is opened."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
-from speech_emotion.reporting.calls.timelines import (
-    PROBABILITY,
-    CallReportSettings,
-    by_channel,
-    channel_id,
-    color_of,
-    labels_of,
-    scored_windows,
-    shown_channels,
-    target_of,
-)
+from speech_emotion.call_scoring import CallSettings
+from speech_emotion.reporting.calls.playback import script_file
+from speech_emotion.reporting.calls.timelines import channel_id, color_of, labels_of, target_of
 from speech_emotion.reporting.rendering import read_template, template
 
-__all__ = ["calls_page"]
+__all__ = ["calls_page", "row_files", "shown_flags"]
 
-ORDER = {"review": 1, "calm": 2}
-"""Order of the flags after the target label."""
+REVIEW: Final = "review"
+CALM: Final = "calm"
+INLINE: Final = 500
+"""Flagged rows in the page itself; others are in files beside it."""
+CHUNK: Final = 5000
+"""Rows of a file."""
+REJECTED: Final = 200
+"""Rejected recordings on the page; the table has all."""
+COLUMNS: Final = (
+    *("id", "call", "channel", "role", "flag", "score", "first", "longest", "minutes", "talk"),
+    *("share", "trend", "emotion", "emotion_share", "reason", "threshold"),
+    *("start", "agent", "customer", "queue", "direction"),
+)
+"""Values of a row, in their order in the page and its files."""
+METADATA: Final = ("agent", "customer", "queue", "direction")
+
+
+def shown_flags(target: str) -> dict[str, str]:
+    """Return the flags in their order, with their names on pages.
+
+    Example:
+        >>> shown_flags("angry")
+        {'angry': 'angry', 'review': 'review', 'calm': 'not flagged'}
+    """
+    return {target: target, REVIEW: REVIEW, CALM: "not flagged"}
 
 
 def calls_page(
-    summary: pd.DataFrame,
-    windows: pd.DataFrame,
-    excerpts: pd.DataFrame,
-    envelopes: pd.DataFrame,
-    rejected: pd.DataFrame,
-    settings: CallReportSettings,
-    *,
-    sounds: str = "passages",
+    summary: pd.DataFrame, rejected: pd.DataFrame, settings: CallSettings, *, before_s: float = 2.0
 ) -> str:
-    """Render the page as one HTML file; only the excerpts are separate files.
-
-    The page contains the numbers of each timeline (about 15 kB per call) and draws a timeline when its
-    call is opened. Excerpts are separate files because embedded audio would slow the page down.
+    """Render the page. It has the first flagged calls; :func:`row_files` has the others.
 
     Args:
-        summary: One row per scored channel. The column ``threshold`` is optional.
-        windows: Scored windows.
-        excerpts: Flagged passages, see :func:`speech_emotion.reporting.calls.timelines.excerpt_table`.
-        envelopes: Waveforms, see :func:`speech_emotion.reporting.calls.timelines.read_envelopes`.
+        summary: One row per scored channel. Columns on model, threshold, start, agent, customer, queue and
+            direction are optional.
         rejected: ``call`` and ``reason`` of recordings that were not scored.
-        settings: Selection of calls with a timeline.
-        sounds: Folder of the excerpts, relative to the page.
+        settings: How the calls were scored, which the page explains.
+        before_s: Seconds to play before a passage.
     """
-    target, labels = target_of(summary), labels_of(windows)
-    order = {target: 0} | ORDER
-    ranked = summary
-    if len(summary):
-        ranked = summary.assign(rank=summary["flag"].map(order).fillna(len(order)).astype(int))
-        ranked = ranked.sort_values(["rank", "score"], ascending=[True, False], kind="stable")
-    shown = {(row.call, row.channel) for row in shown_channels(summary, settings).itertuples()}
-    excerpts_of, windows_of = by_channel(excerpts), by_channel(windows)
-    envelopes_of = by_channel(envelopes)
-    rows, timelines = [], {}
-    for record in ranked.to_dict("records"):
-        call, channel = str(record["call"]), int(record["channel"])
-        key, place = channel_id(call, channel), (call, channel)
-        first, longest = record[f"first_{target}_s"], record[f"longest_{target}_s"]
-        rows.append(record | {"id": key, "first": first, "longest": longest})
-        timelines[key] = {
-            "seconds": round(float(record["minutes"]) * 60, 2),
-            "threshold": _rounded(record.get("threshold")),
-            "shares": {label: _rounded(record.get(f"share_{label}")) for label in labels},
-            "passages": _passages(excerpts_of.get(place, excerpts.iloc[:0]), sounds),
-        }
-        if place in shown:
-            scored = windows_of.get(place, windows.iloc[:0])
-            timelines[key] |= _windows(scored, labels, settings.points)
-            timelines[key]["envelope"] = _envelope(envelopes_of.get(place, envelopes.iloc[:0]))
-    flags = [target, "review", "calm"]
-    counts = {flag: sum(row["flag"] == flag for row in rows) for flag in flags}
+    target = target_of(summary)
+    names = shown_flags(target)
+    flags = summary["flag"] if len(summary) else pd.Series(dtype=str)
+    calls = summary.drop_duplicates("call") if len(summary) else summary
+    files = [name for name, _ in _chunks(summary)]
+    flagged = _sorted(summary[summary["flag"] != CALM]) if len(summary) else summary
+    labels = labels_of(summary, "share_")
+    header = _header(summary, settings)
     return template("calls/calls.html.j2").render(
         target=target,
-        rows=rows,
-        counts=counts,
+        names=names,
+        counts={flag: int((flags == flag).sum()) for flag in names},
+        calls=len(calls),
+        minutes=float(calls["minutes"].sum()) if len(calls) else 0.0,
         synthetic="synthetic_model" in summary and bool(summary["synthetic_model"].any()),
-        ranks=order,
-        calls=len({row["call"] for row in rows}),
-        minutes=sum(row["minutes"] for row in {row["call"]: row for row in rows}.values()),
-        agents=any(row["channel_role"] == "agent" for row in rows),
-        mono=sum(row["channel_role"] == "mixed" for row in rows),
-        rejected=rejected.fillna("").to_dict("records"),
+        agents=len(summary) > 0 and bool((summary["channel_role"] == "agent").any()),
+        mono=int((summary["channel_role"] == "mixed").sum()) if len(summary) else 0,
+        header=header,
+        settings=settings,
+        rejected=rejected.head(REJECTED).fillna("").to_dict("records"),
+        n_rejected=len(rejected),
         data={
             "target": target,
+            "flags": list(names),
+            "names": names,
+            "labels": labels,
             "colors": {label: color_of(label) for label in labels},
-            "calls": timelines,
+            "columns": COLUMNS,
+            "rows": list(_rows(flagged.head(INLINE), target, labels)),
+            "flagged": [name for name in files if name.startswith("data/flagged")],
+            "others": [name for name in files if name.startswith("data/other")],
+            "n_others": int((flags == CALM).sum()),
+            "before": before_s,
         },
         script=read_template("calls/calls.js"),
     )
+
+
+def _header(summary: pd.DataFrame, settings: CallSettings) -> dict[str, str]:
+    """Return what the scores depend on, by name."""
+    header = {}
+    if "start" in summary and summary["start"].notna().any():
+        days = pd.to_datetime(summary["start"].dropna(), format="mixed").dt.strftime("%Y-%m-%d")
+        first, last = days.min(), days.max()
+        header["Calls"] = first if first == last else f"{first} to {last}"
+    if "model" in summary and len(summary):
+        header["Model"] = ", ".join(sorted(set(summary["model"])))
+    if "threshold" in summary and len(summary):
+        found = sorted({f"{value:.2g}" for value in summary["threshold"].dropna()})
+        header["Flagged from"] = (
+            f"score {' or '.join(found)}, {settings.flags.consecutive} in a row"
+        )
+    header["Windows"] = f"{settings.windows.speech_s:g} s of speech"
+    header["Page made"] = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return header
+
+
+def row_files(summary: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the files with the rows that are not in the page itself.
+
+    Args:
+        summary: One row per scored channel.
+    """
+    target, labels = target_of(summary), labels_of(summary, "share_")
+    for name, part in _chunks(summary):
+        yield (
+            name,
+            script_file(name.removesuffix(".js"), {"rows": list(_rows(part, target, labels))}),
+        )
+
+
+def _chunks(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    if summary.empty:
+        return
+    flagged = summary["flag"] != CALM
+    parts = {"flagged": _sorted(summary[flagged])[INLINE:], "other": _sorted(summary[~flagged])}
+    for kind, part in parts.items():
+        for number, start in enumerate(range(0, len(part), CHUNK), start=1):
+            yield f"data/{kind}-{number:04d}.js", part.iloc[start : start + CHUNK]
+
+
+def _sorted(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows by flag and score, the highest first."""
+    order = {REVIEW: 1, CALM: 2}
+    rank = summary["flag"].map(order).fillna(0)
+    ranked = summary.assign(rank=rank).sort_values(
+        ["rank", "score"], ascending=[True, False], kind="stable"
+    )
+    return ranked.drop(columns="rank")
+
+
+def _rows(summary: pd.DataFrame, target: str, labels: list[str]) -> Iterator[list[Any]]:
+    """Yield the values of each row, in the order of :data:`COLUMNS`."""
+    for row in summary.to_dict("records"):
+        shares = {label: float(row.get(f"share_{label}") or 0.0) for label in labels}
+        likeliest = max(shares, key=lambda label: shares[label], default="")
+        values = {
+            "id": channel_id(str(row["call"]), int(row["channel"])),
+            "call": str(row["call"]),
+            "channel": int(row["channel"]),
+            "role": row["channel_role"],
+            "flag": row["flag"],
+            "score": _rounded(row["score"]),
+            "first": _rounded(row[f"first_{target}_s"], 1),
+            "longest": _rounded(row[f"longest_{target}_s"], 1),
+            "minutes": _rounded(row["minutes"], 4),
+            "talk": _rounded(row["talk_share"]),
+            "share": _rounded(row.get(f"share_{target}")),
+            "trend": _rounded(row["trend"]),
+            "emotion": likeliest if shares.get(likeliest) else "",
+            "emotion_share": _rounded(shares.get(likeliest)),
+            "reason": str(row["reason"]),
+            "threshold": _rounded(row.get("threshold")),
+            "start": _start(row.get("start")),
+        }
+        values |= {name: _text(row.get(name)) for name in METADATA}
+        yield [values[name] for name in COLUMNS]
 
 
 def _rounded(value: Any, digits: int = 3) -> float | None:
     return None if value is None or pd.isna(value) else round(float(value), digits)
 
 
+def _start(value: Any) -> str:
+    return "" if value is None or pd.isna(value) else f"{pd.Timestamp(value):%Y-%m-%d %H:%M}"
+
+
 def _text(value: Any) -> str:
-    """Return the text of a CSV cell, empty for a missing value."""
-    return "" if pd.isna(value) else str(value)
-
-
-def _passages(excerpts: pd.DataFrame, sounds: str) -> list[dict[str, Any]]:
-    columns = ("start_s", "end_s", "from_s", "to_s", "peak")
-    return [
-        {name: _rounded(row[name], 2) for name in columns}
-        | {
-            "source": f"{sounds}/{row['file']}.wav" if _text(row["file"]) else "",
-            "error": _text(row["error"]),
-        }
-        for row in excerpts.to_dict("records")
-    ]
-
-
-def _windows(windows: pd.DataFrame, labels: list[str], most: int) -> dict[str, Any]:
-    """Return windows as lists of whole percents; neighbors are merged to at most ``most`` windows.
-
-    A merged window has the highest score of its windows, so that the cause of each flag is shown.
-    """
-    ordered = scored_windows(windows)
-    each = max(-(-len(ordered) // most), 1)
-    aggregated = {"start_s": "min", "until_s": "max", "score": "max"}
-    aggregated |= {PROBABILITY + label: "mean" for label in labels}
-    joined = ordered.groupby(np.arange(len(ordered)) // each).agg(aggregated)
-    scored_rows = joined[[PROBABILITY + label for label in labels]].notna().all(axis=1)
-    return {
-        "starts": joined["start_s"].round(1).tolist(),
-        "ends": joined["until_s"].round(1).tolist(),
-        "scores": _percents(joined["score"].where(scored_rows)),
-        "probabilities": [_percents(joined[PROBABILITY + label]) for label in labels],
-    }
-
-
-def _envelope(envelope: pd.DataFrame) -> dict[str, Any]:
-    drawn = envelope.dropna(subset=["low", "high"])
-    if drawn.empty:
-        errors = envelope["error"].tolist()
-        return {"error": errors[0] if errors else "was not read"}
-    return {"low": _percents(drawn["low"]), "high": _percents(drawn["high"])}
-
-
-def _percents(values: pd.Series) -> list[int | None]:
-    return [None if pd.isna(value) else round(100 * value) for value in values]
+    return "" if value is None or pd.isna(value) else str(value)

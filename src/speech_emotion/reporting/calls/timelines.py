@@ -1,39 +1,32 @@
-"""Timelines of calls: selection, data and pictures."""
+"""Timelines of calls: settings, names and the numbers of one channel."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator
 from pydantic import Field
 
-from speech_emotion.audio import AudioError, read_envelope, read_excerpt
-from speech_emotion.call_scoring import format_clock
 from speech_emotion.config import Settings
 
 __all__ = [
     "CallReportSettings",
-    "by_channel",
+    "call_details",
     "channel_id",
     "color_of",
-    "excerpt_table",
     "labels_of",
-    "read_envelopes",
     "scored_windows",
-    "shown_channels",
     "target_of",
-    "timeline_picture",
+    "windows_of_channels",
 ]
 
-CALM: Final = "calm"
 PROBABILITY: Final = "p_"
+STRONGEST: Final = 5
+"""Windows of a call that are marked as the strongest."""
 
 # The palette of Okabe and Ito, which color-blind readers can distinguish.
 COLORS: Final = {
@@ -47,28 +40,28 @@ COLORS: Final = {
     "surprised": "#7cc4ee",
 }
 OTHER_COLOR: Final = "#8a8a8a"
-INK: Final = "#44546a"
-SHADE: Final = "#fbd9c6"
-TICKS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 
 
 class CallReportSettings(Settings):
-    """Timelines and excerpts of the call report.
+    """Players and timelines of the call report.
 
     Attributes:
-        timelines: ``flagged`` draws flagged calls and calls to review; ``all`` draws every call, which
-            reads every recording again and makes the page larger.
-        points: Maximal number of segments of a waveform, and of windows of a timeline on the page.
-        before_s: Seconds of audio before a flagged passage in its excerpt.
-        after_s: Seconds of audio after a flagged passage in its excerpt.
-        channels: ``all`` channels of the recording are in an excerpt, or the ``scored`` one alone.
+        sounds: Calls with a player: ``all``, ``flagged`` (flagged calls and those to review), or
+            ``none``. A minute of stereo takes 240 kB.
+        channels: ``all`` channels of the recording are played, or the ``scored`` one alone.
+        points: Maximal number of segments of a waveform, and of windows of a timeline.
+        before_s: Seconds to play before a passage, for its context.
     """
 
-    timelines: Literal["flagged", "all"] = "flagged"
+    renamed: ClassVar[dict[str, str]] = {
+        "timelines": "was removed: every call has a timeline; delete it",
+        "after_s": "was removed: the whole call can be played; delete it",
+    }
+
+    sounds: Literal["all", "flagged", "none"] = "all"
+    channels: Literal["all", "scored"] = "all"
     points: int = Field(600, ge=20, le=5000)
     before_s: float = Field(2.0, ge=0, le=60)
-    after_s: float = Field(1.0, ge=0, le=60)
-    channels: Literal["all", "scored"] = "all"
 
 
 def channel_id(call: str, channel: int) -> str:
@@ -84,81 +77,37 @@ def target_of(summary: pd.DataFrame) -> str:
     return next((match.group(1) for match in found if match), "angry")
 
 
-def labels_of(windows: pd.DataFrame) -> list[str]:
-    """Return the labels with probability columns, in their order."""
-    columns = [str(column) for column in windows]
-    return [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
+def labels_of(table: pd.DataFrame, prefix: str = PROBABILITY) -> list[str]:
+    """Return the labels with columns ``<prefix><label>``, in their order."""
+    columns = [str(column) for column in table]
+    return [name.removeprefix(prefix) for name in columns if name.startswith(prefix)]
 
 
 def color_of(label: str) -> str:
-    """Return the color of a label in pictures and on the page."""
+    """Return the color of a label in charts."""
     return COLORS.get(label, OTHER_COLOR)
 
 
-def shown_channels(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
-    """Return the rows of the summary that are shown with a timeline."""
-    if summary.empty or settings.timelines == "all":
-        return summary
-    return summary[summary["flag"] != CALM]
-
-
-def by_channel(table: pd.DataFrame) -> dict[tuple[str, int], pd.DataFrame]:
-    """Group the rows of a table by call and channel."""
-    if table.empty:
-        return {}
-    groups = table.groupby(["call", "channel"], sort=False)
-    return {(str(call), int(channel)): rows for (call, channel), rows in groups}
-
-
-def read_envelopes(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
-    """Read the waveform envelopes of the shown channels, block by block.
+def windows_of_channels(
+    blocks: Iterable[pd.DataFrame],
+) -> Iterator[tuple[tuple[str, int], pd.DataFrame]]:
+    """Yield call, channel and windows of each channel; one block is in memory at a time.
 
     Args:
-        summary: One row per scored channel.
-        settings: Selection of calls and number of points.
-
-    Returns:
-        ``call``, ``channel``, ``start_s``, ``end_s``, ``low``, ``high`` and ``error``; a recording
-        that cannot be read has one row with the reason in ``error``.
+        blocks: The table of windows in pieces; the rows of a channel follow each other, also across
+            pieces.
     """
-    tables = [pd.DataFrame({name: [] for name in ("start_s", "end_s", "low", "high")}, dtype=float)]
-    for row in shown_channels(summary, settings).itertuples():
-        try:
-            table = read_envelope(row.path, channel=row.channel, points=settings.points)
-            table["error"] = ""
-        except AudioError as error:
-            table = pd.DataFrame({"error": [error.reason]})
-        tables.append(table.assign(call=row.call, channel=row.channel))
-    columns = ["call", "channel", "start_s", "end_s", "low", "high", "error"]
-    joined = pd.concat(tables, ignore_index=True).reindex(columns=columns)
-    return joined.astype({"call": "str", "channel": "Int64", "error": "str"})
-
-
-def excerpt_table(passages: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
-    """Determine the excerpt of each flagged passage, and check that it can be read.
-
-    Args:
-        passages: Flagged passages: ``call``, ``path``, ``channel``, ``start_s``, ``end_s``, ``peak``.
-        settings: Seconds before and after, and the channels.
-
-    Returns:
-        The passages with ``from_s`` and ``to_s`` (the excerpt), ``file`` (a name without suffix,
-        empty if there is nothing to hear) and ``error`` (why).
-    """
-    rows = []
-    for (call, channel), part in passages.groupby(["call", "channel"], sort=False):
-        for number, row in enumerate(part.sort_values("start_s").to_dict("records"), start=1):
-            start = max(row["start_s"] - settings.before_s, 0.0)
-            end = row["end_s"] + settings.after_s
-            file, error = f"{channel_id(str(call), channel)}-{number:02d}", ""
-            try:
-                samples, rate = read_excerpt(row["path"], start, end)
-                end = start + len(samples) / rate
-            except AudioError as problem:
-                file, error = "", problem.reason
-            rows.append(row | {"from_s": start, "to_s": end, "file": file, "error": error})
-    columns = ["call", "path", "channel", "start_s", "end_s", "peak"]
-    return pd.DataFrame(rows, columns=[*columns, "from_s", "to_s", "file", "error"])
+    rest: pd.DataFrame | None = None
+    for block in blocks:
+        joined = block if rest is None else pd.concat([rest, block], ignore_index=True)
+        groups = [
+            ((str(call), int(channel)), rows)
+            for (call, channel), rows in joined.groupby(["call", "channel"], sort=False)
+        ]
+        yield from groups[:-1]
+        rest = groups[-1][1] if groups else None
+    if rest is not None and len(rest):
+        yield (str(rest["call"].iloc[0]), int(rest["channel"].iloc[0])), rest
 
 
 def scored_windows(windows: pd.DataFrame) -> pd.DataFrame:
@@ -172,103 +121,52 @@ def scored_windows(windows: pd.DataFrame) -> pd.DataFrame:
     return ordered.assign(until_s=np.minimum(ordered["end_s"], following))
 
 
-def timeline_picture(
-    row: dict[str, object],
+def call_details(
     windows: pd.DataFrame,
     passages: pd.DataFrame,
-    envelope: pd.DataFrame,
+    labels: list[str],
+    target: str,
     *,
-    target: str = "angry",
-) -> Figure:
-    """Draw one channel of a call: waveform, score with threshold, and emotions; passages are shaded.
+    points: int,
+) -> dict[str, Any]:
+    """Return the numbers of one channel's timeline, for JSON.
+
+    Windows are lists of whole percents; neighbors are merged to at most ``points`` windows. A merged
+    window has the highest score of its windows, so that the cause of each flag is shown.
 
     Args:
-        row: Row of the summary; the threshold is drawn if the row has one.
         windows: Windows of the channel.
         passages: Flagged passages of the channel.
-        envelope: Waveform of the channel.
+        labels: Labels of the model.
         target: The target label.
+        points: Maximal number of windows.
     """
-    figure = Figure(figsize=(12, 6.2), layout="constrained")
-    note = " (model of the SYNTHETIC sample corpus)" if row.get("synthetic_model") else ""
-    figure.suptitle(
-        f"{row['call']}, channel {row['channel']} ({row['channel_role']}): {row['flag']}{note}\n"
-        f"{row['reason']}",
-        fontsize=10,
-        wrap=True,
-    )
-    sound, score, emotions = figure.subplots(3, 1, sharex=True, height_ratios=[2, 3, 3])
-    length = float(row["minutes"]) * 60  # type: ignore[arg-type]
-    for axes in (sound, score):
-        for passage in passages.itertuples():
-            axes.axvspan(passage.start_s, passage.end_s, color=SHADE, zorder=0)
-    _draw_envelope(sound, envelope)
     ordered = scored_windows(windows)
-    _draw_score(score, ordered, row.get("threshold"), target)
-    _draw_emotions(emotions, ordered)
-    emotions.set(xlim=(0, length), xlabel="time (minutes:seconds)")
-    apart = next((step for step in TICKS if length / step <= 12), TICKS[-1])
-    emotions.xaxis.set_major_locator(MultipleLocator(apart))
-    emotions.xaxis.set_major_formatter(
-        FuncFormatter(lambda seconds, _: format_clock(max(seconds, 0)))
-    )
-    figure.align_ylabels()
-    return figure
+    each = max(-(-len(ordered) // points), 1)
+    aggregated = {"start_s": "min", "until_s": "max", "score": "max"}
+    aggregated |= {PROBABILITY + label: "mean" for label in labels}
+    joined = ordered.groupby(np.arange(len(ordered)) // each).agg(aggregated)
+    scored_rows = joined[[PROBABILITY + label for label in labels]].notna().all(axis=1)
+    strongest = ordered.dropna(subset=PROBABILITY + target)
+    strongest = strongest.nlargest(STRONGEST, PROBABILITY + target)
+    return {
+        "starts": joined["start_s"].round(1).tolist(),
+        "ends": joined["until_s"].round(1).tolist(),
+        "scores": _percents(joined["score"].where(scored_rows)),
+        "probabilities": [_percents(joined[PROBABILITY + label]) for label in labels],
+        "strongest": [
+            [round(row["start_s"], 1), round(row["end_s"], 1), round(row[PROBABILITY + target], 3)]
+            for row in strongest.to_dict("records")
+        ],
+        "passages": [
+            {
+                name: round(float(row[name]), 2)
+                for name in ("start_s", "end_s", "speech_s", "peak", "peak_s")
+            }
+            for row in passages.sort_values("start_s").to_dict("records")
+        ],
+    }
 
 
-def _draw_envelope(axes: Axes, envelope: pd.DataFrame) -> None:
-    drawn = envelope.dropna(subset=["low", "high"])
-    if drawn.empty:
-        errors = envelope["error"].tolist()
-        text = f"recording not read: {errors[0]}" if errors else "recording not read"
-        axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes, fontsize=8, wrap=True)
-    else:
-        middles = (drawn["start_s"] + drawn["end_s"]) / 2
-        axes.fill_between(middles, drawn["low"], drawn["high"], color=INK, linewidth=0.3)
-        loudest = max(float(drawn[["low", "high"]].abs().max().max()), 0.01)
-        axes.set_ylim(-1.05 * loudest, 1.05 * loudest)
-    axes.set_ylabel("amplitude")
-
-
-def _draw_score(axes: Axes, windows: pd.DataFrame, threshold: object, target: str) -> None:
-    scored = windows[windows["emotion"].isin(labels_of(windows))]
-    axes.hlines(scored["score"], scored["start_s"], scored["until_s"], color=color_of(target), lw=2)
-    middles = (scored["start_s"] + scored["until_s"]) / 2
-    axes.plot(middles, scored["score"], color=color_of(target), lw=0.8, alpha=0.5)
-    if isinstance(threshold, int | float) and not pd.isna(threshold):
-        axes.axhline(threshold, color="#333333", linestyle="--", linewidth=1)
-        axes.annotate(
-            f"threshold {threshold:.2f}",
-            (1, threshold),
-            xycoords=("axes fraction", "data"),
-            xytext=(-3, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-        )
-    axes.set(ylim=(0, 1), ylabel=f"{target}, smoothed")
-
-
-def _draw_emotions(axes: Axes, windows: pd.DataFrame) -> None:
-    labels = labels_of(windows)
-    scored = windows[windows["emotion"].isin(labels)]
-    floor = np.zeros(len(scored))
-    for label in labels:
-        top = floor + scored[PROBABILITY + label].to_numpy()
-        _draw_columns(axes, scored, floor, top, facecolor=color_of(label), label=label)
-        floor = top
-    others = windows[~windows["emotion"].isin(labels)]
-    style = {"hatch": "////", "facecolor": "white", "edgecolor": "#bbbbbb", "label": "not scored"}
-    _draw_columns(axes, others, np.zeros(len(others)), np.ones(len(others)), **style)
-    axes.set(ylim=(0, 1), ylabel="probability")
-    axes.legend(ncols=len(labels) + 1, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.28))
-
-
-def _draw_columns(
-    axes: Axes, windows: pd.DataFrame, floor: np.ndarray, top: np.ndarray, **style: Any
-) -> None:
-    """Draw one column per window as one collection, which is much faster than separate bars."""
-    left, right = windows["start_s"].to_numpy(), windows["until_s"].to_numpy()
-    corners = [(left, floor), (left, top), (right, top), (right, floor)]
-    columns = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
-    axes.add_collection(PolyCollection(list(columns), **style))
+def _percents(values: pd.Series) -> list[int | None]:
+    return [None if pd.isna(value) else round(100 * value) for value in values]
