@@ -2,11 +2,17 @@
 
 Ingestion and feature engineering run on generated clips. ``CLIPS`` is the number of clips in the larger of
 two corpora whose peak memory is compared; the smaller one has a tenth of them.
+
+``FULL_CLIPS`` are the sizes of corpora of short clips on which the default pipeline runs up to the champion, with
+budget ``quick`` and one family. The four corpora together have 12,162 clips.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -30,6 +36,9 @@ from speech_emotion.features import (
 from speech_emotion.runtime import ShardStore, running_on
 
 CLIPS = int(os.environ.get("SPEECH_EMOTION_CLIPS", "1200"))
+FULL_CLIPS = os.environ.get("SPEECH_EMOTION_FULL_CLIPS", "3000,6000,12000")
+FULL_GB = 16
+PROJECT = Path(__file__).parents[2]
 CONF = Path(__file__).parents[2] / "conf/base/ingestion/parameters.yml"
 RATE = 16000
 SETTINGS = FeatureSettings(feature_set="means_36", n_mfcc=20)
@@ -167,6 +176,67 @@ def test_extraction_by_workers_cluster_and_store(benchmark, ratios, corpus, tmp_
     ratios.add(
         "extraction, all stored", "nothing stored, times as long", median["stored"] / median["one"]
     )
+
+
+def memory_gb(process):
+    """Memory of a process and its descendants, shared pages counted once."""
+    psutil = pytest.importorskip("psutil")
+    total = 0
+    try:
+        root = psutil.Process(process.pid)
+        for one in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_full_info().pss
+    except psutil.Error:
+        pass
+    return total / 2**30
+
+
+def run_selection(folder, count):
+    """Run from the corpora to the champion; return minutes of processor and clock, and peak memory."""
+    write_clips(folder / "corpora", count)
+    params = (
+        f"corpora_dir={folder / 'corpora'},data_dir={folder / 'data'},budget=quick,"
+        "selection.families=shrinkage_lda,selection.compared=speaker_independent"
+    )
+    stages = "ingestion,augmentation,feature_engineering,model_selection"
+    command = [sys.executable, "-m", "kedro", "run", "--env", "full", "--pipelines", stages]
+    before, started, peak = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), 0.0
+    with open(folder / "log.txt", "w") as log:
+        running = subprocess.Popen(
+            [*command, "--params", params], cwd=PROJECT, stdout=log, stderr=log
+        )
+        while running.poll() is None:
+            peak = max(peak, memory_gb(running))
+            time.sleep(0.5)
+    assert running.returncode == 0, (folder / "log.txt").read_text()[-2000:]
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    found = {
+        "clips": count,
+        "cpu_minutes": used / 60,
+        "minutes": (time.monotonic() - started) / 60,
+        "peak_gb": peak,
+    }
+    print(json.dumps(found), flush=True)  # noqa: T201
+    shutil.rmtree(folder / "data")
+    return found
+
+
+@pytest.mark.benchmark(group="scale")
+def test_a_run_on_full_corpora_grows_linearly(benchmark, ratios, tmp_path):
+    sizes = [int(size) for size in FULL_CLIPS.split(",")]
+    runs = benchmark.pedantic(
+        lambda: [run_selection(tmp_path / str(size), size) for size in sizes], rounds=1
+    )
+    benchmark.extra_info["runs"] = runs
+    for small, large in itertools.pairwise(runs):
+        growth = large["clips"] / small["clips"]
+        case, reference = f"processor time, {large['clips']} clips", f"{small['clips']} clips"
+        ratios.add(case, reference, large["cpu_minutes"] / small["cpu_minutes"], at_most=growth)
+        assert large["cpu_minutes"] / small["cpu_minutes"] < 1.15 * growth
+    ratios.add(f"peak memory, {sizes[-1]} clips", "1 GB", runs[-1]["peak_gb"], at_most=FULL_GB)
+    assert runs[-1]["peak_gb"] < FULL_GB
 
 
 if __name__ == "__main__":
