@@ -8,6 +8,7 @@ from speech_emotion.hooks import (
     ClusterHooks,
     ConfigurationHooks,
     ConsoleHooks,
+    EstimateHooks,
     SummaryHooks,
     TrackingHooks,
     quiet_libraries,
@@ -43,7 +44,14 @@ def on_disk(path: str) -> str:
 
 
 # The first is called last: the summary ends the run.
-HOOKS = (SummaryHooks(), TrackingHooks(), ClusterHooks(), ConsoleHooks(), ConfigurationHooks())
+HOOKS = (
+    SummaryHooks(),
+    TrackingHooks(),
+    EstimateHooks(),
+    ClusterHooks(),
+    ConsoleHooks(),
+    ConfigurationHooks(),
+)
 
 CONTEXT_CLASS = ProjectContext
 CONFIG_LOADER_CLASS = ProjectConfigLoader

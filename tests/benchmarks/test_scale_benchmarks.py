@@ -3,8 +3,8 @@
 Ingestion and feature engineering run on generated clips. ``CLIPS`` is the number of clips in the larger of
 two corpora whose peak memory is compared; the smaller one has a tenth of them.
 
-``FULL_CLIPS`` are the sizes of corpora of short clips on which the default pipeline runs up to the champion, with
-budget ``quick`` and one family. The four corpora together have 12,162 clips.
+``FULL_CLIPS`` are the sizes of corpora of short clips on which the default pipeline runs up to the champion,
+with budget ``quick`` and one family. The four corpora together have 12,162 clips.
 """
 
 import contextlib

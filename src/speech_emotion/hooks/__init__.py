@@ -7,6 +7,7 @@ from speech_emotion.hooks.configuration import (
     ConfigurationHooks,
 )
 from speech_emotion.hooks.console import ConsoleHooks, quiet_libraries
+from speech_emotion.hooks.estimate import EstimateHooks
 from speech_emotion.hooks.summary import SummaryHooks
 from speech_emotion.hooks.tracking import TrackingHooks
 
@@ -16,6 +17,7 @@ __all__ = [
     "ConfigurationError",
     "ConfigurationHooks",
     "ConsoleHooks",
+    "EstimateHooks",
     "SummaryHooks",
     "TrackingHooks",
     "quiet_libraries",

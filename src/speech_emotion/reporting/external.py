@@ -63,7 +63,7 @@ class ExternalResults:
         labels: Labels of the model.
         target: Label that is detected.
         threshold: Decision threshold of the model; ``None`` if it has none.
-        encoder: Title of the model's pretrained encoder; ``None`` without one.
+        encoder: Name of the model's pretrained encoder; ``None`` without one.
         version: Result of ``ModelVersionDataset``.
     """
 
@@ -160,8 +160,9 @@ def count_recordings(
     """
     rows: list[tuple[str, str, int]] = []
     for (corpus, exposure), group in tested.groupby(["corpus", "exposure"], sort=True):
-        speakers = group["speaker"].nunique()
-        rows.append(("evaluated", f"{corpus}: {exposure}, {speakers} speakers", len(group)))
+        count = group["speaker"].nunique()
+        speakers = f"{count} speaker{'' if count == 1 else 's'}"
+        rows.append(("evaluated", f"{corpus}: {exposure}, {speakers}", len(group)))
     for label, count in left_out[["label", "n_utterances"]].itertuples(index=False):
         rows.append(("label that the model does not know", str(label), int(count)))
     counts = rejected["reason"].value_counts()

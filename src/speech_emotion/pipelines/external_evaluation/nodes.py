@@ -188,7 +188,7 @@ def write_page(
             labels=predictor.labels,
             target=_target(predictor, detection),
             threshold=predictor.threshold,
-            encoder=predictor.encoder.card.title if predictor.encoder else None,
+            encoder=predictor.encoder.card.name if predictor.encoder else None,
             version=version,
         ),
         {name.removesuffix("_figure"): figure for name, figure in figures.items()},
