@@ -1,7 +1,7 @@
 """Corpora as archives unpack them, and whatever else lies in a folder."""
 
+import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,18 +160,27 @@ def test_sexes_are_words_or_letters(noise, tmp_path, corpora_settings, letters):
     assert read(tmp_path, corpora_settings())[0]["sex"].tolist() == ["male", "female"]
 
 
+def test_recordings_that_broke_off_are_rejected(noise, tmp_path, corpora_settings):
+    noise(tmp_path / "tess" / NAMES["tess"], 1)
+    cut = noise(tmp_path / "tess" / "OAF_back_sad.wav", 2)
+    cut.write_bytes(cut.read_bytes()[:4044])  # 2000 of 4000 samples
+    _, rejected = read(tmp_path, corpora_settings())
+    assert list(rejected) == [cut.as_posix()]
+    assert rejected[cut.as_posix()].startswith("truncated")
+
+
 def test_unreadable_folders_are_listed(noise, tmp_path, corpora_settings, monkeypatch, caplog):
     noise(tmp_path / "tess" / NAMES["tess"], 1)
     locked = tmp_path / "ravdess"
     locked.mkdir()
-    real = Path.iterdir
+    real = os.scandir
 
-    def iterdir(path):  # a mode would not keep an administrator out
-        if path == locked:
+    def scandir(path):  # a mode would not keep an administrator out
+        if os.fspath(path) == str(locked):
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "scandir", scandir)
     _, rejected = read(tmp_path, corpora_settings())
     assert "cannot be read (Permission denied)" in rejected[locked.as_posix()]
     assert str(locked) in caplog.text

@@ -180,8 +180,9 @@ class _Tree:
         self.others = sorted(found.others)
         self.unreadable = list(zip(found.rejected["path"], found.rejected["reason"], strict=True))
         logger.info("%s: %s", self.folder, found.describe())
-        for path, reason in self.unreadable:
-            logger.warning("%s: %s", path, reason)
+        for reason, group in found.rejected.groupby("reason", sort=False)["path"]:
+            shown = ", ".join(group.head(3)) + (", …" if len(group) > 3 else "")
+            logger.warning("%d not read: %s: %s", len(group), shown, reason)
 
     def path(self, file: str) -> str:
         """Whole path or URL of a file. Tables store text only, so other bytes are escaped."""
