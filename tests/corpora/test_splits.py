@@ -91,6 +91,21 @@ def test_folds_of_cross_corpus_are_the_corpora():
     assert not {"cross_corpus", "cross_corpus_adapted"} & set(one_corpus["protocol"])
 
 
+def test_corpora_that_share_speakers_are_one_fold_of_cross_corpus():
+    """Speech and song of the same actors are never training and test of each other."""
+    utterances = utterances_of(8, 2, 2, corpora=2)
+    song = utterances[utterances["corpus"] == "corpus0"].assign(corpus="corpus0_song")
+    song["utterance_id"] += "-song"
+    splits = assign_splits(pd.concat([utterances, song]), SplitSettings(folds=2))
+    crossed = splits[splits["protocol"] == "cross_corpus"].set_index("utterance_id")["fold"]
+    assert crossed[song["utterance_id"]].unique().tolist() == [0]
+    assert crossed[utterances.loc[utterances["corpus"] == "corpus0", "utterance_id"]].eq(0).all()
+    assert crossed[utterances.loc[utterances["corpus"] == "corpus1", "utterance_id"]].eq(1).all()
+    only_shared = pd.concat([utterances[utterances["corpus"] == "corpus0"], song])
+    splits = assign_splits(only_shared, SplitSettings(folds=2))
+    assert "cross_corpus" not in set(splits["protocol"])
+
+
 def test_there_is_no_test_set_with_size_zero():
     splits = assign_splits(utterances_of(10, 2, 3), SplitSettings(folds=5, test_size=0))
     assert set(splits["split"]) == {"train"}

@@ -9,9 +9,9 @@ from speech_emotion.audio import AudioError, load_audio
 from speech_emotion.corpora import (
     REJECTED,
     UTTERANCES,
-    CorporaNotFound,
     SplitError,
     SplitSettings,
+    TableError,
     assign_splits,
     ingest,
     summarize_corpora,
@@ -187,7 +187,7 @@ def test_a_name_in_two_folders_is_ambiguous(own, tmp_path):
 
 
 def test_a_missing_column_is_named_with_those_that_are_there(own):
-    with pytest.raises(CorporaNotFound, match=r"no column 'who'; it has 'file', 'speaker'"):
+    with pytest.raises(TableError, match=r"list\.csv: no column 'who'; it has 'file', 'speaker'"):
         own(GOOD.replace("who", "speaker"))
 
 

@@ -52,6 +52,9 @@ from speech_emotion.corpora.summary import (
     summarize_corpora,
     what_is_split,
 )
+from speech_emotion.corpora.tables import (
+    TableError,
+)
 from speech_emotion.corpora.voice import (
     Speaker,
     speak,
@@ -82,6 +85,7 @@ __all__ = [
     "Speaker",
     "SplitError",
     "SplitSettings",
+    "TableError",
     "UnknownName",
     "assign_splits",
     "download_corpora",

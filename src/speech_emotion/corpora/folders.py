@@ -40,13 +40,13 @@ class Located:
     Attributes:
         recordings: Paths below the folder, by the name of their corpus.
         tables: Tables, by the name of their corpus.
-        problems: Tables that cannot be used: path below the folder and reason.
+        problems: Tables that cannot be used: name of the corpus, path below the folder, and reason.
         strangers: Recordings that belong to no corpus.
     """
 
     recordings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     tables: dict[str, list[Table]] = field(default_factory=dict)
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
 
 
@@ -132,7 +132,7 @@ def _find_tables(
         try:
             read_table(entry, f"{root.rstrip('/')}/{file}")
         except TableError as error:
-            problems.append((file, error.reason))
+            problems.append((entry.name, file, error.reason))
             continue
         usable.append(Table(file, audio_folder))
         named = [

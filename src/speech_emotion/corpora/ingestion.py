@@ -122,6 +122,7 @@ def ingest(
 
     Raises:
         CorporaNotFound: If there is no usable recording of any selected corpus, with instructions.
+        TableError: If the table of an entry in ``settings.entries`` cannot be read or lacks a column.
     """
     files = pd.DataFrame(_annotations(root, settings), columns=ANNOTATIONS)
     if files["corpus"].eq("").all():
@@ -213,14 +214,16 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
         located = locate(tree.folder, tree.recordings, tree.others, entries)
         for path, reason in tree.unreadable:
             yield {"corpus": "", "path": path, "reason": reason}
-        for file, reason in located.problems:
+        for name, file, reason in located.problems:
+            if name in settings.entries and name in read:
+                raise TableError(tree.path(file), reason)
             logger.warning("%s: %s", tree.path(file), reason)
             yield {"corpus": "", "path": tree.path(file), "reason": reason}
         yield from _strangers(tree, located)
         for entry in entries:
             recordings = located.recordings[entry.name]
             if entry.name not in read:
-                _say_it_is_not_read(entry, len(recordings), settings)
+                _say_it_is_not_read(entry, len(recordings))
             elif recordings or entry.name in located.tables:
                 found.add(entry.name)
                 yield from _of_corpus(tree, entry, recordings, located)
@@ -247,8 +250,8 @@ def _strangers(tree: _Tree, located: Located) -> Iterator[dict[str, Any]]:
         yield {"corpus": "", "path": tree.path(file), "reason": reason}
 
 
-def _say_it_is_not_read(entry: CorpusEntry, count: int, settings: CorporaSettings) -> None:
-    if count and settings.select is None:
+def _say_it_is_not_read(entry: CorpusEntry, count: int) -> None:
+    if count:
         logger.info(
             "%s: %d recordings are not read; add %s to corpora.select",
             entry.shown,
