@@ -102,7 +102,11 @@ def test_corpora_that_share_speakers_are_one_fold_of_cross_corpus():
     assert crossed[utterances.loc[utterances["corpus"] == "corpus0", "utterance_id"]].eq(0).all()
     assert crossed[utterances.loc[utterances["corpus"] == "corpus1", "utterance_id"]].eq(1).all()
     only_shared = pd.concat([utterances[utterances["corpus"] == "corpus0"], song])
-    splits = assign_splits(only_shared, SplitSettings(folds=2))
+    with pytest.raises(
+        SplitError, match=r"4 speakers are too few for a test set of 0\.2.*to 0\.25"
+    ):
+        assign_splits(only_shared, SplitSettings(folds=2))
+    splits = assign_splits(only_shared, SplitSettings(folds=2, test_size=0.25))
     assert "cross_corpus" not in set(splits["protocol"])
 
 

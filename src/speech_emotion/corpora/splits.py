@@ -162,6 +162,11 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
             f"too few for {settings.folds} speaker-disjoint folds and a test set: "
             f"add a corpus or set splits.folds to {max(speakers - 1, 2)} or less"
         )
+    if settings.test_size and speakers < round(1 / settings.test_size):
+        raise SplitError(
+            f"{speakers} speakers are too few for a test set of {settings.test_size:g} of them: set "
+            f"splits.test_size to 0 (cross-validation only) or to {1 / speakers:.2g} (one speaker)"
+        )
     _warn_of_rare_labels(utterances, settings)
     speaker_independent = _assign(utterances, "speaker_independent", settings)
     protocols = [
