@@ -14,6 +14,11 @@ from speech_emotion.contact_center.effects import (
     OUTCOMES,
     anger_effects,
 )
+from speech_emotion.contact_center.export_file import (
+    ExportRows,
+    UnreadableExport,
+    parse_export,
+)
 from speech_emotion.contact_center.kpi_tables import (
     SHARES,
     angry_calls,
@@ -53,6 +58,7 @@ __all__ = [
     "REJECTED_CALLS",
     "SHARES",
     "CallSelection",
+    "ExportRows",
     "ExportSettings",
     "KpiSettings",
     "KpiSound",
@@ -62,6 +68,7 @@ __all__ = [
     "SonificationSettings",
     "SoundMapping",
     "UnknownAgent",
+    "UnreadableExport",
     "add_kpi_columns",
     "anger_effects",
     "angry_calls",
@@ -76,6 +83,7 @@ __all__ = [
     "kpi_table",
     "no_rejected_calls",
     "note_name",
+    "parse_export",
     "read_export",
     "scale_notes",
     "select_period",

@@ -5,7 +5,11 @@ Every row of an export ends up in exactly one of two tables: the calls or the re
 
 from __future__ import annotations
 
+import datetime as dt
+import difflib
+import logging
 import zoneinfo
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
@@ -14,6 +18,7 @@ import pandera.pandas as pa
 from pydantic import AfterValidator, Field, model_validator
 
 from speech_emotion.config import Settings
+from speech_emotion.contact_center.export_file import SEPARATORS, UnreadableExport, parse_export
 
 __all__ = [
     "CALLS",
@@ -27,6 +32,8 @@ __all__ = [
     "read_export",
 ]
 
+logger = logging.getLogger(__name__)
+
 DURATIONS: Final = ("talk_s", "hold_s", "after_call_s")
 REQUIRED: Final = (
     "call_id",
@@ -38,6 +45,7 @@ REQUIRED: Final = (
     "topic",
 )
 OPTIONAL: Final = ("team", "wait_s", "recording")
+ALL_COLUMNS: Final = (*REQUIRED, *OPTIONAL)
 CALL_SUMMARY_COLUMNS: Final = (
     "call",
     "channel_role",
@@ -111,14 +119,29 @@ def _check_zone(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_check_zone)]
 
 
+DurationFormat = Literal["seconds", "minutes", "days", "h:mm:ss", "mm:ss"]
+
+
 class ExportSettings(Settings):
     """How a contact center's export of calls is read.
 
     Attributes:
         time_zone: Time zone of starts without an offset.
-        columns: Name in the export for each column of this project.
+        columns: Name in the export for each column of this project. The start may be in two columns, of
+            date and time: ``[Date, Time]``, or ``Date;Time``.
+        separator: Character between values, or one of ``comma``, ``semicolon``, ``tab``, ``pipe``; ``None``
+            detects it by the names of the columns.
+        encoding: Encoding of a CSV file, as ``cp1252``; ``None`` for UTF-8, or UTF-16 if it shows.
+        sheet: Sheet of an Excel workbook; ``None`` for the first one.
+        decimal: Decimal sign of durations, ``point`` or ``comma``; ``None`` detects the comma if no value
+            can be read otherwise.
         start_format: Format of starts in :func:`time.strptime` codes; ``None`` for ISO 8601.
-        durations: Unit or format of durations: ``seconds``, ``minutes`` or ``h:mm:ss``.
+        earliest: First day of plausible starts; rows before are rejected.
+        latest: Last day of plausible starts; ``None`` for tomorrow.
+        durations: Unit or format of durations: ``seconds``, ``minutes``, ``days`` (as Excel stores times),
+            ``h:mm:ss`` or ``mm:ss``.
+        plausible_talk_s: Range of the median talk time. An export outside of it is refused, because
+            ``durations`` is probably wrong.
         yes: Texts for a resolved call, in lower case.
         no: Texts for an unresolved call, in lower case.
         ambiguous: Meaning of a local start that occurs twice because the clock is set back: the
@@ -134,11 +157,18 @@ class ExportSettings(Settings):
     renamed: ClassVar[dict[str, str]] = {"longest_s": "max_duration_s"}
 
     time_zone: TimeZone = "Europe/London"
-    columns: dict[str, str] = Field(
-        default_factory=lambda: {name: name for name in (*REQUIRED, *OPTIONAL)}
+    columns: dict[str, str | list[str]] = Field(
+        default_factory=lambda: dict(zip(ALL_COLUMNS, ALL_COLUMNS, strict=True))
     )
+    separator: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    decimal: Literal["point", "comma"] | None = None
     start_format: str | None = None
-    durations: Literal["seconds", "minutes", "h:mm:ss"] = "seconds"
+    earliest: dt.date = dt.date(2000, 1, 1)
+    latest: dt.date | None = None
+    durations: DurationFormat = "seconds"
+    plausible_talk_s: tuple[float, float] = (1.0, 7200.0)
     yes: list[str] = Field(default=["true", "yes", "y", "1", "resolved"], min_length=1)
     no: list[str] = Field(default=["false", "no", "n", "0", "unresolved"], min_length=1)
     ambiguous: Literal["reject", "earlier", "later"] = "reject"
@@ -146,13 +176,36 @@ class ExportSettings(Settings):
     overlap_s: float = Field(1.0, ge=0)
 
     @model_validator(mode="after")
-    def _check_columns(self) -> ExportSettings:
+    def _check(self) -> ExportSettings:
         unknown = sorted(set(self.columns) - {*REQUIRED, *OPTIONAL})
         if unknown:
             raise ValueError(
-                f"columns: {', '.join(unknown)} is not one of {', '.join((*REQUIRED, *OPTIONAL))}"
+                f"columns: {', '.join(unknown)} is not one of {', '.join(ALL_COLUMNS)}"
             )
+        several = [name for name, theirs in self.columns.items() if isinstance(theirs, list)]
+        if set(several) - {"start"}:
+            raise ValueError(f"columns: only start may be in several columns, not {several[0]}")
+        if self.separator and self.separator not in SEPARATORS and len(self.separator) != 1:
+            raise ValueError(
+                f"separator {self.separator!r} is not one character; write one of {', '.join(SEPARATORS)}"
+            )
+        if self.encoding:
+            try:
+                "".encode(self.encoding)
+            except LookupError:
+                raise ValueError(
+                    f"encoding {self.encoding!r} is unknown; write utf-8, utf-16 or cp1252"
+                ) from None
         return self
+
+    def column(self, name: str, available: Sequence[str] = ()) -> list[str]:
+        """Return the names in the export for a column of this project."""
+        theirs = self.columns.get(name, name)
+        if isinstance(theirs, list):
+            return theirs
+        if name == "start" and theirs not in available and ";" in theirs:
+            return [part.strip() for part in theirs.split(";")]
+        return [theirs]
 
 
 def no_rejected_calls() -> pd.DataFrame:
@@ -161,18 +214,22 @@ def no_rejected_calls() -> pd.DataFrame:
     return pd.DataFrame(columns | {"line": pd.Series(dtype=int)})
 
 
-def read_export(rows: pd.DataFrame, settings: ExportSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_export(
+    rows: pd.DataFrame | bytes, settings: ExportSettings, *, now: pd.Timestamp | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a contact center's export.
 
     Args:
-        rows: The export as text, one row per line of the file after the header.
+        rows: The export as a file, or as a table of text with one row per line after the header.
         settings: Format of the export.
+        now: Present time, for the latest plausible start; by default that of the clock.
 
     Returns:
         The calls, see :data:`CALLS`, and the rejected lines, see :data:`REJECTED_CALLS`.
 
     Raises:
-        MissingColumns: If the export lacks a required column.
+        MissingColumns: If the export lacks a required column, or an optional one that the settings name.
+        UnreadableExport: If the file cannot be read as a table, or its durations are not plausible.
 
     Example:
         >>> row = {"call_id": "1", "agent_id": "A01", "customer_id": "C1", "topic": "billing"}
@@ -182,22 +239,57 @@ def read_export(rows: pd.DataFrame, settings: ExportSettings) -> tuple[pd.DataFr
         >>> len(calls), len(rejected)
         (1, 0)
     """
-    text = _rename_columns(rows, settings)
+    broken, how = pd.DataFrame({"line": [], "reason": []}), ""
+    if isinstance(rows, bytes):
+        wanted = [theirs for name in ALL_COLUMNS for theirs in settings.column(name)]
+        rows, broken, how = parse_export(
+            rows,
+            wanted,
+            separator=settings.separator,
+            encoding=settings.encoding,
+            sheet=settings.sheet,
+        )
+        logger.info("The export was read with %s", how)
+        lines = rows.index.to_numpy()
+    else:
+        lines = np.arange(len(rows)) + 2  # after the header, counted from 1
+    text = _rename_columns(rows, settings, how)
     reasons = _Reasons(text.index)
     for name in ("call_id", "agent_id", "customer_id"):
         reasons.add(text[name] == "", f"{name} is empty")
     calls = text.copy()
-    calls["start"], start_reasons = _starts(text["start"], settings)
+    calls["start"], start_reasons = _starts(text["start"], settings, now)
     reasons.add(start_reasons != "", start_reasons)
+    decimal = _decimal(text, settings)
     for name in (*DURATIONS, "wait_s"):
-        calls[name] = _seconds(text[name], settings.durations)
+        calls[name] = _seconds(text[name], settings.durations, decimal)
         optional = name == "wait_s"
         _check_duration(calls[name], text[name], settings, reasons, optional=optional)
     calls["resolved"] = _resolved(text["resolved"], settings, reasons)
-    reasons.add(text["call_id"].duplicated(), "call_id occurs on an earlier line")
+    accepted = text["call_id"][~reasons.rejected]
+    repeated = accepted.duplicated().reindex(text.index, fill_value=False)
+    reasons.add(repeated, "call_id occurs on an earlier line")
     overlaps = _overlaps(calls[~reasons.rejected], settings.overlap_s)
     reasons.texts[overlaps.index] = overlaps
-    return _accepted(calls[~reasons.rejected]), _rejected(text, reasons)
+    _check_plausible(calls.loc[~reasons.rejected, "talk_s"], settings)
+    return _accepted(calls[~reasons.rejected]), _rejected(text, reasons, lines, broken)
+
+
+def _check_plausible(talk_s: pd.Series, settings: ExportSettings) -> None:
+    """Refuse talk times that only a wrong unit explains."""
+    talked = talk_s[talk_s > 0]
+    low, high = settings.plausible_talk_s
+    if talked.empty or low <= (median := float(talked.median())) <= high:
+        return
+    guess = ""
+    if settings.durations in ("seconds", "minutes"):
+        days = median / (60 if settings.durations == "minutes" else 1) < 0.1
+        guess = " (days, if Excel stored them as times)" if days else " (seconds?)"
+    raise UnreadableExport(
+        f"The median talk time of {len(talked)} calls is {median:.3g} s as {settings.durations}: "
+        f"set calls_export.durations to the unit of the export{guess}, or calls_export.plausible_talk_s "
+        f"(now {low:g} to {high:g} s)"
+    )
 
 
 class _Reasons:
@@ -231,10 +323,14 @@ def _check_duration(
 ) -> None:
     label = f"{seconds.name} " + text
     missing_allowed = (text == "") & optional
-    reasons.add(
-        ~np.isfinite(seconds) & ~missing_allowed,
-        label + f" is not a number of {settings.durations}",
-    )
+    wrong = ~np.isfinite(seconds) & ~missing_allowed
+    if wrong.any():
+        what = (
+            f"a number of {settings.durations}"
+            if settings.durations in SECONDS
+            else settings.durations
+        )
+        reasons.add(wrong, label + f" is not {what}" + _format_hint(text, settings))
     reasons.add(seconds < 0, label + " is negative")
     reasons.add(
         seconds > settings.max_duration_s, label + f" is above {settings.max_duration_s:.0f} s"
@@ -262,54 +358,149 @@ def _accepted(calls: pd.DataFrame) -> pd.DataFrame:
     return calls[list(CALLS.columns)].sort_values("start", kind="stable", ignore_index=True)
 
 
-def _rejected(text: pd.DataFrame, reasons: _Reasons) -> pd.DataFrame:
+def _rejected(
+    text: pd.DataFrame, reasons: _Reasons, lines: np.ndarray, broken: pd.DataFrame
+) -> pd.DataFrame:
     where = reasons.rejected
     rejected = text.loc[where, ["call_id", "agent_id", "customer_id", "start"]]
-    rejected.insert(0, "line", np.flatnonzero(where) + 2)  # after the header, counted from 1
+    rejected.insert(0, "line", lines[where.to_numpy()])
     rejected["reason"] = reasons.texts[where].astype(str)
-    return rejected.reset_index(drop=True)
+    if len(broken):
+        unread = broken.assign(call_id="", agent_id="", customer_id="", start="")[list(rejected)]
+        rejected = pd.concat([rejected, unread]) if len(rejected) else unread
+        rejected = rejected.astype({name: str for name in rejected if name != "line"})
+    return rejected.astype({"line": int}).sort_values("line", ignore_index=True)
 
 
-def _rename_columns(rows: pd.DataFrame, settings: ExportSettings) -> pd.DataFrame:
+def _rename_columns(rows: pd.DataFrame, settings: ExportSettings, how: str) -> pd.DataFrame:
     """Return the known columns under the names of this project, as stripped text."""
-    columns = {name: settings.columns.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
-    missing = [name for name in REQUIRED if columns[name] not in rows.columns]
+    available = list(map(str, rows.columns))
+    columns = {name: settings.column(name, available) for name in ALL_COLUMNS}
+    # An optional column may be absent, but not one that was named.
+    needed = [name for name in columns if name in REQUIRED or columns[name] != [name]]
+    missing = {
+        theirs: name for name in needed for theirs in columns[name] if theirs not in available
+    }
     if missing:
-        wanted = ", ".join(f"{columns[name]!r} (for {name})" for name in missing)
+        wanted = ", ".join(f"{theirs!r} (for {name})" for theirs, name in missing.items())
+        near = [difflib.get_close_matches(theirs, available, 1) for theirs in missing]
+        hint = ", ".join(repr(one[0]) for one in near if one)
         raise MissingColumns(
-            f"The export has no column {wanted}; it has {', '.join(map(str, rows.columns))}. "
-            "Map its columns in calls_export.columns"
+            f"The export has no column {wanted}; it has {', '.join(available)}"
+            + (f". Meant may be {hint}" if hint else "")
+            + (
+                f". It was read with {how}: set calls_export.separator if that is wrong"
+                if how
+                else ""
+            )
+            + ". Map its columns in calls_export.columns"
         )
+    absent = [name for name, theirs in columns.items() if theirs[0] not in available]
+    used = {theirs for names in columns.values() for theirs in names}
+    if absent:
+        unused = ", ".join(name for name in available if name not in used) or "none"
+        logger.info("The export has no %s; columns not used: %s", ", ".join(absent), unused)
     empty = pd.Series("", index=range(len(rows)))
+
+    def joined(names: list[str]) -> pd.Series:
+        parts = [
+            rows[name].fillna("").astype(str).str.strip().reset_index(drop=True) for name in names
+        ]
+        return parts[0] if len(parts) == 1 else parts[0].str.cat(parts[1:], sep=" ").str.strip()
+
     return pd.DataFrame(
-        {
-            name: rows[column].fillna("").astype(str).str.strip().reset_index(drop=True)
-            if column in rows.columns
-            else empty
-            for name, column in columns.items()
-        }
+        {name: empty if name in absent else joined(theirs) for name, theirs in columns.items()}
     )
 
 
-def _seconds(text: pd.Series, unit: str) -> pd.Series:
-    if unit == "h:mm:ss":
-        return pd.to_timedelta(text.where(text != ""), errors="coerce").dt.total_seconds()
-    numbers = pd.to_numeric(text, errors="coerce").astype(float)
-    return numbers * 60 if unit == "minutes" else numbers
+NUMBER: Final = r"-?[0-9]+(?:\.[0-9]*)?|-?\.[0-9]+"
+CLOCKS: Final = {
+    "h:mm:ss": r"(?P<sign>-?)(?P<hours>[0-9]+):(?P<minutes>[0-5]?[0-9]):(?P<seconds>[0-5][0-9](?:\.[0-9]+)?)",
+    "mm:ss": r"(?P<sign>-?)(?P<minutes>[0-9]+):(?P<seconds>[0-5][0-9](?:\.[0-9]+)?)",
+}
+SECONDS: Final = {"seconds": 1.0, "minutes": 60.0, "days": 86_400.0}
 
 
-def _starts(text: pd.Series, settings: ExportSettings) -> tuple[pd.Series, pd.Series]:
+def _decimal(text: pd.DataFrame, settings: ExportSettings) -> str:
+    """Return the decimal sign: as set, or a comma if only that makes numbers of all durations."""
+    if settings.decimal is not None:
+        return "," if settings.decimal == "comma" else "."
+    values = pd.concat([text[name] for name in (*DURATIONS, "wait_s")])
+    values = values[values.str.contains(",", regex=False)]
+    # Three digits after a comma may be thousands.
+    fractions = values.str.fullmatch(r"-?[0-9]+,(?:[0-9]{1,2}|[0-9]{4,})")
+    if len(values) and fractions.all() and not _any_point(text):
+        logger.info("Durations of the export have a decimal comma")
+        return ","
+    return "."
+
+
+def _any_point(text: pd.DataFrame) -> bool:
+    return any(text[name].str.contains(".", regex=False).any() for name in (*DURATIONS, "wait_s"))
+
+
+def _seconds(text: pd.Series, unit: str, decimal: str) -> pd.Series:
+    """Return durations in seconds; NaN for what is not in the declared format."""
+    if decimal == ",":
+        text = text.where(~text.str.contains(".", regex=False), "").str.replace(
+            ",", ".", regex=False
+        )
+    if unit in SECONDS:
+        numbers = text.where(text.str.fullmatch(NUMBER), None)
+        return pd.to_numeric(numbers, errors="coerce").astype(float) * SECONDS[unit]
+    parts = text.where(text.str.fullmatch(CLOCKS[unit]), "").str.extract(f"^{CLOCKS[unit]}$")
+    seconds = pd.to_numeric(parts["seconds"], errors="coerce").astype(float)
+    seconds += 60 * pd.to_numeric(parts["minutes"], errors="coerce").astype(float)
+    if "hours" in parts:
+        seconds += 3600 * pd.to_numeric(parts["hours"], errors="coerce").astype(float)
+    return seconds * np.where(parts["sign"] == "-", -1.0, 1.0)
+
+
+def _format_hint(text: pd.Series, settings: ExportSettings) -> pd.Series:
+    """Return for each duration that is not in the declared format the setting that would read it."""
+    hints = pd.Series("", index=text.index, dtype=object)
+    known = {"seconds": NUMBER, **CLOCKS}
+    for name, pattern in known.items():
+        if name != settings.durations and not (name == "seconds" and settings.durations in SECONDS):
+            fits = text.str.fullmatch(pattern).fillna(False).astype(bool)
+            hints[fits] = f": set calls_export.durations to {name}"
+    comma = text.str.fullmatch(r"-?[0-9]+,[0-9]+").fillna(False).astype(bool)
+    hints[comma] = ": set calls_export.decimal to comma"
+    return hints
+
+
+ISO_START: Final = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
+    r"(?:\s*(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?))?"
+)
+
+
+def _starts(
+    text: pd.Series, settings: ExportSettings, now: pd.Timestamp | None
+) -> tuple[pd.Series, pd.Series]:
     """Return starts in UTC, and a reason for each that cannot be used."""
     layout = settings.start_format or "ISO8601"
+    original = text
     if settings.start_format:
         carries_offset = pd.Series("%z" in settings.start_format, index=text.index)
     else:
-        carries_offset = text.str.contains(r"\d:\d\d\S*\s*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$")
+        # The parser also takes words and parts of dates.
+        text = text.where(text.str.fullmatch(ISO_START).fillna(False).astype(bool), "")
+        carries_offset = text.str.contains(r":\d\d\S*\s*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$")
     starts = pd.Series(pd.NaT, index=text.index, dtype="datetime64[us, UTC]")
+    strange = pd.Series(False, index=text.index)
+    latest = settings.latest or (now or pd.Timestamp.now("UTC")).date() + dt.timedelta(days=1)
     if carries_offset.any():
         absolute = pd.to_datetime(text[carries_offset], format=layout, utc=True, errors="coerce")
-        starts[carries_offset] = absolute.dt.as_unit("us")
+        years = absolute.dt.year
+        implausible = (years < settings.earliest.year - 1) | (years > latest.year + 1)
+        starts[carries_offset] = absolute.dt.as_unit("us").where(~implausible)
+        strange[implausible.index[implausible]] = True
     local = pd.to_datetime(text[~carries_offset], format=layout, errors="coerce").dt.as_unit("us")
+    # Time zones are defined for plausible years only.
+    days = local.dt.year
+    strange[local.index] = (days < settings.earliest.year - 1) | (days > latest.year + 1)
+    local = local.where(~strange[local.index])
     zone = settings.time_zone
     localized = local.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
     # If the earlier of two possible times exists, the time is repeated; otherwise it is in a gap.
@@ -325,7 +516,14 @@ def _starts(text: pd.Series, settings: ExportSettings) -> tuple[pd.Series, pd.Se
     starts[~carries_offset] = localized.dt.tz_convert("UTC")
     reasons = pd.Series("", index=text.index, dtype=object)
     unreadable = starts.isna()
-    reasons[unreadable] = "start " + text[unreadable] + " cannot be read as " + layout
+    reasons[unreadable] = "start " + original[unreadable] + " cannot be read as " + layout
+    day = starts.dt.tz_convert(zone).dt.tz_localize(None)
+    outside = strange | (day < pd.Timestamp(settings.earliest))
+    outside |= day >= pd.Timestamp(latest) + pd.Timedelta(days=1)
+    reasons[outside] = (
+        "start " + original[outside] + f" is not from {settings.earliest} to {latest}; "
+        "set calls_export.earliest or calls_export.latest if it is right"
+    )
     gap = local.index[local.notna() & localized.isna() & ~repeated]
     reasons[gap] = "start " + text[gap] + f" does not exist in {zone}: the clock was set forward"
     if settings.ambiguous == "reject":

@@ -17,6 +17,7 @@ from speech_emotion.datasets.inputs import TEST_SET, TRAINING_SET, describe_inpu
 from speech_emotion.datasets.midi import MidiDataset
 from speech_emotion.datasets.model import ModelDataset, ModelVersionDataset
 from speech_emotion.datasets.optional import OptionalDataset
+from speech_emotion.datasets.raw_file import RawFileDataset
 from speech_emotion.datasets.recordings import RecordingsDataset
 from speech_emotion.datasets.registry import Registered, Registration, RegistryDataset
 from speech_emotion.datasets.run_info import RunInfoDataset
@@ -42,6 +43,7 @@ __all__ = [
     "ModelVersionDataset",
     "OptionalDataset",
     "PredictorDataset",
+    "RawFileDataset",
     "RecordingsDataset",
     "Registered",
     "Registration",

@@ -18,14 +18,18 @@ class RecordingsDataset(AbstractDataset[Never, pd.DataFrame]):
     They stay where they are, and are opened one by one.
     """
 
-    def __init__(self, *, filepath: str | None = None, metadata: dict[str, Any] | None = None):
+    def __init__(
+        self, *, filepath: str | float | None = None, metadata: dict[str, Any] | None = None
+    ):
         """Take recordings from ``filepath``.
 
         Args:
             filepath: Path or URL (``s3://…``) of the folder with recordings.
             metadata: Anything; Kedro ignores it, its plugins read it.
         """
-        self._folder = filepath
+        # --params turns a name that looks like a number into one.
+        self._was_number = isinstance(filepath, int | float)
+        self._folder = None if filepath is None else str(filepath)
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame:
@@ -34,6 +38,11 @@ class RecordingsDataset(AbstractDataset[Never, pd.DataFrame]):
 
         if self._folder is None:
             raise DatasetError("No folder of recordings is given: add --params recordings_dir=PATH")
+        if self._was_number and not exists(self._folder):
+            raise DatasetError(
+                f"recordings_dir was read as the number {self._folder}, which is not a folder: write "
+                f"--params recordings_dir=./NAME"
+            )
         return find_recordings(self._folder)
 
     def save(self, data: Never) -> Never:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -30,11 +31,14 @@ from speech_emotion.reporting.kpis import KpiEvidence, kpi_page
 from speech_emotion.reporting.kpis import figures as kpis
 from speech_emotion.reporting.kpis import patterns as kpi_patterns
 
+MANY_REJECTED: Final = 0.01
+"""Share of rejected rows from which a warning is shown."""
+
 logger = logging.getLogger(__name__)
 
 
 def gather_calls(
-    export: pd.DataFrame | None,
+    export: bytes | None,
     scored: pd.DataFrame | None,
     reading: ExportSettings,
     simulator: SimulatorSettings,
@@ -42,7 +46,7 @@ def gather_calls(
     """Read the export, or simulate a year of calls without one, and join the scored emotions.
 
     Args:
-        export: The export as text, or ``None`` to simulate calls.
+        export: The file of the export, or ``None`` to simulate calls.
         scored: Summary of scored recordings, or ``None`` if none was scored.
         reading: Settings of the export.
         simulator: Settings of the simulated calls.
@@ -54,6 +58,7 @@ def gather_calls(
         calls, rejected = attach_recordings(simulate_calls(simulator), scored), no_rejected_calls()
     else:
         calls, rejected = read_export(export, reading)
+        _check_rejected(calls, rejected)
     calls = join_emotions(calls, scored)
     emotions = count_emotions(calls)
     if scored is not None and emotions["recording"] < scored["call"].nunique():
@@ -75,6 +80,24 @@ def gather_calls(
         *emotions.values(),
     )
     return calls, rejected
+
+
+def _check_rejected(calls: pd.DataFrame, rejected: pd.DataFrame) -> None:
+    """Refuse an export without a usable row, and warn if many rows are rejected."""
+    if rejected.empty:
+        return
+    first = f"line {rejected['line'].iloc[0]}: {rejected['reason'].iloc[0]}"
+    if calls.empty:
+        raise ValueError(
+            f"None of the {len(rejected)} rows of the export can be used; the first: {first}"
+        )
+    if len(rejected) > MANY_REJECTED * (len(calls) + len(rejected)):
+        logger.warning(
+            "%d of %d rows of the export are rejected; the first: %s",
+            len(rejected),
+            len(calls) + len(rejected),
+            first,
+        )
 
 
 def select_calls(

@@ -1,0 +1,294 @@
+"""Read the file of a contact center's export as rows of text: CSV of any flavour, or an Excel workbook.
+
+Each line that is not blank belongs to exactly one row, or is rejected with its number.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import importlib.util
+import io
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+
+__all__ = ["SEPARATORS", "ExportRows", "UnreadableExport", "parse_export"]
+
+SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+"""Characters between values, by the names that settings use."""
+
+WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+MAX_LINES: Final = 500
+"""Most lines of one row whose quoted value contains line breaks."""
+CHUNK: Final = 50_000
+BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+logger = logging.getLogger(__name__)
+
+
+class UnreadableExport(ValueError):
+    """An export cannot be read as a whole; the message names the setting that helps."""
+
+
+class ExportRows(NamedTuple):
+    """Rows of an export.
+
+    Attributes:
+        table: The values as text, one column per column of the export; its index is the line in the
+            file (the row in a workbook), from 1.
+        broken: Lines that are no rows: ``line`` and ``reason``.
+        how: How the file was read, for messages.
+    """
+
+    table: pd.DataFrame
+    broken: pd.DataFrame
+    how: str
+
+
+def parse_export(
+    content: bytes,
+    names: Iterable[str],
+    *,
+    separator: str | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+) -> ExportRows:
+    r"""Split the content of a file into rows of text.
+
+    Args:
+        content: The file.
+        names: Columns that are looked for, by which the separator is detected.
+        separator: Character between values, or a name in :data:`SEPARATORS`; ``None`` to detect it.
+        encoding: Encoding of a CSV file; ``None`` for UTF-8, or UTF-16 if it shows.
+        sheet: Sheet of a workbook; ``None`` for the first one.
+
+    Raises:
+        UnreadableExport: If the file is empty, or encoding, sheet or a further package is wrong.
+
+    Example:
+        >>> rows = parse_export(b"call;talk\n1;60\n\n2;x;y\n", ["call", "talk"])
+        >>> rows.table.loc[2, "talk"], rows.how
+        ('60', "separator ';', encoding utf-8")
+        >>> rows.broken["line"].tolist(), rows.broken["reason"][0][:29]
+        ([4], '3 values for 2 columns; write')
+    """
+    if content.startswith(WORKBOOKS):
+        return _parse_workbook(content, sheet)
+    text, encoding = _decode(content, encoding)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    first = next((number for number, line in enumerate(lines) if line.strip()), None)
+    if first is None:
+        raise UnreadableExport("The export is empty; export it again")
+    separator = SEPARATORS.get(separator or "", separator)
+    hint = lines[first].strip()
+    if hint.lower().startswith("sep=") and len(hint) <= 5:  # a line for Excel
+        separator = separator or hint[4:] or "\t"
+        lines[first] = ""
+        first = next((number for number, line in enumerate(lines) if line.strip()), first)
+    separator = separator or _detect_separator(lines[first], set(names))
+    header = _header(_split(lines[first], separator) or [])
+    how = f"separator {separator!r}, encoding {encoding}"
+    return _to_rows(_records(lines, first + 1, separator, len(header)), header, how)
+
+
+def _decode(content: bytes, encoding: str | None) -> tuple[str, str]:
+    chosen = encoding
+    if chosen is None:
+        chosen = next((name for bom, name in BOMS if content.startswith(bom)), None)
+    if chosen is None:
+        even, odd = content[:4096:2].count(0), content[1:4096:2].count(0)
+        least = max(len(content[:4096]) // 8, 1)
+        chosen = "utf-16-le" if odd > least else "utf-16-be" if even > least else "utf-8"
+    elif chosen.lower().replace("_", "-") in ("utf-8", "utf8"):
+        chosen = "utf-8-sig"
+    try:
+        return content.decode(chosen), chosen.removesuffix("-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UnreadableExport(
+            f"Line {line} of the export is not {chosen}: set calls_export.encoding, for example to cp1252 "
+            "(Windows, Western Europe)"
+        ) from None
+
+
+def _detect_separator(header: str, names: set[str]) -> str:
+    """Return the separator that gives the most wanted columns, or else the most columns."""
+
+    def known(separator: str) -> tuple[int, int]:
+        columns = _header(_split(header, separator) or [])
+        return len(names & set(columns)), len(columns)
+
+    return max(SEPARATORS.values(), key=known)
+
+
+def _header(values: Sequence[str]) -> list[str]:
+    names = [value.strip().lstrip("\ufeff") for value in values]
+    while names and not names[-1]:  # a separator at the end of the line
+        names.pop()
+    return names
+
+
+def _split(line: str, separator: str) -> list[str] | None:
+    """Return the values of a line; ``None`` if a quote in it is not closed.
+
+    Raises:
+        csv.Error: If it is no line of CSV.
+    """
+    if '"' not in line:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line], delimiter=separator, strict=True))
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            return None
+        raise
+
+
+def _records(
+    lines: list[str], start: int, separator: str, width: int
+) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield the line of each row, from 1, and its values or the reason why it has none."""
+    position = start
+    while position < len(lines):
+        line, number = lines[position], position + 1
+        position += 1
+        if not line.strip():
+            continue
+        try:
+            values = _split(line, separator)
+            if values is None:
+                values, position = _continue(lines, position, separator, width)
+        except csv.Error as error:
+            yield number, f"a quote is misplaced ({error}); write a quote in a value as two"
+            continue
+        if values is None:
+            yield number, "a quote is opened and never closed; write a quote in a value as two"
+            continue
+        surplus = values[width:]
+        if len(values) < width or any(value.strip() for value in surplus):
+            yield number, _wrong_width(len(values), width, separator)
+        else:
+            yield number, values[:width]
+
+
+def _continue(
+    lines: list[str], position: int, separator: str, width: int
+) -> tuple[list[str] | None, int]:
+    """Read on from a line with an open quote: its value contains line breaks, or the quote is wrong.
+
+    It is wrong if a whole row would be swallowed, or if the result is no row. Then only the line itself is
+    given up.
+    """
+    joined = [lines[position - 1]]
+    for end in range(position, min(position + MAX_LINES, len(lines))):
+        line = lines[end]
+        try:
+            values = _split(line, separator)
+            if values is not None and len(_header(values)) >= max(width - 1, 2):
+                return None, position
+        except csv.Error:
+            pass
+        joined.append(line)
+        if '"' not in line:
+            continue
+        try:
+            reader = csv.reader(
+                io.StringIO("\n".join(joined), newline=""), delimiter=separator, strict=True
+            )
+            values = next(reader)
+            fits = len(values) >= width and not any(value.strip() for value in values[width:])
+            return (values, end + 1) if fits else (None, position)
+        except csv.Error as error:
+            if "unexpected end of data" not in str(error):
+                return None, position
+    return None, position
+
+
+def _wrong_width(found: int, width: int, separator: str) -> str:
+    return (
+        f"{found} values for {width} columns; write values that contain {separator!r} in quotes, or set "
+        "calls_export.separator"
+    )
+
+
+def _to_rows(
+    records: Iterable[tuple[int, list[str] | str]], header: list[str], how: str
+) -> ExportRows:
+    if repeated := sorted({name for name in header if header.count(name) > 1 and name}):
+        raise UnreadableExport(
+            f"The export has several columns {', '.join(map(repr, repeated))}; rename all but one"
+        )
+    names = [name or f"column {number}" for number, name in enumerate(header, 1)]
+    broken: list[tuple[int, str]] = []
+    tables, numbers, rows = [pd.DataFrame(columns=names, dtype=str)], list[int](), []
+    for number, values in records:
+        if isinstance(values, str):
+            broken.append((number, values))
+            continue
+        numbers.append(number)
+        rows.append(values)
+        if len(rows) == CHUNK:
+            tables.append(pd.DataFrame(rows, columns=names, index=numbers, dtype=str))
+            numbers, rows = [], []
+    if rows:
+        tables.append(pd.DataFrame(rows, columns=names, index=numbers, dtype=str))
+    table = pd.concat(tables[1:]) if len(tables) > 1 else tables[0]
+    return ExportRows(table, pd.DataFrame(broken, columns=["line", "reason"]), how)
+
+
+def _parse_workbook(content: bytes, sheet: str | None) -> ExportRows:
+    if importlib.util.find_spec("python_calamine") is None:
+        raise UnreadableExport(
+            "The export is an Excel workbook: install the extra speech-emotion[excel], or save it as CSV"
+        )
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
+        names = workbook.sheet_names
+        if not names or (sheet is not None and sheet not in names):
+            listed = ", ".join(names) or "none"
+            raise UnreadableExport(
+                f"The export has no sheet {sheet!r}: set calls_export.sheet ({listed})"
+            )
+        rows = workbook.get_sheet_by_name(sheet or names[0]).to_python(skip_empty_area=False)
+    except (CalamineError, OSError) as error:
+        raise UnreadableExport(f"The workbook cannot be read ({error}); save it as CSV") from error
+    texts = [(number, [_cell(value) for value in row]) for number, row in enumerate(rows, 1)]
+    texts = [(number, row) for number, row in texts if any(row)]
+    if not texts:
+        raise UnreadableExport(f"Sheet {sheet or names[0]!r} of the export is empty")
+    header = _header(texts[0][1])
+    width = len(header)
+
+    def records() -> Iterator[tuple[int, list[str] | str]]:
+        for number, row in texts[1:]:
+            if any(row[width:]):
+                yield (
+                    number,
+                    f"values beside the {width} columns; give each a name in the first row",
+                )
+            else:
+                yield number, row[:width]
+
+    return _to_rows(records(), header, f"sheet {sheet or names[0]!r}")
+
+
+def _cell(value: Any) -> str:
+    """Return a cell as text: times as ISO 8601, durations as h:mm:ss."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+        minutes, rest = divmod(abs(seconds), 60)
+        text = f"{int(minutes // 60)}:{int(minutes % 60):02}:{rest:06.3f}"
+        return "-" * (seconds < 0) + text.removesuffix(".000")
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    return str(value)
