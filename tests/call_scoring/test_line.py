@@ -30,7 +30,8 @@ def encoder_predictor(tiny_encoder, predictor):
     """An LDA on embeddings of noise: it means nothing, but is quick."""
     encoder = find_encoder(str(tiny_encoder))
     generator = np.random.default_rng(0)
-    rows = np.stack([embed(0.1 * generator.standard_normal(16000), encoder) for _ in range(30)])
+    embedded = [embed(0.1 * generator.standard_normal(16000), encoder) for _ in range(30)]
+    rows = np.stack([one.statistics for one in embedded])
     names = embedding_names("tiny", tuple(encoder.layers), 16)
     y = np.arange(30) % 3
     family = "encoder_lda"

@@ -49,6 +49,7 @@ QUICK = {
     "conv2d": {"epochs": 12, "filters": 4, "blocks": 2, "learning_rate": 0.01},
     "encoder_lda": {},
     "encoder_logistic_regression": {},
+    "encoder_attention": {"epochs": 8, "units": 16, "networks": 1, "learning_rate": 0.01},
     "encoder_svm": {},
     "encoder_mlp": {"estimator__learning_rate_init": 0.01, "estimator__max_iter": 40},
     "conv1d": {"epochs": 8, "filters": 8, "blocks": 2, "learning_rate": 0.01},
@@ -66,7 +67,7 @@ def selection(tmp_path):
 @pytest.fixture
 def inputs_of(statistics, sequences):
     tables = dict.fromkeys(("statistics", "kernels", "embeddings"), statistics)
-    return tables | {"sequences": sequences}
+    return tables | {"sequences": sequences, "encoder_frames": sequences}
 
 
 def candidate_of(family, **options):

@@ -12,6 +12,8 @@ from speech_emotion.audio import TELEPHONE_TEST, AudioError
 from speech_emotion.encoders import find_encoder
 from speech_emotion.features import (
     EMBEDDING,
+    ENCODER_FRAMES,
+    Embedding,
     EmbeddingSettings,
     LayerSums,
     embed,
@@ -42,13 +44,13 @@ def voice(seconds=1.0, *, seed=0):
 def sums_of(steps):
     changes = np.abs(np.diff(steps, axis=0))
     rows = [steps.sum(0), (steps**2).sum(0), changes.sum(0)]
-    return LayerSums(len(steps), len(changes), np.stack(rows)[:, np.newaxis])
+    return LayerSums(len(steps), len(changes), np.stack(rows)[:, np.newaxis], steps)
 
 
 @given(st.integers(2, 40), st.integers(0, 5))
 def test_statistics_of_sums_are_mean_std_and_mean_change(n_steps, seed):
     steps = np.random.default_rng(seed).normal(3, 2, size=(n_steps, 4))
-    mean, std, change = sums_of(steps).statistics().reshape(3, 4)
+    mean, std, change = sums_of(steps).embedding().statistics.reshape(3, 4)
     np.testing.assert_allclose(mean, steps.mean(0), rtol=1e-5)
     np.testing.assert_allclose(std, steps.std(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(change, np.abs(np.diff(steps, axis=0)).mean(0), rtol=1e-5)
@@ -57,7 +59,7 @@ def test_statistics_of_sums_are_mean_std_and_mean_change(n_steps, seed):
 def test_sums_of_pieces_add_up():
     steps = np.random.default_rng(0).normal(size=(30, 4))
     parts = [sums_of(part) for part in np.array_split(steps, 3)]
-    joined = functools.reduce(operator.add, parts).statistics().reshape(3, 4)
+    joined = functools.reduce(operator.add, parts).embedding().statistics.reshape(3, 4)
     np.testing.assert_allclose(joined[0], steps.mean(0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(joined[1], steps.std(0), rtol=1e-4)
 
@@ -71,10 +73,46 @@ def test_an_embedding_is_the_statistics_of_the_hidden_states(encoder):
         for statistic in (layer.mean(0), layer.std(0), np.abs(np.diff(layer, axis=0)).mean(0))
     ]
     names = embedding_names("tiny", (1, 2), 16)
-    values = embed(samples, encoder)
+    values = embed(samples, encoder).statistics
     assert values.dtype == np.float32
     assert len(names) == len(values) == 2 * 3 * 16
     np.testing.assert_allclose(values, np.concatenate(expected), rtol=1e-3, atol=1e-4)
+
+
+def test_frames_are_means_of_eight_steps_and_layers_stand_side_by_side(encoder):
+    samples = voice()  # 50 steps without silence
+    states = encoder.encode(samples)
+    frames = embed(samples, encoder).frames
+    assert frames.dtype == np.float16
+    assert frames.shape == (ENCODER_FRAMES, 2 * 16)
+    for number in range(6):
+        expected = states[:, 8 * number : 8 * number + 8].mean(axis=1).ravel()
+        np.testing.assert_allclose(frames[number], expected, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(frames[6], states[:, 48:].mean(axis=1).ravel(), rtol=2e-3, atol=2e-3)
+    assert not frames[7:].any()
+
+
+@given(st.integers(1, 100))
+def test_long_speech_has_longer_frames_and_the_same_mean(n_frames):
+    rows = np.arange(1, n_frames + 1, dtype=np.float32)[:, np.newaxis] + np.zeros(
+        (1, 3), np.float32
+    )
+    frames = LayerSums(1, 0, np.ones((3, 1, 3)), rows).embedding().frames
+    assert frames.shape == (ENCODER_FRAMES, 3)
+    used = frames[:, 0][frames[:, 0] > 0].astype(float)
+    assert len(used) == min(n_frames, ENCODER_FRAMES)
+    assert (np.diff(used) > 0).all()
+    assert used.mean() == pytest.approx(rows.mean(), rel=0.03)
+
+
+def test_a_shift_moves_statistics_and_frames_but_not_padding():
+    frames = np.zeros((ENCODER_FRAMES, 4), dtype=np.float16)
+    frames[:2] = 1
+    shift = np.arange(12, dtype=np.float32)  # two layers, three statistics, two coefficients
+    shifted = Embedding(np.ones(12, dtype=np.float32), frames).shifted(shift, 2)
+    np.testing.assert_array_equal(shifted.statistics, 1 + shift)
+    np.testing.assert_array_equal(shifted.frames[:2], [[1, 2, 7, 8]] * 2)
+    assert not shifted.frames[2:].any()
 
 
 def test_silence_inside_and_around_speech_does_not_count(encoder):
@@ -144,14 +182,20 @@ def test_embeddings_are_cached_and_nothing_is_encoded_twice(
     index = index_embeddings(*recordings, EmbeddingSettings(encoder="x", copies=1))
     store = ShardStore(str(tmp_path / "cache"))
     store_embeddings(index, encoder, store, n_jobs=1)
-    tables, rejected = gather_embeddings(index, encoder, store)
-    table = pd.concat(list(tables), ignore_index=True)
+    stored = gather_embeddings(index, encoder, store)
+    rejected = stored.rejected
+    table = pd.concat(list(stored.statistics), ignore_index=True)
+    frames = np.concatenate(list(stored.sequences))
+    assert frames.dtype == np.float16
+    assert frames.shape == stored.shape == (8, ENCODER_FRAMES, 2 * 16)
     assert len(table) == 8
     assert rejected["path"].str.endswith("c.wav").tolist() == [True]
     assert "unreadable" in rejected["reason"].iloc[0]
     expected = embed(soundfile.read(recordings[0]["path"][0], dtype="float32")[0], encoder)
     row = table[(table["utterance_id"] == "a") & (table["variant"] == 0)]
-    np.testing.assert_allclose(row.iloc[0, 2:].astype(float), expected, rtol=1e-4, atol=1e-5)
+    values = row.iloc[0, 2:].astype(float)
+    np.testing.assert_allclose(values, expected.statistics, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(frames[row.index[0]], expected.frames)
 
     def fail(*_):
         raise AssertionError("encoded again")

@@ -25,6 +25,7 @@ STORED = Path(__file__).with_name(f"stored_features_{EXTRACTION_VERSION}.npz")
 DIGESTS = {
     "1": "abb5cf770f5a227244db21669d03443a00976297b13269b017e9de7fdd13047f",
     "2": "887d59e02f431569d2c037a054be357a58bb066fa77676c95ada54aa7f18806b",
+    "3": "4a55f78afde6aa686f586e95746ba03e04623386a762ac991fb44f7d5759d9c4",
 }
 CHANGED = (
     "values in the feature cache would no longer be those of the code: increase EXTRACTION_VERSION in "

@@ -3,6 +3,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import check_classifiers_train, parametrize_with_checks
 
 from speech_emotion.models import (
+    AttentionClassifier,
     BandwidthModels,
     Conv1DClassifier,
     Conv2DClassifier,
@@ -27,6 +28,7 @@ EXPECTED_FAILURES = {
         "check_methods_sample_order_invariance": "float32 sums depend on the order by more than 1e-7",
     },
     Conv2DClassifier: {"check_classifiers_train": ONE_EPOCH},
+    AttentionClassifier: {"check_classifiers_train": ONE_EPOCH},
 }
 
 
@@ -53,6 +55,7 @@ def test_estimator_follows_the_scikit_learn_contract(estimator, check):
 @pytest.mark.usefixtures("eagerly")
 @parametrize_with_checks(
     [
+        AttentionClassifier(units=8, heads=2, epochs=1),
         Conv1DClassifier(filters=4, blocks=1, epochs=1),
         Conv2DClassifier(filters=2, blocks=1, epochs=1),
     ],

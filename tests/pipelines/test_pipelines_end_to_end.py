@@ -18,7 +18,7 @@ from speech_emotion.models import FAMILIES
 COMPARED = sorted(  # those of recipes and encoders are left out
     name
     for name, family in FAMILIES.items()
-    if name != "conv1d_table" and family.inputs != "embeddings"
+    if name != "conv1d_table" and not family.needs_encoder
 )
 
 pytestmark = pytest.mark.slow

@@ -97,7 +97,7 @@ def test_parameters_of_every_environment_are_typed(catalog):
                 assert isinstance(catalog.load(name), BaseModel), name
 
 
-WITHOUT_ENCODER = {name for name, family in FAMILIES.items() if family.inputs != "embeddings"}
+WITHOUT_ENCODER = {name for name, family in FAMILIES.items() if not family.needs_encoder}
 
 
 def families_of(pipeline):
@@ -124,7 +124,7 @@ def test_candidates_are_namespaces_with_equal_nodes():
         (
             "test",
             {"encoder": "tiny", "selection": {"families": "svm"}},
-            {"svm", "encoder_lda", "encoder_logistic_regression"},
+            {"svm", "encoder_lda", "encoder_logistic_regression", "encoder_attention"},
         ),
         ("recipe_d", {}, {"conv2d"}),
         ("test", {"selection": {"families": "svm;mlp"}}, {"svm", "mlp"}),

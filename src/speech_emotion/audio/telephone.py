@@ -53,13 +53,13 @@ LEVEL_DBFS: Final = (-20.0, -1.0)
 """Range of the peak of the sound, in dB relative to full scale."""
 NOISE_DBFS: Final = (-75.0, -45.0)
 """Range of the RMS of the white noise on the line, in dB relative to full scale."""
-LOW_HZ: Final = (50, 350)
+LOW_HZ: Final = (50, 400)
 HIGH_HZ: Final = (3000, 3800)
 """Ranges of the edges of the training lines' band filters."""
 STEP_HZ: Final = 50
 """Edges are multiples of this, so that few filters have to be designed."""
-ORDERS: Final = (1, 2, 4, 6)
-UNFILTERED_SHARE: Final = 1 / 3
+ORDERS: Final = (1, 2, 4, 6, 8, 10)
+UNFILTERED_SHARE: Final = 1 / 4
 """Share of training lines without a band filter."""
 TANDEM_SHARE: Final = 0.1
 """Share of training lines with two codecs in a row, as in a call between two networks."""

@@ -24,7 +24,7 @@ from speech_emotion.call_scoring.voice_activity import (
     frame_seconds,
 )
 from speech_emotion.call_scoring.windows import SpeechWindows, Window
-from speech_emotion.features import LayerSums, extract, sum_layers
+from speech_emotion.features import Embedding, LayerSums, extract, sum_layers
 from speech_emotion.models import EmotionPredictor, ExtractedFeatures
 
 __all__ = ["UNKNOWN", "ChannelStream", "ScoredWindow", "threshold_of"]
@@ -115,15 +115,15 @@ def threshold_of(predictor: EmotionPredictor, settings: CallSettings) -> float:
 
 def _line_shift(
     predictor: EmotionPredictor, settings: CallSettings, line: LineMean | None
-) -> Callable[[np.ndarray], np.ndarray | float]:
-    """Return the function that gives what is added to the embedding of a window."""
+) -> Callable[[np.ndarray], np.ndarray | None]:
+    """Return the function that gives what is added to the statistics of a window."""
     reference = predictor.reference
     if reference is None or settings.line_calls == 0:
-        return lambda embedding: 0.0
+        return lambda statistics: None
     if line is None:
         return RunningMean(reference).shift
     shift = line.shift(reference)
-    return lambda embedding: shift
+    return lambda statistics: shift
 
 
 class ChannelStream:
@@ -253,7 +253,7 @@ class ChannelStream:
             return error.reason, None
         return "", ExtractedFeatures(statistics, sequence, embedding)
 
-    def _embed(self) -> np.ndarray:
+    def _embed(self) -> Embedding:
         """Return the embedding of the current pieces; pieces of earlier windows are encoded already."""
         assert self._encoder is not None
         for position, piece in enumerate(self._pieces):
@@ -265,8 +265,9 @@ class ChannelStream:
         sums = [piece for piece in self._pieces if isinstance(piece, LayerSums)]
         if not sums:
             raise AudioError("window", "too little sound to encode")
-        embedding = functools.reduce(operator.add, sums).statistics()
-        return embedding + self._shift(embedding)
+        embedding = functools.reduce(operator.add, sums).embedding()
+        shift = self._shift(embedding.statistics)
+        return embedding if shift is None else embedding.shifted(shift, len(self._encoder.layers))
 
     def embed(self, samples: np.ndarray | None) -> np.ndarray:
         """Add samples, or end the channel, and return embeddings of windows instead of scores.
@@ -284,7 +285,7 @@ class ChannelStream:
                 self._process_block(block)
         pending, self._unscored = self._unscored, []
         rows = [features.embedding for _, _, features in pending if features is not None]
-        kept = [row for row in rows if row is not None]
+        kept = [row.statistics for row in rows if row is not None]
         width = 0 if self._predictor.reference is None else len(self._predictor.reference)
         return np.stack(kept) if kept else np.empty((0, width), dtype=np.float32)
 

@@ -16,15 +16,17 @@ __all__ = ["ArrayBlocks", "ArrayDataset"]
 
 
 class ArrayBlocks(NamedTuple):
-    """A float32 array that comes in blocks along its first axis.
+    """An array that comes in blocks along its first axis.
 
     Attributes:
         shape: Shape of the whole.
         blocks: Arrays whose rows are those of the whole, in order.
+        dtype: Type of all blocks.
     """
 
     shape: tuple[int, ...]
     blocks: Iterable[np.ndarray]
+    dtype: type[np.generic] = np.float32
 
 
 class ArrayDataset(AbstractDataset[np.ndarray | ArrayBlocks, np.ndarray]):
@@ -68,7 +70,7 @@ class ArrayDataset(AbstractDataset[np.ndarray | ArrayBlocks, np.ndarray]):
                 )
             dtype, shape, blocks = data.dtype, data.shape, [np.ascontiguousarray(data)]
         else:
-            dtype, shape, blocks = np.dtype(np.float32), data.shape, data.blocks
+            dtype, shape, blocks = np.dtype(data.dtype), data.shape, data.blocks
         self._fs.makedirs(self._fs._parent(self._filepath), exist_ok=True)
         partial = f"{self._filepath}.partial"
         header = {

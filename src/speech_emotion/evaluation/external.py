@@ -263,7 +263,7 @@ def predict_recordings(
         rejected.append(gather_features(index, predictor.features, cache).rejected)
         index = _without(index, rejected[-1])
     if predictor.encoder is not None:
-        rejected.append(gather_embeddings(index, predictor.encoder, cache)[1])
+        rejected.append(gather_embeddings(index, predictor.encoder, cache).rejected)
         index = _without(index, rejected[-1])
     return _predict(index, utterances, predictor, cache), pd.concat(rejected, ignore_index=True)
 
@@ -297,9 +297,10 @@ def _blocks(
     index: pd.DataFrame, predictor: EmotionPredictor, cache: ShardStore
 ) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
     """Yield keys and inputs of the predictor, both in the same blocks."""
-    embeddings = features = sequences = None
+    embeddings = frames = features = sequences = None
     if predictor.encoder is not None:
-        embeddings = gather_embeddings(index, predictor.encoder, cache)[0]
+        encoded = gather_embeddings(index, predictor.encoder, cache)
+        embeddings, frames = encoded.statistics, encoded.sequences
     if predictor.needs_features:
         stored = gather_features(index, predictor.features, cache)
         features, sequences = stored.statistics, stored.sequences
@@ -312,6 +313,8 @@ def _blocks(
                 inputs["embeddings"] = next(embeddings).drop(columns=KEYS).to_numpy()
         else:
             inputs["embeddings"] = block.drop(columns=KEYS).to_numpy()
+        if frames is not None:
+            inputs["encoder_frames"] = next(frames)
         yield block[KEYS], inputs
 
 

@@ -189,7 +189,7 @@ class SelectionSettings(Settings):
 
     Attributes:
         families: Model families to train, of :data:`speech_emotion.models.FAMILIES`.
-        encoder_families: Families on embeddings that are trained, too, if an encoder is set.
+        encoder_families: Families on an encoder that are trained, too, if one is set.
         protocol: Selecting protocol: its folds tune hyperparameters and choose the champion.
         compared: Protocols that are reported, the selecting one included.
         enrolment_prior: Weight of the average speaker in the statistics of each speaker under
@@ -212,11 +212,11 @@ class SelectionSettings(Settings):
     renamed: ClassVar[dict[str, str]] = {"voters": "max_members"}
 
     families: Annotated[list[FamilyName], SplitNames] = Field(
-        default=[name for name, family in FAMILIES.items() if family.inputs != "embeddings"],
+        default=[name for name, family in FAMILIES.items() if not family.needs_encoder],
         min_length=1,
     )
     encoder_families: Annotated[list[FamilyName], SplitNames] = Field(
-        default=["encoder_lda", "encoder_logistic_regression"]
+        default=["encoder_lda", "encoder_logistic_regression", "encoder_attention"]
     )
     protocol: Protocol = "speaker_independent"
     compared: Annotated[list[Protocol], SplitNames] = Field(
@@ -248,7 +248,7 @@ class SelectionSettings(Settings):
         """
         if encoder:
             return list(dict.fromkeys([*self.families, *self.encoder_families]))
-        needy = [name for name in self.families if family_named(name).inputs == "embeddings"]
+        needy = [name for name in self.families if family_named(name).needs_encoder]
         if needy:
             raise ValueError(
                 f"{', '.join(needy)} in selection.families needs embeddings of a speech encoder: add "

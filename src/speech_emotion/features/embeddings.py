@@ -1,11 +1,11 @@
-"""Embeddings of speech: statistics over time of the hidden states of a pretrained encoder."""
+"""Embeddings of speech: statistics and short sequences of the hidden states of a pretrained encoder."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
@@ -19,6 +19,8 @@ __all__ = [
     "EMBEDDING",
     "EMBEDDING_STATISTICS",
     "EMBEDDING_VERSION",
+    "ENCODER_FRAMES",
+    "Embedding",
     "EmbeddingSettings",
     "LayerSums",
     "embed",
@@ -32,10 +34,36 @@ EMBEDDING: Final = re.compile(
     r"^(?P<encoder>.+)_layer(?P<layer>\d+)_(?P<statistic>mean|std|change)_\d+$"
 )
 """Pattern of the columns of embeddings."""
-EMBEDDING_VERSION: Final = "1"
+EMBEDDING_VERSION: Final = "2"
 """Version of the code that turns hidden states into embeddings, part of their key in the cache."""
 SILENCE_DB: Final = 40.0
 """Steps that are this far below the loudest one are no speech."""
+FRAME_STEPS: Final = 8
+"""Steps that are averaged to one frame; finer frames did not improve networks."""
+ENCODER_FRAMES: Final = 16
+"""Frames of a sequence: 2.6 s of speech with Whisper's steps of 20 ms."""
+
+
+class Embedding(NamedTuple):
+    """Embedding of an utterance or window.
+
+    Attributes:
+        statistics: float32 statistics in the order of :func:`embedding_names`, shape
+            ``(n_layers * 3 * width,)``.
+        frames: float16 frames, shape ``(ENCODER_FRAMES, n_layers * width)``; those after the end of the
+            speech are zero. Longer speech has longer frames.
+    """
+
+    statistics: np.ndarray
+    frames: np.ndarray
+
+    def shifted(self, shift: np.ndarray, n_layers: int) -> Embedding:
+        """Add a value to each statistic, and to the frames what is added to the mean."""
+        mean = shift.reshape(n_layers, 3, -1)[:, 0].ravel()
+        is_frame = np.any(self.frames != 0, axis=1, keepdims=True)
+        return Embedding(
+            self.statistics + shift, (self.frames + is_frame * mean).astype(np.float16)
+        )
 
 
 class EmbeddingSettings(Settings):
@@ -62,41 +90,43 @@ class LayerSums:
         n_steps: Number of steps.
         n_changes: Number of pairs of successive steps.
         sums: Sums of values, squares and absolute differences, shape ``(3, n_layers, width)``, float64.
+        frames: Means of :data:`FRAME_STEPS` successive steps, those without speech left out; float32, shape
+            ``(n_frames, n_layers * width)``.
     """
 
     n_steps: int
     n_changes: int
     sums: np.ndarray
+    frames: np.ndarray
 
     def __add__(self, other: Self) -> LayerSums:
         return LayerSums(
             self.n_steps + other.n_steps,
             self.n_changes + other.n_changes,
             self.sums + other.sums,
+            np.concatenate([self.frames, other.frames]),
         )
 
-    def statistics(self) -> np.ndarray:
-        """Return float32 statistics in the order of :func:`embedding_names`."""
+    def embedding(self) -> Embedding:
+        """Return the embedding of all pieces together."""
         mean = self.sums[0] / self.n_steps
         std = np.sqrt(np.maximum(self.sums[1] / self.n_steps - mean**2, 0))
         change = self.sums[2] / max(self.n_changes, 1)
-        return np.stack([mean, std, change], axis=1).ravel().astype(np.float32)
+        statistics = np.stack([mean, std, change], axis=1).ravel().astype(np.float32)
+        return Embedding(statistics, _sequence(self.frames))
 
 
-def embed(samples: np.ndarray, encoder: SpeechEncoder) -> np.ndarray:
+def embed(samples: np.ndarray, encoder: SpeechEncoder) -> Embedding:
     """Compute the embedding of an utterance.
 
     Args:
         samples: Shape ``(n_samples,)``, at the encoder's sample rate.
         encoder: The encoder.
 
-    Returns:
-        float32 values, shape ``(n_layers * 3 * width,)``, in the order of :func:`embedding_names`.
-
     Raises:
         AudioError: If the samples are silent, too short, too large, not finite or not one-dimensional.
     """
-    return sum_layers(samples, encoder).statistics()
+    return sum_layers(samples, encoder).embedding()
 
 
 def sum_layers(samples: np.ndarray, encoder: SpeechEncoder) -> LayerSums:
@@ -122,7 +152,32 @@ def sum_layers(samples: np.ndarray, encoder: SpeechEncoder) -> LayerSums:
         np.square(chosen, dtype=np.float64).sum(axis=1),
         changes.sum(axis=1, dtype=np.float64),
     ]
-    return LayerSums(chosen.shape[1], changes.shape[1], np.stack(sums))
+    return LayerSums(chosen.shape[1], changes.shape[1], np.stack(sums), _frames(states, speech))
+
+
+def _frames(states: np.ndarray, speech: np.ndarray) -> np.ndarray:
+    """Average the steps of speech in groups of :data:`FRAME_STEPS`; groups without speech are left out.
+
+    Args:
+        states: Hidden states, shape ``(n_layers, n_steps, width)``.
+        speech: Which steps are speech, shape ``(n_steps,)``.
+    """
+    starts = np.arange(0, len(speech), FRAME_STEPS)
+    counts = np.add.reduceat(speech, starts, dtype=np.float32)
+    sums = np.add.reduceat(states * speech[:, None], starts, axis=1)[:, counts > 0]
+    means = sums / counts[counts > 0, None]
+    return np.moveaxis(means, 0, 1).reshape(len(means[0]), -1)
+
+
+def _sequence(frames: np.ndarray) -> np.ndarray:
+    """Bring frames to :data:`ENCODER_FRAMES`: average neighbors, or append zeros."""
+    sequence = np.zeros((ENCODER_FRAMES, frames.shape[1]), dtype=np.float16)
+    if len(frames) <= ENCODER_FRAMES:
+        sequence[: len(frames)] = frames
+        return sequence
+    edges = np.linspace(0, len(frames), ENCODER_FRAMES + 1).round().astype(int)
+    sequence[:] = np.add.reduceat(frames, edges[:-1]) / np.diff(edges)[:, None]
+    return sequence
 
 
 def _speech_steps(samples: np.ndarray, n_steps: int, step: int) -> np.ndarray:

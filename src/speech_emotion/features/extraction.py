@@ -52,13 +52,18 @@ def embed_batch(rows: pd.DataFrame, encoder: SpeechEncoder) -> pd.DataFrame:
 
     Returns:
         Table aligned with ``rows``: ``utterance_id``, ``variant``, ``reason`` (empty unless the
-        recording is rejected) and ``embedding``, see :func:`speech_emotion.features.embed`.
+        recording is rejected), ``embedding`` and ``frames`` (flattened), see
+        :class:`speech_emotion.features.Embedding`.
     """
     embedded, reasons = _for_each(
         rows, encoder.card.sample_rate, lambda sound: embed(sound, encoder)
     )
     table = rows[["utterance_id", "variant"]].reset_index(drop=True)
-    return table.assign(reason=reasons, embedding=embedded)
+    return table.assign(
+        reason=reasons,
+        embedding=[result and result.statistics for result in embedded],
+        frames=[result and result.frames.ravel() for result in embedded],
+    )
 
 
 def _for_each(

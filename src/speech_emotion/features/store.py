@@ -18,6 +18,7 @@ from speech_emotion.audio import NONE, TELEPHONE_TEST
 from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.features.embeddings import (
     EMBEDDING_VERSION,
+    ENCODER_FRAMES,
     EmbeddingSettings,
     embedding_names,
 )
@@ -45,7 +46,7 @@ __all__ = [
     "store_features",
 ]
 
-EXTRACTION_VERSION: Final = "2"
+EXTRACTION_VERSION: Final = "3"
 """Version of the code that turns sound into features, part of the key of everything in the cache.
 
 Increase it when a change of code or of a library changes stored values; ``tests/features`` has the
@@ -60,10 +61,10 @@ BLOCK = 1024
 
 
 class StoredFeatures(NamedTuple):
-    """Features from the cache, in the order of the index and in blocks that fit into memory.
+    """Features or embeddings from the cache, in the order of the index and in blocks that fit into memory.
 
     Attributes:
-        statistics: Tables with ``utterance_id``, ``variant`` and one column a feature.
+        statistics: Tables with ``utterance_id``, ``variant`` and one column a feature or coefficient.
         sequences: Arrays ``(n_rows, n_frames, n_channels)`` for the same rows.
         shape: Shape of all sequences together.
         rejected: ``path``, ``variant`` and ``reason`` of sounds without features.
@@ -218,12 +219,8 @@ def gather_features(
 
 def gather_embeddings(
     index: pd.DataFrame, encoder: SpeechEncoder, store: ShardStore
-) -> tuple[Iterator[pd.DataFrame], pd.DataFrame]:
+) -> StoredFeatures:
     """Gather the embeddings of all recordings and variants of the index.
-
-    Returns:
-        Tables with ``utterance_id``, ``variant`` and one column a coefficient; and ``path``,
-        ``variant`` and ``reason`` of sounds without embedding.
 
     Raises:
         ValueError: If embeddings are missing from the cache.
@@ -236,8 +233,19 @@ def gather_embeddings(
         column = store.load(shard, ["embedding"])["embedding"]
         return np.stack([empty if one is None else one for one in column])
 
-    tables = _tables(usable, _gather(usable, embeddings_of, (len(names),)), names)
-    return tables, found.loc[found["reason"] != "", ["path", "variant", "reason"]]
+    shape = (ENCODER_FRAMES, len(encoder.layers) * encoder.card.width)
+
+    def frames_of(shard: str) -> np.ndarray:
+        empty = np.zeros(shape, dtype=np.float16)
+        column = store.load(shard, ["frames"])["frames"]
+        return np.stack([empty if one is None else one.reshape(shape) for one in column])
+
+    return StoredFeatures(
+        statistics=_tables(usable, _gather(usable, embeddings_of, (len(names),)), names),
+        sequences=_gather(usable, frames_of, shape, dtype=np.float16),
+        shape=(len(usable), *shape),
+        rejected=found.loc[found["reason"] != "", ["path", "variant", "reason"]],
+    )
 
 
 def _find(
@@ -252,14 +260,17 @@ def _find(
 
 
 def _gather(
-    found: pd.DataFrame, load: Callable[[str], np.ndarray], shape: tuple[int, ...]
+    found: pd.DataFrame,
+    load: Callable[[str], np.ndarray],
+    shape: tuple[int, ...],
+    dtype: type[np.floating] = np.float32,
 ) -> Iterator[np.ndarray]:
     """Yield the rows of the shards in the order of ``found``, in blocks."""
     recent = lru_cache(RECENT)(load)
     for start in range(0, len(found), BLOCK):
         rows = found.iloc[start : start + BLOCK]
         places = rows["place"].to_numpy()
-        block = np.empty((len(rows), *shape), dtype=np.float32)
+        block = np.empty((len(rows), *shape), dtype=dtype)
         for shard, positions in rows.groupby("shard").indices.items():
             block[positions] = recent(shard)[places[positions]]
         yield block

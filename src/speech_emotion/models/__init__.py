@@ -1,5 +1,6 @@
 """Models: estimators, networks, ensembles, calibration, predictor, persistence."""
 
+from speech_emotion.models.attention import AttentionClassifier
 from speech_emotion.models.bandwidth import (
     BANDWIDTH_FEATURE,
     BandwidthModels,
@@ -70,6 +71,7 @@ __all__ = [
     "SPEAKER_SEEN",
     "UNKNOWN",
     "UNSEEN",
+    "AttentionClassifier",
     "BandwidthModels",
     "Combiner",
     "Conv1DClassifier",

@@ -1,11 +1,11 @@
 """Model families: each builds an untrained scikit-learn estimator for one kind of input.
 
 To add a family, add an entry to :data:`FAMILIES`. Its estimator gets a table with one named column per
-feature (``statistics``), the columns of random convolution kernels (``kernels``), an array of shape
-``(n, n_frames, n_channels)`` (``sequences``), or a table of embeddings of a pretrained speech encoder
-(``embeddings``). Scaling and PCA are steps of the estimator, so that they
-are fitted on training data only. If ``fit`` requests ``sex``, ``groups`` (the speakers) or
-``validation`` by scikit-learn's metadata routing, it gets them.
+feature (``statistics``), the columns of random convolution kernels (``kernels``), or an array of shape
+``(n, n_frames, n_channels)`` (``sequences``). From a pretrained speech encoder it gets a table of
+statistics (``embeddings``) or an array of frames (``encoder_frames``). Scaling and PCA are steps of the
+estimator, so that they are fitted on training data only. If ``fit`` requests ``sex``, ``groups`` (the
+speakers) or ``validation`` by scikit-learn's metadata routing, it gets them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from speech_emotion.features import KERNEL_PREFIX
+from speech_emotion.models.attention import AttentionClassifier
 from speech_emotion.models.bandwidth import BANDWIDTH_FEATURE
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.conv2d import Conv2DClassifier
@@ -34,7 +35,7 @@ from speech_emotion.models.layer_average import LayerAverage
 
 __all__ = ["FAMILIES", "Family", "UnknownFamily", "family_named", "preprocessing"]
 
-InputKind = Literal["statistics", "kernels", "sequences", "embeddings"]
+InputKind = Literal["statistics", "kernels", "sequences", "embeddings", "encoder_frames"]
 
 
 class UnknownFamily(ValueError):
@@ -48,8 +49,8 @@ class Family:
     Attributes:
         name: Name in parameters, tables and runs.
         title: Name in reports.
-        inputs: ``statistics``, ``kernels`` or ``embeddings`` (tables) or ``sequences`` (an array of
-            frames).
+        inputs: ``statistics``, ``kernels`` or ``embeddings`` (tables), or ``sequences`` or
+            ``encoder_frames`` (arrays of frames).
         build: Function that makes an untrained estimator from ``seed``; it should train on one thread.
         per_bandwidth: Whether narrowband and wideband audio may get separate models
             (:class:`BandwidthModels`).
@@ -64,23 +65,34 @@ class Family:
     per_bandwidth: bool = True
     trusted: tuple[str, ...] = ()
 
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether the inputs come from a pretrained speech encoder."""
+        return self.inputs in {"embeddings", "encoder_frames"}
+
     def select(
         self,
         features: pd.DataFrame | None = None,
         sequences: np.ndarray | None = None,
         embeddings: pd.DataFrame | None = None,
+        encoder_frames: np.ndarray | None = None,
     ) -> pd.DataFrame | np.ndarray:
         """Return the inputs of the family.
 
         Args:
             features: Named features, one row per utterance.
             sequences: Frame sequences, shape ``(n, n_frames, n_channels)``.
-            embeddings: Named embeddings, one row per utterance.
+            embeddings: Named statistics of an encoder, one row per utterance.
+            encoder_frames: Frames of an encoder, shape ``(n, n_frames, n_channels)``.
 
         Raises:
             ValueError: If they are missing, or the feature set has none of them.
         """
-        given = {"sequences": sequences, "embeddings": embeddings}
+        given = {
+            "sequences": sequences,
+            "embeddings": embeddings,
+            "encoder_frames": encoder_frames,
+        }
         inputs = given.get(self.inputs, features)
         if inputs is None:
             raise ValueError(f"{self.name} needs {self.inputs}, which were not given")
@@ -189,6 +201,10 @@ def _encoder_mlp(*, seed: int) -> LayerAverage:
     )
 
 
+def _encoder_attention(*, seed: int) -> AttentionClassifier:
+    return AttentionClassifier(networks=3, random_state=seed)
+
+
 FAMILIES: Final[dict[str, Family]] = {
     family.name: family
     for family in (
@@ -237,6 +253,13 @@ FAMILIES: Final[dict[str, Family]] = {
             _encoder_mlp,
             per_bandwidth=False,
             trusted=("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",),
+        ),
+        Family(
+            "encoder_attention",
+            "Encoder, attention",
+            "encoder_frames",
+            _encoder_attention,
+            per_bandwidth=False,
         ),
     )
 }

@@ -14,6 +14,7 @@ import numpy as np
 import skops.io
 from sklearn.base import BaseEstimator
 
+from speech_emotion.models.attention import AttentionClassifier
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.families import FAMILIES
 
@@ -37,7 +38,7 @@ class UntrustedModel(ValueError):
 def save_estimator(estimator: BaseEstimator, folder: Path) -> None:
     """Save a fitted estimator in ``folder``, which is created if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(estimator, Conv1DClassifier):
+    if isinstance(estimator, (Conv1DClassifier, AttentionClassifier)):
         estimator.network_.save(folder / NETWORK)
         names = getattr(estimator, "feature_names_in_", None)
         card = {

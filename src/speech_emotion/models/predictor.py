@@ -18,7 +18,13 @@ from sklearn.base import BaseEstimator
 
 from speech_emotion.audio import AudioError, SoundLimits, load_audio, open_sound
 from speech_emotion.encoders import SpeechEncoder
-from speech_emotion.features import FeatureSettings, embed, embedding_names, extract
+from speech_emotion.features import (
+    Embedding,
+    FeatureSettings,
+    embed,
+    embedding_names,
+    extract,
+)
 from speech_emotion.models.calibration import Threshold, with_temperature
 from speech_emotion.models.ensembles import Combiner
 from speech_emotion.models.families import family_named
@@ -58,7 +64,7 @@ class ExtractedFeatures(NamedTuple):
 
     statistics: pd.Series | None
     sequence: np.ndarray | None
-    embedding: np.ndarray | None
+    embedding: Embedding | None
 
 
 class PredictedFiles(NamedTuple):
@@ -125,13 +131,13 @@ class EmotionPredictor:
     @property
     def needs_features(self) -> bool:
         """Whether a member needs statistics or sequences of librosa features."""
-        return any(family_named(member.family).inputs != "embeddings" for member in self.members)
+        return any(not family_named(member.family).needs_encoder for member in self.members)
 
     @property
     def reference(self) -> np.ndarray | None:
         """Mean embedding of neutral speech in training; of all classes if none is neutral.
 
-        ``None`` if no member uses embeddings.
+        ``None`` if no member uses statistics of embeddings.
         """
         for member in self.members:
             means = getattr(member.estimator, "class_means_", None)
@@ -146,14 +152,16 @@ class EmotionPredictor:
         statistics: pd.DataFrame | None = None,
         sequences: np.ndarray | None = None,
         embeddings: np.ndarray | None = None,
+        encoder_frames: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return probabilities of utterances of unseen speakers, shape ``(n, n_labels)``.
 
         Args:
             statistics: Named features, one row per utterance; unused unless :attr:`needs_features`.
             sequences: Frame sequences, shape ``(n, n_frames, n_channels)``; likewise.
-            embeddings: Embeddings, see :func:`speech_emotion.features.embed`; unused without
-                :attr:`encoder`.
+            embeddings: Statistics of :class:`speech_emotion.features.Embedding`, one row per utterance;
+                unused without :attr:`encoder`.
+            encoder_frames: Frames of :class:`speech_emotion.features.Embedding`; likewise.
         """
         table = None
         if embeddings is not None and self.encoder is not None:
@@ -162,7 +170,9 @@ class EmotionPredictor:
             table = pd.DataFrame(embeddings, columns=names)
         stacked = None
         for position, member in enumerate(self.members):
-            inputs = family_named(member.family).select(statistics, sequences, table)
+            inputs = family_named(member.family).select(
+                statistics, sequences, table, encoder_frames
+            )
             if stacked is None:
                 stacked = np.zeros((len(inputs), len(self.members), len(self.labels)))
             stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
@@ -179,7 +189,8 @@ class EmotionPredictor:
         return self.predict_proba(
             pd.DataFrame(list(statistics)) if self.needs_features else None,
             np.stack(sequences) if self.needs_features else None,
-            np.stack(embeddings) if self.encoder is not None else None,
+            np.stack([one.statistics for one in embeddings]) if self.encoder is not None else None,
+            np.stack([one.frames for one in embeddings]) if self.encoder is not None else None,
         )
 
     def predict_files(

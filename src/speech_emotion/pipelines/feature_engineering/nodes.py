@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from speech_emotion.datasets import ArrayBlocks
@@ -78,10 +79,13 @@ def encode_speech(
 
 def collect_embeddings(
     index: pd.DataFrame, cache: ShardStore, encoder: SpeechEncoder
-) -> tuple[Iterator[pd.DataFrame], pd.DataFrame]:
+) -> tuple[Iterator[pd.DataFrame], ArrayBlocks, pd.DataFrame]:
     """Gather the embeddings of these recordings and variants, block by block.
 
     Returns:
-        Embeddings with ``utterance_id`` and ``variant``; sounds without embedding, with the reason.
+        Statistics with ``utterance_id`` and ``variant``; frames in the same order; sounds without
+        embedding, with the reason.
     """
-    return gather_embeddings(index, encoder, cache)
+    stored = gather_embeddings(index, encoder, cache)
+    frames = ArrayBlocks(stored.shape, stored.sequences, np.float16)
+    return stored.statistics, frames, stored.rejected

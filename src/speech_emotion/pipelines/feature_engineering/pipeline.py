@@ -57,11 +57,11 @@ def create_pipeline(encoder: bool | None = None) -> Pipeline:
             Node(
                 collect_embeddings,
                 ["embedding_index", "feature_cache", "encoder"],
-                ["embeddings", "rejected_embeddings"],
+                ["embeddings", "encoder_frames", "rejected_embeddings"],
                 name="collect_embeddings",
             ),
         ]
-        outputs |= {"encoder", "embeddings", "rejected_embeddings"}
+        outputs |= {"encoder", "embeddings", "encoder_frames", "rejected_embeddings"}
         parameters |= {"params:embeddings"}
     return Pipeline(
         nodes,

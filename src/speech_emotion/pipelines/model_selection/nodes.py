@@ -138,8 +138,8 @@ def _examples(
     family = family_named(candidate.family)
     table = features.drop(columns=KEYS)
     inputs = (
-        family.select(embeddings=table)
-        if family.inputs == "embeddings"
+        family.select(embeddings=table, encoder_frames=sequences)
+        if family.needs_encoder
         else family.select(table, sequences)
     )
     return {
@@ -306,7 +306,7 @@ def assemble_champion(
     in_training = (splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)
     training = utterances["utterance_id"].isin(splits.loc[in_training, "utterance_id"])
     members = tuple(Member(family, estimators[family]) for family in choice["members"])
-    needs_encoder = any(family_named(member.family).inputs == "embeddings" for member in members)
+    needs_encoder = any(family_named(member.family).needs_encoder for member in members)
     return EmotionPredictor(
         labels=tuple(labels),
         features=features,

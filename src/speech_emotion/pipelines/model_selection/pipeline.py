@@ -51,7 +51,7 @@ def create_pipeline(families: Sequence[str] | None = None) -> Pipeline:
         "splits",
         "labels",
     }
-    if any(family_named(family).inputs == "embeddings" for family in families):
+    if any(family_named(family).needs_encoder for family in families):
         inputs.add("encoder")
     settings = {f"params:candidates.{family}" for family in families}
     return Pipeline(
@@ -69,6 +69,8 @@ def _inputs(family: str) -> dict[str, str]:
     kind = family_named(family).inputs
     if kind == "embeddings":
         return {"features": "embeddings"}
+    if kind == "encoder_frames":
+        return {"features": "embeddings", "sequences": "encoder_frames"}
     return {"features": "features"} | ({"sequences": "sequences"} if kind == "sequences" else {})
 
 
@@ -113,7 +115,7 @@ def _candidate(family: str) -> Pipeline:
 
 def _comparison(families: Sequence[str]) -> Pipeline:
     """Concatenate the tables of all families, combine and compare them, choose the champion."""
-    on_embeddings = any(family_named(family).inputs == "embeddings" for family in families)
+    on_embeddings = any(family_named(family).needs_encoder for family in families)
     return Pipeline(
         [
             Node(

@@ -336,7 +336,7 @@ def gather_evidence(
     encoder: SpeechEncoder | None = None,
 ) -> Evidence:
     """Collect the data of the report and the model card."""
-    uses_encoder = any(family_named(name).inputs == "embeddings" for name in choice["members"])
+    uses_encoder = any(family_named(name).needs_encoder for name in choice["members"])
     encoder_details = {"encoder": encoder.card.title} if encoder and uses_encoder else {}
     counts = utterances.groupby("corpus")["speaker"].agg(["size", "nunique"])
     notes = {
