@@ -70,10 +70,10 @@ def test_training_lines_cover_the_ranges():
     assert (level.min(), level.max()) == pytest.approx((-20, -1), abs=0.1)
     assert (noise.min(), noise.max()) == pytest.approx((-75, -45), abs=0.1)
     bands = [line.band for line in DRAWN if line.band is not None]
-    assert 1 - len(bands) / len(DRAWN) == pytest.approx(1 / 3, abs=0.03)
-    assert {band.low_hz for band in bands} == set(range(50, 351, 50))
+    assert 1 - len(bands) / len(DRAWN) == pytest.approx(1 / 4, abs=0.03)
+    assert {band.low_hz for band in bands} == set(range(50, 401, 50))
     assert {band.high_hz for band in bands} == set(range(3000, 3801, 50))
-    assert {band.order for band in bands} == {1, 2, 4, 6}
+    assert {band.order for band in bands} == {1, 2, 4, 6, 8, 10}
     tandems = [line for line in DRAWN if len(line.codecs) == 2]
     assert all(one != other for one, other in (line.codecs for line in tandems))
     # A tenth of the lines draws two codecs; of these, some draw "none" as one of them.
