@@ -13,6 +13,8 @@ __all__ = ["ProjectConfigLoader", "ProjectContext", "current_parameters", "encod
 REGISTRY = "speech_emotion.pipeline_registry"
 
 _current: list[AbstractConfigLoader] = []
+_read: list[tuple[AbstractConfigLoader, dict[str, Any]]] = []
+"""Parameters of the current session: reading them takes half a second, and every pipeline asks for them."""
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
@@ -62,8 +64,13 @@ def current_parameters() -> dict[str, Any]:
     """Return the parameters of the current session, or those of the default environment.
 
     Commands that start no session, ``kedro registry describe`` for one, get the default environment.
+    Callers do not change the result.
     """
-    return (_current[0] if _current else _default_loader())["parameters"]
+    if not _current:
+        return _default_loader()["parameters"]
+    if not _read or _read[0][0] is not _current[0]:
+        _read[:] = [(_current[0], _current[0]["parameters"])]
+    return _read[0][1]
 
 
 def encoder_is_set() -> bool:
