@@ -20,7 +20,7 @@ PARAMS = {
         "compared": ["speaker_independent", "enrolled"],
         "max_members": 2,
     },
-    "candidates": {"encoder_attention": {"fixed": {"epochs": 2, "networks": 2, "units": 16}}},
+    "candidates": {"encoder_attention": {"fixed": {"epochs": 1, "networks": 1, "units": 16}}},
     "embeddings": {"copies": 1},
 }
 
