@@ -16,9 +16,7 @@ from speech_emotion.datasets.registry import Registration, decide_alias
 from speech_emotion.models import FAMILIES
 
 COMPARED = sorted(  # those of recipes and encoders are left out
-    name
-    for name, family in FAMILIES.items()
-    if name != "conv1d_table" and not family.needs_encoder
+    name for name, family in FAMILIES.items() if name != "conv1d_table" and not family.needs_encoder
 )
 
 pytestmark = pytest.mark.slow
