@@ -194,7 +194,9 @@ def test_a_missing_column_is_named_with_those_that_are_there(own):
 def test_without_speakers_nothing_is_evaluated_on_unseen_speakers(own, caplog):
     columns = {"emotion": "feeling"}
     utterances, _, settings = own(GOOD, columns=columns)
-    note = summarize_corpora(utterances, settings)["note"][0]
+    found = summarize_corpora(utterances, settings).iloc[0]
+    note = found["note"]
+    assert found["speakers"] == 0
     assert note.startswith("speakers unknown: no evaluation on unseen speakers")
     assert note in caplog.text
     with pytest.raises(SplitError, match=r"'mine' does not say who speaks.*corpora\.entries\.mine"):

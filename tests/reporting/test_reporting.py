@@ -115,6 +115,7 @@ def evidence(leaderboard, breakdown):
                     "title": "TESS",
                     "licence": "CC BY-NC-ND 4.0",
                     "source": "doi.org",
+                    "languages": "en",
                     "utterances": "30",
                     "speakers": "1",
                 }

@@ -13,7 +13,7 @@ import pandas as pd
 from speech_emotion.corpora.entry import UNKNOWN, CorpusEntry, sex_of
 from speech_emotion.runtime import open_binary
 
-__all__ = ["has_speaker", "read_sexes"]
+__all__ = ["has_speaker", "read_sexes", "without_speaker"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,11 @@ def read_sexes(entry: CorpusEntry, folder: str, files: Sequence[str]) -> dict[st
     return {row[table.speaker]: sex_of(row[table.sex] or "") for row in rows}
 
 
+def without_speaker(utterances: pd.DataFrame) -> pd.Series:
+    """Return whether neither a speaker nor a group that stands for one is known, by utterance."""
+    return utterances["speaker"].str.endswith(f"_{UNKNOWN}")
+
+
 def has_speaker(utterances: pd.DataFrame, entries: Mapping[str, CorpusEntry]) -> pd.Series:
     """Return whether the speaker of each utterance is given, and not only what stands for speakers.
 
@@ -64,11 +69,10 @@ def has_speaker(utterances: pd.DataFrame, entries: Mapping[str, CorpusEntry]) ->
         utterances: Columns ``corpus`` and ``speaker``.
         entries: Entries of the corpora by name.
     """
-    given = pd.Series(True, index=utterances.index)
+    given = ~without_speaker(utterances)
     for name, speakers in utterances.groupby("corpus")["speaker"]:
         entry = entries[str(name)]
         owner = entry.speakers_of or entry.name
-        given[speakers.index] = speakers != f"{owner}_{UNKNOWN}"
         if entry.groups:
             given[speakers.index] &= ~speakers.str.startswith(f"{owner}_{entry.groups}_")
     return given

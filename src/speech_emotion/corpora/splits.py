@@ -37,8 +37,8 @@ import pandas as pd
 from pydantic import Field
 
 from speech_emotion.config import Settings, refuse_old_names
-from speech_emotion.corpora.entry import UNKNOWN
 from speech_emotion.corpora.published import FoldsError, match_folds, read_folds
+from speech_emotion.corpora.speakers import without_speaker
 
 __all__ = [
     "ENROLLED",
@@ -260,7 +260,7 @@ def _corpora_without_shared_speakers(utterances: pd.DataFrame) -> np.ndarray:
 
 
 def _check_speakers(utterances: pd.DataFrame) -> None:
-    unknown = utterances[utterances["speaker"].str.endswith(f"_{UNKNOWN}")]
+    unknown = utterances[without_speaker(utterances)]
     if len(unknown):
         corpus = unknown["corpus"].iloc[0]
         raise SplitError(

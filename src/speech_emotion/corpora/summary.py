@@ -8,6 +8,7 @@ import pandas as pd
 
 from speech_emotion.corpora.entry import UNKNOWN, CorpusEntry
 from speech_emotion.corpora.ingestion import CorporaSettings
+from speech_emotion.corpora.speakers import without_speaker
 
 __all__ = ["summarize_corpora", "what_is_split"]
 
@@ -47,7 +48,8 @@ def summarize_corpora(utterances: pd.DataFrame, settings: CorporaSettings) -> pd
         settings: The settings they were read with.
 
     Returns:
-        One row a corpus: ``corpus``, ``title``, ``languages``, ``utterances``, ``minutes``, ``speakers``,
+        One row a corpus: ``corpus``, ``title``, ``languages``, ``utterances``, ``minutes``, ``speakers`` (or
+        groups that stand for them),
         ``female``, ``male`` and ``unknown_sex`` (numbers of utterances), ``note`` (what splitting cannot
         promise), ``licence``, ``source``.
     """
@@ -63,7 +65,7 @@ def summarize_corpora(utterances: pd.DataFrame, settings: CorporaSettings) -> pd
                 "languages": ", ".join(sorted(group["language"].unique())),
                 "utterances": len(group),
                 "minutes": round(float(group["seconds"].sum()) / 60, 1),
-                "speakers": group["speaker"].nunique(),
+                "speakers": group.loc[~without_speaker(group), "speaker"].nunique(),
                 "female": int(sexes.get("female", 0)),
                 "male": int(sexes.get("male", 0)),
                 "unknown_sex": int(sexes.get(UNKNOWN, 0)),
