@@ -205,9 +205,7 @@ def gather_features(
         return store.load(shard, names)[names].to_numpy(dtype=np.float32)
 
     def sequences_of(shard: str) -> np.ndarray:
-        empty = np.zeros(shape, dtype=np.float32)
-        column = store.load(shard, ["sequence"])["sequence"]
-        return np.stack([empty if one is None else one.reshape(shape) for one in column])
+        return _arrays(store, shard, "sequence", shape)
 
     return StoredFeatures(
         statistics=_tables(usable, _gather(usable, statistics_of, (len(names),)), names),
@@ -229,16 +227,12 @@ def gather_embeddings(
     names = embedding_names(encoder.card.slug, tuple(encoder.layers), encoder.card.width)
 
     def embeddings_of(shard: str) -> np.ndarray:
-        empty = np.zeros(len(names), dtype=np.float32)
-        column = store.load(shard, ["embedding"])["embedding"]
-        return np.stack([empty if one is None else one for one in column])
+        return _arrays(store, shard, "embedding", (len(names),))
 
     shape = (ENCODER_FRAMES, len(encoder.layers) * encoder.card.width)
 
     def frames_of(shard: str) -> np.ndarray:
-        empty = np.zeros(shape, dtype=np.float16)
-        column = store.load(shard, ["frames"])["frames"]
-        return np.stack([empty if one is None else one.reshape(shape) for one in column])
+        return _arrays(store, shard, "frames", shape, np.float16)
 
     return StoredFeatures(
         statistics=_tables(usable, _gather(usable, embeddings_of, (len(names),)), names),
@@ -274,6 +268,19 @@ def _gather(
         for shard, positions in rows.groupby("shard").indices.items():
             block[positions] = recent(shard)[places[positions]]
         yield block
+
+
+def _arrays(
+    store: ShardStore,
+    shard: str,
+    column: str,
+    shape: tuple[int, ...],
+    dtype: type[np.floating] = np.float32,
+) -> np.ndarray:
+    """Return the arrays of a column of a shard; those of rejected sounds are zero."""
+    empty = np.zeros(shape, dtype=dtype)
+    stored = store.load(shard, [column])[column]
+    return np.stack([empty if one is None else one.reshape(shape) for one in stored])
 
 
 def _tables(
