@@ -90,11 +90,12 @@ def _measure_corpora(pipeline: Pipeline, catalog: DataCatalog) -> RunSize | None
     folder = getattr(catalog["corpora"], "_folder", None)
     if folder is None or is_url(folder):
         return None  # the sample corpus is small, and URLs are slow to measure
-    paths = [
-        path
-        for name, path, _ in list_files(folder, on_unreadable=lambda *_: None)
-        if name.lower().endswith(AUDIO_SUFFIXES)
+    files = [
+        file
+        for file in list_files(folder)
+        if not file.problem and file.below.lower().endswith(AUDIO_SUFFIXES)
     ]
+    paths = [file.path for file in files]
     durations = []
     for path in paths[:: max(1, len(paths) // SAMPLED)]:
         try:
@@ -103,7 +104,7 @@ def _measure_corpora(pipeline: Pipeline, catalog: DataCatalog) -> RunSize | None
             continue  # ingestion lists it
     if not durations:
         return None
-    corpora = len({path.rsplit("/", 2)[0] for path in paths})
+    corpora = len({file.below.split("/")[0] for file in files if "/" in file.below}) or 1
     return RunSize(len(paths), len(paths) * sum(durations) / len(durations), min(corpora, 4))
 
 
