@@ -10,6 +10,7 @@ import soundfile
 from speech_emotion.audio import encode_sound
 from speech_emotion.corpora import Speaker, speak
 from speech_emotion.datasets import Registration, RegistryDataset
+from speech_emotion.encoders import find_encoder
 from speech_emotion.evaluation import (
     ExternalSettings,
     class_recall_table,
@@ -21,8 +22,9 @@ from speech_emotion.evaluation import (
     select_known_labels,
     summarize_exposure,
 )
-from speech_emotion.features import FeatureSettings, extract, store
+from speech_emotion.features import FeatureSettings, embed, embedding_names, extract, store
 from speech_emotion.models import (
+    FITS,
     NOT_GIVEN,
     SPEAKER_SEEN,
     UNKNOWN,
@@ -127,6 +129,45 @@ def test_blocks_predict_what_the_model_predicts_for_files(tested, predictor, tmp
     telephone = predictions[predictions["condition"] == "telephone"]
     assert set(telephone["line"]) <= {"opus_12k", "gsm", "steep_ulaw"}
     assert not np.allclose(telephone[columns], clean[columns], atol=1e-3)
+
+
+@pytest.fixture
+def encoder_predictor(predictor, tiny_encoder):
+    """Members on features, and on statistics and frames of an encoder of random weights."""
+    encoder = find_encoder(str(tiny_encoder))
+    spoken = [(n, code) for n in range(1001, 1005) for code in range(3)]
+    embedded = [embed(voice(n, LABELS[code], "IEO"), encoder) for n, code in spoken]
+    codes = np.array([code for _, code in spoken])
+    names = embedding_names("tiny", tuple(encoder.layers), encoder.card.width)
+    table = pd.DataFrame([one.statistics for one in embedded], columns=names)
+    attention = family_named("encoder_attention").build(seed=0)
+    attention.set_params(networks=1, epochs=1, units=8)
+    members = (
+        *predictor.members,
+        Member("encoder_lda", family_named("encoder_lda").build(seed=0).fit(table, codes)),
+        Member("encoder_attention", attention.fit(np.stack([e.frames for e in embedded]), codes)),
+    )
+    stacked = np.full((12, 3, 3), 1 / 3)
+    combiner = FITS["soft_voting"](tuple(member.family for member in members), stacked, codes)
+    return dataclasses.replace(predictor, members=members, combiner=combiner, encoder=encoder)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_blocks_of_an_encoder_are_those_of_the_features(
+    tested, encoder_predictor, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(store, "BLOCK", 4)
+    cache = ShardStore(f"{tmp_path}/cache")
+    index = plan_recordings(tested, telephone=False)
+    extract_recordings(index, encoder_predictor, cache, n_jobs=1)
+    blocks, _ = predict_recordings(index, tested, encoder_predictor, cache)
+    found = pd.concat(list(blocks), ignore_index=True).merge(
+        tested[["utterance_id", "path"]], on="utterance_id"
+    )
+    assert len(found) == 9
+    expected = encoder_predictor.predict_files(found["path"].tolist())
+    columns = [f"p_{label}" for label in LABELS]
+    np.testing.assert_allclose(found[columns], expected[list(LABELS)], atol=2e-3)
 
 
 @pytest.fixture
