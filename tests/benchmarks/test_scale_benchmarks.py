@@ -197,7 +197,8 @@ def run_selection(folder, count):
     write_clips(folder / "corpora", count)
     params = (
         f"corpora_dir={folder / 'corpora'},data_dir={folder / 'data'},budget=quick,"
-        "selection.families=shrinkage_lda,selection.compared=speaker_independent"
+        "selection.families=shrinkage_lda,selection.compared=speaker_independent,"
+        "augmentation.telephone=false"
     )
     stages = "ingestion,augmentation,feature_engineering,model_selection"
     command = [sys.executable, "-m", "kedro", "run", "--env", "full", "--pipelines", stages]
@@ -208,7 +209,7 @@ def run_selection(folder, count):
         )
         while running.poll() is None:
             peak = max(peak, memory_gb(running))
-            time.sleep(0.5)
+            time.sleep(2)
     assert running.returncode == 0, (folder / "log.txt").read_text()[-2000:]
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

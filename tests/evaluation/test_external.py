@@ -1,11 +1,13 @@
 import dataclasses
 import logging
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
 
 from speech_emotion.audio import encode_sound
 from speech_emotion.corpora import Speaker, speak
@@ -258,6 +260,12 @@ def test_only_data_without_speakers_of_training_are_called_unseen(exposures, uns
     exposure = summarize_exposure(table)
     assert exposure.unseen is unseen
     assert verdict in exposure.verdict
+
+
+def test_defaults_equal_the_base_configuration():
+    path = Path(__file__).parents[2] / "conf/base/external_evaluation/parameters.yml"
+    written = yaml.safe_load(path.read_text())["external_evaluation"]
+    assert ExternalSettings().model_dump() == written
 
 
 @pytest.fixture

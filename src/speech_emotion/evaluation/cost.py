@@ -35,11 +35,11 @@ ENCODING: Final = 0.04
 EMBEDDING_COLUMNS: Final = 6144
 EFFICIENCY: Final = 0.75
 """Share of each further core that parallel work gains."""
-BASE_GB: Final = 1.0
+BASE_GB: Final = 0.6
 """Memory of the libraries of the run, and of each worker a third of it."""
-TABLE_COPIES: Final = 3.0
+TABLE_COPIES: Final = 2.0
 """Copies of the table of inputs that the run holds at most."""
-TRAINING_COPIES: Final = 3.0
+TRAINING_COPIES: Final = 2.0
 """Copies of its training examples that a worker holds at most."""
 
 
@@ -75,8 +75,8 @@ FIT_RATES: Final = {
     "conv2d": FitRate(2.0, 3.0),
     "encoder_lda": FitRate(0.1, 0.85),
     "encoder_logistic_regression": FitRate(0.0, 2.2),
-    "encoder_svm": FitRate(0.5, 0.4, 2.0),
-    "encoder_mlp": FitRate(1.0, 4.0),
+    "encoder_svm": FitRate(0.3, 4.0, 2.3),
+    "encoder_mlp": FitRate(0.0, 5.5),
 }
 """Measured on sample and real corpora; :data:`REFERENCE_EXTRACTION` tells the speed of the machine."""
 EPOCHS: Final = 20
