@@ -15,11 +15,10 @@ def speech(n=60, seed=0):
     return X, y
 
 
-@pytest.mark.usefixtures("eagerly")
 def test_learns_where_to_look_and_survives_saving(tmp_path):
     X, y = speech()
     model = AttentionClassifier(
-        units=16, heads=2, epochs=15, learning_rate=0.02, batch_size=20, networks=2, random_state=0
+        units=16, heads=2, epochs=15, learning_rate=0.02, batch_size=20, random_state=0
     ).fit(X, y, validation=speech(20, seed=1))
     unseen, expected = speech(40, seed=2)
     assert model.score(unseen, expected) > 0.85

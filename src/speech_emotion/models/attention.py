@@ -187,7 +187,10 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):
         x = layers.Dense(self.units, activation="gelu")(x)
         x = layers.Dropout(self.dropout)(x)
         scores = layers.Dense(self.heads)(layers.Dense(SCORE_UNITS, activation="tanh")(x))
-        weights = layers.Softmax(axis=1)(scores + MASKED * padding)
+        scores = scores + MASKED * padding
+        # Keras' own softmax warns of tables, which have one frame.
+        scores = ops.exp(scores - ops.max(scores, axis=1, keepdims=True))
+        weights = scores / ops.sum(scores, axis=1, keepdims=True)
         weights = ops.expand_dims(weights, -1)
         x = layers.Reshape((n_frames, self.heads, share))(x)
         mean = ops.sum(weights * x, axis=1, keepdims=True)
