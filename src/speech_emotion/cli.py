@@ -13,6 +13,7 @@ project's tracking server unless another model is named.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -136,6 +137,67 @@ def stream(
         predictor = ModelDataset(uri=model).load()
         for window in play(recording, predictor, settings, channel=channel, speed=speed):
             click.echo(format_window(window))
+
+
+@cli.command(short_help="Score calls over HTTP.")
+@env_option
+@click.option("--model", default=CHAMPION, show_default=True, help="Model URI or folder.")
+@click.option("--tracking-uri", help="MLflow server or store.  [default: that of the project]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--threshold", type=float, help="Flagging threshold.  [default: that of the model]")
+@click.option(
+    "--line",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="line.json of call_scoring, for models with an encoder.",
+)
+@click.option("--max-mb", default=100.0, show_default=True, help="Largest recording.")
+@click.option("--max-minutes", default=120.0, show_default=True, help="Longest recording.")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds to score one.")
+@click.option("--parallel", default=2, show_default=True, help="Recordings at the same time.")
+def serve(
+    env: str | None,
+    model: str,
+    tracking_uri: str | None,
+    host: str,
+    port: int,
+    threshold: float | None,
+    line: Path | None,
+    max_mb: float,
+    max_minutes: float,
+    timeout: float,
+    parallel: int,
+) -> None:
+    """Score calls over HTTP: POST a recording to /calls; windows, passages and a summary come back.
+
+    The service asks for no password: let it listen on this machine, or behind a proxy that does.
+    """
+    with _readable_errors():
+        _use_tracking_server(env, tracking_uri, model)
+        try:
+            import uvicorn
+
+            from speech_emotion.service import ServiceSettings, create_app
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"{error.name} is not installed: pip install 'speech-emotion[service]'"
+            ) from None
+        from speech_emotion.call_scoring import CallSettings, FlagSettings, LineMean
+        from speech_emotion.datasets import ModelDataset
+
+        content = json.loads(line.read_text(encoding="utf-8")) if line else None
+        app = create_app(
+            ModelDataset(uri=model).load(),
+            CallSettings(flags=FlagSettings(threshold=threshold)),
+            ServiceSettings(
+                max_bytes=round(max_mb * 1e6),
+                max_seconds=max_minutes * 60,
+                timeout_s=timeout,
+                parallel=parallel,
+            ),
+            line=LineMean.from_dict(content) if content else None,
+        )
+        uvicorn.run(app, host=host, port=port)
 
 
 def run_command(arguments: list[str] | None = None) -> Any:

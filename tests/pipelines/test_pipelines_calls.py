@@ -34,7 +34,9 @@ def test_everything_is_written(generated):
         assert "GENERATED" in json.dumps(figure["layout"]["title"], ensure_ascii=False), name
     page = (reporting / "call_kpis/call_kpis.html").read_text()
     assert "GENERATED CALLS" in page
-    assert "KPIs of A02" in page
+    (report,) = (reporting / "call_kpis/reports").glob("A02_2026-01-15_2026-03-15.html")
+    assert "KPIs of A02" in report.read_text()
+    assert f"reports/{report.name}" in page
     for name in ("call_kpis", "call_series", "anger_effects", "angry_calls", "sonification_notes"):
         assert pd.read_csv(reporting / f"{name}.csv")["synthetic"].all(), name
     kpis = pd.read_csv(reporting / "call_kpis.csv")

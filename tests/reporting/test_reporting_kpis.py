@@ -21,7 +21,13 @@ from speech_emotion.contact_center import (
     simulate_calls,
 )
 from speech_emotion.pipelines.call_kpis.pipeline import FIGURES
-from speech_emotion.reporting.kpis import KpiEvidence, kpi_figure, kpi_page, sound_page
+from speech_emotion.reporting.kpis import (
+    KpiEvidence,
+    explorer_page,
+    kpi_figure,
+    kpi_page,
+    sound_page,
+)
 from speech_emotion.reporting.kpis.figures import (
     calls_note,
     effects_figure,
@@ -69,7 +75,7 @@ def test_agent_is_compared_with_team_and_center(year):
 def test_line_is_within_its_band(calls):
     series = kpi_series(calls, ["A01"], "month", FAST)
     figure = over_time_figure(series, "fcr", "month", FAST, note="")
-    for low, high, line in zip(*[figure.data[place::4] for place in range(3)], strict=True):
+    for low, high, line in zip(*[figure.data[place::5] for place in range(3)], strict=True):
         known = ~np.isnan(np.asarray(line.y, float))
         assert (np.asarray(low.y)[known] <= np.asarray(line.y)[known]).all()
         assert (np.asarray(line.y)[known] <= np.asarray(high.y)[known]).all()
@@ -161,7 +167,7 @@ def evidence(calls):
             breakdown=kpi_breakdown(table, ["A01"], FAST),
             effects=anger_effects(table, FAST),
             angry_calls=angry_calls(table, ["A01"], FAST),
-            agents=["A01"],
+            selection=CallSelection(agent_id="A01"),
             settings=FAST,
         )
 
@@ -188,13 +194,128 @@ def page_of(evidence, calls):
 
 def test_report_is_self_contained_and_escapes_text(evidence, calls):
     page = page_of(evidence(), calls)
-    assert Links(page).outside == []
-    assert page.count("plotly.js v") == 1
+    assert set(Links(page).outside) == {"plotly.js", "#main", "../call_kpis.html", "#effects"}
+    assert page.count("plotly.js v") == 0
     assert "<script>x" not in page
     assert "talk_s -1 is negative" in page
     assert "1 rows of the export" in page
     assert "0 from recordings" in page
-    assert "Angry calls last longer" in page
+    assert "longer." in page
+
+
+def test_effects_are_words_before_numbers(evidence):
+    answers = evidence().answers()
+    assert re.fullmatch(r"Angry calls last \d+:\d\d longer\.", answers[0]["words"])
+    assert re.match(r"\d+:\d\d against \d+:\d\d, difference \+", answers[0]["numbers"])
+    assert "Cliff's delta" in answers[0]["footnote"]
+    assert not any("delta" in answer["words"] + answer["numbers"] for answer in answers)
+
+
+def test_tiles_compare_with_targets(evidence, calls):
+    tiles = {tile["name"]: tile for tile in evidence().tiles()}
+    own = calls[calls["agent_id"] == "A01"]
+    assert tiles["calls"]["value"] == f"{len(own):,}"
+    minutes, seconds = divmod(int(own["handle_s"].mean()), 60)
+    assert tiles["AHT"]["value"] == f"{minutes}:{seconds:02d}"
+    assert "target 8:00" in tiles["AHT"]["note"]
+    assert tiles["FCR"]["value"] == f"{own['fcr'].mean():.1%}"
+    assert evidence().name == f"A01_{calls['day'].min():%Y-%m-%d}_{calls['day'].max():%Y-%m-%d}"
+
+
+def test_incomplete_weeks_are_hollow(year):
+    days = select_period(
+        add_kpi_columns(year, FAST), CallSelection.model_validate({"from": "2026-02-04"})
+    )
+    series = kpi_series(days, [], "week", FAST)
+    assert series["complete"].tolist()[0] is False
+    assert all(series["complete"].tolist()[1:-1])
+    figure = over_time_figure(series, "aht", "week", FAST, note="")
+    (hollow,) = (trace for trace in figure.data if str(trace.name).endswith("incomplete"))
+    known = ~np.isnan(np.asarray(hollow.y, float))
+    assert known.tolist() == (~series["complete"]).tolist()
+
+
+def test_a_team_is_a_selection(year):
+    selection = CallSelection(team="north")
+    chosen = select_period(add_kpi_columns(year, FAST), selection)
+    assert set(selection.of(chosen)["team"]) == {"north"}
+    assert set(kpi_series(chosen, [], "month", FAST, team="north")["scope"]) == {
+        "center",
+        "team north",
+    }
+    listed = angry_calls(chosen, [], FAST, team="north")
+    assert set(listed["team"]) == {"north"}
+    with pytest.raises(ValueError, match="'west' handled no call; team is one of north, south"):
+        select_period(add_kpi_columns(year, FAST), CallSelection(team="west"))
+    with pytest.raises(ValueError, match="agent_id or team, not both"):
+        CallSelection(team="north", agent_id="A01")
+
+
+def explorer_of(calls, folder, selection=None):
+    page = explorer_page(
+        calls, FAST, ["center_2026-01-01_2026-03-31"], selection or CallSelection()
+    )
+    (folder / "kpis.html").write_text(page, encoding="utf-8")
+    return folder / "kpis.html"
+
+
+@pytest.mark.browser
+def test_pickers_show_any_agent_and_period(calls, visit, tmp_path, audit):
+    calls = calls.assign(recording=np.where(calls["agent_id"] == "A02", "a/b c.wav", None))
+    page = visit(explorer_of(calls, tmp_path))
+    tiles = page.locator("#tiles li")
+    assert tiles.nth(0).locator("b").inner_text() == f"{len(calls):,}"
+    page.get_by_label("Agent").select_option("A02")
+    page.get_by_label("From month").select_option("2026-02")
+    page.get_by_label("To month").select_option("2026-02")
+    own = calls[(calls["agent_id"] == "A02") & (calls["month"] == "2026-02-01")]
+    assert tiles.nth(0).locator("b").inner_text() == f"{len(own):,}"
+    minutes, seconds = divmod(round(own["handle_s"].mean()), 60)
+    assert tiles.nth(1).locator("b").inner_text() == f"{minutes}:{seconds:02d}"
+    assert tiles.nth(2).locator("b").inner_text() == f"{100 * own['fcr'].mean():.1f} %"
+    assert page.locator("#charts svg").count() == 3
+    angry = own[own["flag"] == "angry"]
+    rows = page.locator("#angry tbody tr")
+    assert rows.count() == min(len(angry), 100)
+    assert set(rows.locator("td").nth(2).all_inner_texts()) == {"A02"}
+    link = rows.first.get_by_role("link")
+    assert link.get_attribute("href") == "../calls/calls.html#call=a%2Fb%20c.wav"
+    page.get_by_role("button", name="Handled").click()
+    shown = [text.split(":") for text in rows.locator("td:nth-child(9)").all_inner_texts()]
+    seconds = [60 * int(minutes) + int(rest) for minutes, rest in shown]
+    assert seconds == sorted(seconds, reverse=True)
+    audit(page)
+
+
+@pytest.mark.browser
+def test_fifty_agents_and_three_years_fit_on_a_page(visit, tmp_path):
+    simulated = simulate_calls(SimulatorSettings(calls=20_000, days=1095, agents=50, teams=4))
+    calls = add_kpi_columns(simulated, FAST)
+    path = explorer_of(calls, tmp_path, CallSelection(agent_id="A17"))
+    assert path.stat().st_size < 1_000_000
+    page = visit(path)
+    assert page.locator("#agent option").count() == 51
+    assert page.locator("#from option").count() >= 36
+    assert "agent A17" in page.locator("#chosen").inner_text()
+    own = calls[calls["agent_id"] == "A17"]
+    assert page.locator("#tiles b").first.inner_text() == f"{len(own):,}"
+
+
+@pytest.mark.browser
+def test_report_passes_an_audit(evidence, calls, visit, tmp_path, audit):
+    from plotly.offline import get_plotlyjs
+
+    (tmp_path / "plotly.js").write_text(get_plotlyjs(), encoding="utf-8")
+    (tmp_path / "report.html").write_text(page_of(evidence(), calls), encoding="utf-8")
+    page = visit(tmp_path / "report.html")
+    audit(page)
+    table = page.get_by_role("region", name="KPIs by Agent").locator("table")
+    page.get_by_text("By agent, team and topic").click()
+    table.get_by_role("button", name="calls").click()
+    counts = [
+        int(text.replace(",", "")) for text in table.locator("td:nth-child(2)").all_inner_texts()
+    ]
+    assert counts == sorted(counts, reverse=True)
 
 
 def test_generated_calls_are_marked(evidence, calls):
@@ -214,7 +335,7 @@ def test_report_states_how_many_calls_are_excluded_from_resolution(evidence, cal
 
 def test_effects_are_unknown_without_emotions(evidence):
     answers = evidence(angry=np.nan, flag="").answers()
-    assert all("unknown" in answer for answer in answers)
+    assert all("unknown" in answer["words"] for answer in answers)
 
 
 @pytest.fixture(scope="module")
@@ -226,49 +347,57 @@ def sound(year):
 
 def test_sound_page_contains_sound_chart_and_legend(sound):
     page = sound_page(sound)
-    assert Links(page).outside == []
-    assert "data:audio/wav;base64," in page
+    assert Links(page).outside == ["#main"]
+    assert page.count("data:audio/mpeg;base64,") == 3  # two agents and the target
     assert page.count("<title>A0") == sound.notes["voice"].str.startswith("A").sum() == 12
     for name, text in sound.legend.items():
-        assert f"<th>{name}</th><td>{text.replace('&', '&amp;')}" in page
+        assert f'<th scope="row">{name}</th><td>{text.replace("&", "&amp;")}' in page
     assert "GENERATED CALLS" in page
 
 
+def test_voices_add_up_to_the_sound(sound):
+    stems = sound.stems()
+    assert list(stems) == ["A01", "A02", "target"]
+    np.testing.assert_allclose(sum(stems.values()), sound.samples, atol=1e-6)
+
+
 @pytest.mark.browser
-def test_cursor_follows_playback(sound, visit, tmp_path):
+def test_chart_plays_seeks_and_mutes(sound, visit, tmp_path, audit):
     (tmp_path / "sound.html").write_text(sound_page(sound), encoding="utf-8")
-    state = """() => { draw(); return {
-        time: sound.currentTime, x: Number(cursor.getAttribute("x1")),
-        past: Number(reveal.getAttribute("width")), now: now.textContent} }"""
-    moved = "Number(document.getElementById('cursor').getAttribute('x1')) > {}"
     page = visit(tmp_path / "sound.html")
-    page.wait_for_function("sound.readyState === 4")
-    assert page.evaluate("sound.duration") == pytest.approx(sound.seconds, abs=0.01)
+    page.wait_for_function("[...document.querySelectorAll('audio')].every(a => a.readyState === 4)")
+    first = page.locator("audio").first
+    assert first.evaluate("audio => audio.duration") == pytest.approx(sound.seconds, abs=0.15)
+    bars = page.locator("#chart [data-voice=A01] line")
+    assert bars.count() == 6
+    assert bars.last.is_visible()  # before anything is played
     left, width = 80, 900
-
-    def where(seconds):
-        return pytest.approx(left + width * seconds / sound.seconds, abs=0.01)
-
-    assert page.evaluate("Number(cursor.getAttribute('x1'))") == left
-    # Slowly, or it would be over before a busy machine has looked twice.
-    page.evaluate("() => { sound.playbackRate = 0.1; sound.play() }")
-    page.wait_for_function(moved.format(left + width * 0.1 / sound.seconds))
-    first = page.evaluate(state)
-    page.wait_for_function(moved.format(first["x"] + 20))  # moved by the page, not by the test
-    second = page.evaluate(state)
-    assert second["time"] > first["time"] > 0
-    for moment in (first, second):
-        assert moment["x"] == where(moment["time"])
-        assert moment["past"] == moment["x"]
-    page.evaluate("() => { sound.pause(); sound.currentTime = 1.25 }")
-    page.wait_for_function("!sound.seeking")
-    page.wait_for_function("now.textContent === '2026-02-16'")  # the third beat of 0.5 s
-    assert page.evaluate("Number(cursor.getAttribute('x1'))") == where(1.25)
-    page.evaluate(
-        "() => { sound.playbackRate = 1; sound.currentTime = sound.duration - 0.1; sound.play() }"
+    cursor = page.locator("#cursor")
+    assert float(cursor.get_attribute("x1")) == left
+    box = page.locator("#chart").bounding_box()
+    x = left + width * 1.25 / sound.seconds
+    page.mouse.click(box["x"] + x / 1000 * box["width"], box["y"] + 100)
+    page.wait_for_function("document.querySelector('audio').currentTime > 1.3")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_function("document.querySelector('audio').paused")
+    times = page.evaluate("[...document.querySelectorAll('audio')].map(a => a.currentTime)")
+    assert max(times) - min(times) < 0.3
+    page.evaluate("document.querySelectorAll('audio').forEach(a => { a.currentTime = 1.25; })")
+    now = page.locator("#now")
+    page.wait_for_function("document.getElementById('now').textContent.startsWith('2026-02-16')")
+    row = sound.notes[(sound.notes["voice"] == "A02") & (sound.notes["period"] == "2026-02-16")]
+    minutes, seconds = divmod(int(row["value"].item()), 60)
+    assert f"A02 {minutes}:{seconds:02d}, angry {row['angry'].item():.1%}" in now.inner_text()
+    page.get_by_label("A01").uncheck()
+    muted = "[...document.querySelectorAll('audio')].map(a => a.muted)"
+    assert page.evaluate(muted) == [True, False, False]
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("Math.abs(document.querySelector('audio').currentTime - 1.75) < 0.01")
+    assert float(cursor.get_attribute("x1")) == pytest.approx(
+        left + width * 1.75 / sound.seconds, 0.01
     )
-    page.wait_for_function("sound.ended")
-    page.wait_for_function(moved.format(left + width - 1))
+    audit(page)
 
 
 def test_empty_period_is_an_error(year):
@@ -294,7 +423,8 @@ def test_one_call_is_reported(year):
     assert all("n = 1 calls" in title_of(figure) for figure in drawn)
     listed = angry_calls(calls, agents, FAST)
     rejected = no_rejected_calls()
-    evidence = KpiEvidence(calls, rejected, breakdown, effects, listed, agents, FAST)
+    selection = CallSelection(agent_id=agents[0])
+    evidence = KpiEvidence(calls, rejected, breakdown, effects, listed, selection, FAST)
     page = page_of(evidence, calls)
     assert "nan" not in re.sub("<script.*?</script>", "", page, flags=re.DOTALL)
     assert "1 calls are excluded" in page

@@ -87,7 +87,7 @@ def table(*entries):
 
 
 def check_row(row, emotion=None):
-    assert list(row) == ["emotion", *LABELS, "error"]
+    assert list(row) == ["emotion", *LABELS, "error", "warning", "model", "notice"]
     assert row["error"] is None
     assert sum(row[label] for label in LABELS) == pytest.approx(1)
     assert row["emotion"] == max(LABELS, key=row.get)

@@ -132,9 +132,11 @@ def _resampled_means(calls: pd.DataFrame, group: np.ndarray, settings: KpiSettin
     return np.hstack(means)
 
 
-def _scopes(calls: pd.DataFrame, agents: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Return the calls of the contact center, of the agents' teams and of the agents."""
+def _scopes(calls: pd.DataFrame, agents: Sequence[str], team: str) -> dict[str, pd.DataFrame]:
+    """Return the calls of the contact center, of the team or the agents' teams, and of the agents."""
     scopes = {"center": calls}
+    if team:
+        scopes[f"team {team}"] = calls[calls["team"] == team]
     for agent in agents:
         team = team_of(calls, agent)
         if team:
@@ -145,7 +147,7 @@ def _scopes(calls: pd.DataFrame, agents: Sequence[str]) -> dict[str, pd.DataFram
 
 
 def kpi_breakdown(
-    calls: pd.DataFrame, agents: Sequence[str], settings: KpiSettings
+    calls: pd.DataFrame, agents: Sequence[str], settings: KpiSettings, *, team: str = ""
 ) -> pd.DataFrame:
     """Compute the KPIs of the contact center, the agents' teams and the agents by all dimensions.
 
@@ -153,13 +155,14 @@ def kpi_breakdown(
         calls: From :func:`select_period`.
         agents: Selected agents.
         settings: Bootstrap and smallest number of calls.
+        team: A team beside the agents.
 
     Returns:
         ``scope`` (``center``, ``team NAME`` or the agent), ``by`` (``all`` or one of
         :data:`DIMENSIONS`), ``value``, and the columns of :func:`kpi_table`.
     """
     tables = []
-    for scope, scope_calls in _scopes(calls, agents).items():
+    for scope, scope_calls in _scopes(calls, agents, team).items():
         for by in ("all", *DIMENSIONS):
             if by in ("agent", "team") and scope != "center":
                 continue
@@ -175,7 +178,12 @@ def kpi_breakdown(
 
 
 def kpi_series(
-    calls: pd.DataFrame, agents: Sequence[str], grain: str, settings: KpiSettings
+    calls: pd.DataFrame,
+    agents: Sequence[str],
+    grain: str,
+    settings: KpiSettings,
+    *,
+    team: str = "",
 ) -> pd.DataFrame:
     """Compute the KPIs of the contact center, the agents' teams and the agents over time.
 
@@ -184,18 +192,23 @@ def kpi_series(
         agents: Selected agents.
         grain: ``day``, ``week`` or ``month``.
         settings: Bootstrap and smallest number of calls.
+        team: A team beside the agents.
 
     Returns:
-        ``scope``, ``period`` (its first local day) and the columns of :func:`kpi_table`. Every scope
-        has every period from the first to the last; periods without calls have NaN metrics.
+        ``scope``, ``period`` (its first local day), ``complete`` (whether all its days are within the
+        calls) and the columns of :func:`kpi_table`. Every scope has every period from the first to the
+        last; periods without calls have NaN metrics.
     """
     steps = {"day": "D", "week": "7D", "month": "MS"}
     periods = pd.date_range(calls[grain].min(), calls[grain].max(), freq=steps[grain])
+    ends = periods + pd.tseries.frequencies.to_offset(steps[grain]) - pd.Timedelta(days=1)
+    complete = (periods >= calls["day"].min()) & (ends <= calls["day"].max())
     tables = []
-    for scope, scope_calls in _scopes(calls, agents).items():
+    for scope, scope_calls in _scopes(calls, agents, team).items():
         table = kpi_table(scope_calls, [grain], settings).set_index(grain).reindex(periods)
         table = table.rename_axis("period").reset_index()
         table.insert(0, "scope", scope)
+        table.insert(2, "complete", complete)
         counts = [name for name in table.columns if name.startswith("n_")]
         table[counts] = table[counts].fillna(0).astype(int)
         table["small"] = table["n_calls"] < settings.min_calls
@@ -204,17 +217,22 @@ def kpi_series(
     return pd.concat(tables, ignore_index=True)
 
 
-def angry_calls(calls: pd.DataFrame, agents: Sequence[str], settings: KpiSettings) -> pd.DataFrame:
-    """List the angry calls of the selected agents, or of all if none is selected, the angriest first.
+def angry_calls(
+    calls: pd.DataFrame, agents: Sequence[str], settings: KpiSettings, *, team: str = ""
+) -> pd.DataFrame:
+    """List the angry calls of the selected agents or team, or of all, the angriest first.
 
     Args:
         calls: From :func:`~speech_emotion.contact_center.kpis.select_period`.
         agents: Selected agents.
         settings: Time zone of ``start``, which is written as ISO 8601 with its offset.
+        team: Selected team.
     """
     chosen = calls[calls["flag"] == "angry"]
     if agents:
         chosen = chosen[chosen["agent_id"].isin(agents)]
+    if team:
+        chosen = chosen[chosen["team"] == team]
     ordered = chosen.sort_values(["angry_share", "start"], ascending=[False, True])
     local = ordered["start"].dt.tz_convert(settings.time_zone)
     listed = ordered.assign(start=[moment.isoformat(timespec="seconds") for moment in local])

@@ -73,6 +73,7 @@ class CallSelection(Settings):
 
     Attributes:
         agent_id: An agent, several as ``A01;A07``, or ``None`` for the whole contact center.
+        team: A team, instead of agents.
         from_: First local day; ``None`` for the first of the data. Written ``from``.
         to: Last local day, inclusive; ``None`` for the last of the data.
         grain: Length of the periods of a series; ``auto`` depends on the length of the selection.
@@ -87,11 +88,12 @@ class CallSelection(Settings):
     )
 
     agent_id: str | None = None
+    team: str | None = None
     from_: dt.date | None = Field(None, alias="from")
     to: dt.date | None = None
     grain: Literal["auto", "day", "week", "month"] = "auto"
 
-    @field_validator("agent_id")
+    @field_validator("agent_id", "team")
     @classmethod
     def _empty_is_none(cls, value: str | None) -> str | None:
         return value or None
@@ -100,6 +102,8 @@ class CallSelection(Settings):
     def _check_order(self) -> CallSelection:
         if self.from_ and self.to and self.to < self.from_:
             raise ValueError(f"to={self.to} lies before from={self.from_}")
+        if self.agent_id and self.team:
+            raise ValueError("give agent_id or team, not both")
         return self
 
     @property
@@ -107,6 +111,24 @@ class CallSelection(Settings):
         """The agents in the given order, without duplicates."""
         names = [name.strip() for name in (self.agent_id or "").split(";")]
         return list(dict.fromkeys(name for name in names if name))
+
+    @property
+    def title(self) -> str:
+        """What is selected, for people.
+
+        Example:
+            >>> CallSelection(team="north").title, CallSelection(agent_id="A01;A07").title
+            ('team north', 'A01 and A07')
+        """
+        if self.team:
+            return f"team {self.team}"
+        return " and ".join(self.agents) or "the contact center"
+
+    def of(self, calls: pd.DataFrame) -> pd.DataFrame:
+        """Return the calls of the selected agents or team; all calls if none is selected."""
+        if self.team:
+            return calls[calls["team"] == self.team]
+        return calls[calls["agent_id"].isin(self.agents)] if self.agents else calls
 
 
 def add_kpi_columns(calls: pd.DataFrame, settings: KpiSettings) -> pd.DataFrame:
@@ -158,7 +180,7 @@ def select_period(calls: pd.DataFrame, selection: CallSelection) -> pd.DataFrame
         selection: Agents and period.
 
     Raises:
-        UnknownAgent: If a selected agent handled no call.
+        UnknownAgent: If a selected agent or team handled no call.
         NoCalls: If the period contains no call, or none of a selected agent.
     """
     if calls.empty:
@@ -170,6 +192,9 @@ def select_period(calls: pd.DataFrame, selection: CallSelection) -> pd.DataFrame
         if agent not in known:
             shown = ", ".join(known[:30]) + (", …" if len(known) > 30 else "")
             raise UnknownAgent(f"Agent {agent!r} handled no call; agent_id is one of {shown}")
+    if selection.team and selection.team not in set(calls["team"]):
+        teams = ", ".join(sorted(filter(None, calls["team"].unique())))
+        raise UnknownAgent(f"Team {selection.team!r} handled no call; team is one of {teams}")
     first, last = calls["day"].min(), calls["day"].max()
     begin = first if selection.from_ is None else pd.Timestamp(selection.from_)
     end = last if selection.to is None else pd.Timestamp(selection.to)
@@ -184,6 +209,8 @@ def select_period(calls: pd.DataFrame, selection: CallSelection) -> pd.DataFrame
                 f"Agent {agent} handled no call {span}, only from {days.min():%Y-%m-%d} "
                 f"to {days.max():%Y-%m-%d}"
             )
+    if selection.team and selection.of(chosen).empty:
+        raise NoCalls(f"Team {selection.team} handled no call {span}")
     return chosen
 
 

@@ -22,19 +22,23 @@ ATTACK_S, RELEASE_S, TAIL_S = 0.012, 0.06, 0.25
 CALM_TIMBRE, ANGRY_TIMBRE, HARMONICS = 0.12, 0.65, 10
 
 
-def render_notes(notes: pd.DataFrame, mapping: SoundMapping) -> np.ndarray:
+def render_notes(
+    notes: pd.DataFrame, mapping: SoundMapping, *, voice: str | None = None
+) -> np.ndarray:
     """Render notes as stereo samples, shape ``(n_samples, 2)``, float32.
 
     Args:
         notes: See :class:`~speech_emotion.contact_center.sonification.KpiSound`.
         mapping: Length of a beat and level of the reference.
+        voice: Render this voice alone; the sounds of all voices add up to the whole.
     """
     beats = notes["start_s"].max() + mapping.beat_s
     samples = np.zeros((round((beats + TAIL_S) * SAMPLE_RATE), 2))
     # The gain depends on the number of voices, not on the peak, so that levels are comparable.
     voices = notes.loc[notes["voice"] != TARGET, "voice"].nunique()
     full = PEAK / (voices + 10 ** (mapping.reference_db / 20) * mapping.reference)
-    for row in notes.dropna(subset="note").itertuples():
+    played = notes if voice is None else notes[notes["voice"] == voice]
+    for row in played.dropna(subset="note").itertuples():
         begin = round(row.start_s * SAMPLE_RATE)
         tone = _tone(row.frequency_hz, row.duration_s, row.timbre)
         angle = (row.pan + 1) * np.pi / 4  # equal power

@@ -102,6 +102,11 @@ class KpiSound:
         """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
+    def stems(self) -> dict[str, np.ndarray]:
+        """Return the samples of each voice and of the reference tone; they add up to ``samples``."""
+        names = self.notes["voice"].unique()
+        return {name: render_notes(self.notes, self.mapping, voice=name) for name in names}
+
     def legend_text(self) -> str:
         """Return the legend, one line per entry."""
         return "\n".join(f"{name}: {text}" for name, text in self.legend.items()) + "\n"

@@ -15,7 +15,7 @@ __all__ = ["DocumentDataset", "ModelCardDataset"]
 HIDDEN: Final = re.compile(
     r"<(script|style|audio|nav)\b.*?</\1>|<div[^>]*plotly-graph-div[^>]*>\s*</div>", re.DOTALL
 )
-CHART: Final = re.compile(r'(<div [^>]*role="img" aria-label="([^"]*)"[^>]*>)')
+CHART: Final = re.compile(r'(<div [^>]*role="(?:img|group)" aria-label="([^"]*)"[^>]*>)')
 BODY: Final = re.compile(r"<body[^>]*>(.*)</body>", re.DOTALL)
 
 

@@ -73,10 +73,12 @@ class PredictedFiles(NamedTuple):
     Attributes:
         table: See :meth:`EmotionPredictor.predict_files`.
         transient: Whether another attempt may succeed where this one failed, shape ``(n_files,)``.
+        seconds: Duration of each file, NaN if it was not read, shape ``(n_files,)``.
     """
 
     table: pd.DataFrame
     transient: np.ndarray
+    seconds: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -228,11 +230,13 @@ class EmotionPredictor:
         extracted: list[ExtractedFeatures] = []
         errors: list[str | None] = [None] * len(entries)
         transient = np.zeros(len(entries), dtype=bool)
+        seconds = np.full(len(entries), np.nan)
         limits = limits or SoundLimits()
         for position, entry in enumerate(entries):
             try:
                 sound = open_sound(entry, paths=paths, below=below)
-                extracted.append(self._extract(sound, limits))
+                features, seconds[position] = self._extract(sound, limits)
+                extracted.append(features)
             except AudioError as error:
                 # As the caller wrote it: the folder that paths are relative to may be nobody's business.
                 name = error.source if below is None else _shown(entry)
@@ -252,20 +256,23 @@ class EmotionPredictor:
             predicted = self.predict_extracted(extracted)
             table.loc[usable, list(self.labels)] = predicted
             table.loc[usable, "emotion"] = np.asarray(self.labels)[predicted.argmax(axis=1)]
-        return PredictedFiles(table, transient)
+        return PredictedFiles(table, transient, seconds)
 
-    def _extract(self, sound: Any, limits: SoundLimits) -> ExtractedFeatures:
-        """Compute what the members need, at the sample rates that they were trained at."""
+    def _extract(self, sound: Any, limits: SoundLimits) -> tuple[ExtractedFeatures, float]:
+        """Return what the members need, at their sample rates, and the duration in seconds."""
         statistics = sequence = embedding = None
+        seconds = float("nan")
         if self.needs_features:
             samples = load_audio(sound, self.features.sample_rate, limits=limits)
+            seconds = len(samples) / self.features.sample_rate
             statistics, sequence = extract(
                 samples, self.features.sample_rate, settings=self.features
             )
         if self.encoder is not None:
             samples = load_audio(sound, self.encoder.card.sample_rate, limits=limits)
+            seconds = len(samples) / self.encoder.card.sample_rate
             embedding = embed(samples, self.encoder)
-        return ExtractedFeatures(statistics, sequence, embedding)
+        return ExtractedFeatures(statistics, sequence, embedding), seconds
 
     def save(self, folder: Path) -> None:
         """Save the predictor in ``folder``, replacing its contents."""

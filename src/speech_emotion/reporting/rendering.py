@@ -21,6 +21,7 @@ from speech_emotion.reporting.plotting import describe, row_interval
 
 __all__ = [
     "figure_html",
+    "mp3_base64",
     "plot_html",
     "png_base64",
     "read_template",
@@ -57,6 +58,7 @@ def template(name: str, **filters: Callable[..., Any]) -> Any:
     environment.filters["percent"] = lambda value: "–" if pd.isna(value) else f"{value:.1%}"
     environment.filters["decimal"] = lambda value: "–" if pd.isna(value) else f"{value:.2f}"
     environment.filters["clock"] = format_clock
+    environment.filters["number"] = lambda value: "" if pd.isna(value) else value
     environment.filters.update(filters)
     environment.globals["interval"] = row_interval
     return environment.get_template(name)
@@ -72,7 +74,7 @@ def plot_html(figure: go.Figure, **options: Any) -> str:
     return figure.to_html(full_html=False, include_plotlyjs=False, config=PLOT_OPTIONS, **options)
 
 
-def figure_html(figure: go.Figure, name: str) -> Markup:
+def figure_html(figure: go.Figure, name: str, **options: Any) -> Markup:
     """Return a figure with its caption and text alternative as an HTML ``figure`` element.
 
     Title and subtitle become the caption, which wraps on small screens, unlike Plotly's title. The
@@ -81,6 +83,7 @@ def figure_html(figure: go.Figure, name: str) -> Markup:
     Args:
         figure: A Plotly figure from :func:`~speech_emotion.reporting.plotting.finish_figure`.
         name: Identifier, part of the element's ``id``.
+        options: Further options of ``plotly.io.to_html``.
     """
     title, subtitle, summary = describe(figure)
     drawn = go.Figure(figure)
@@ -99,7 +102,7 @@ def figure_html(figure: go.Figure, name: str) -> Markup:
     element = Markup(
         '<figure class="chart{wide}" id="figure-{name}">\n'
         '<figcaption><strong>{title}</strong><span class="note">{subtitle}</span></figcaption>\n'
-        '<div class="scroll" tabindex="0" role="img" aria-label="{summary}">'
+        '<div class="scroll" tabindex="0" role="group" aria-label="{summary}">'
         '<div class="plot">{plot}</div></div>\n'
         "</figure>"
     )
@@ -109,7 +112,7 @@ def figure_html(figure: go.Figure, name: str) -> Markup:
         title=title,
         subtitle=subtitle,
         summary=summary,
-        plot=Markup(plot_html(drawn)),
+        plot=Markup(plot_html(drawn, **options)),
     )
 
 
@@ -117,6 +120,21 @@ def png_base64(picture: Image) -> str:
     """Return a picture as PNG in base64, for embedding into a page."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def mp3_base64(samples: np.ndarray, sample_rate: int) -> str:
+    """Return samples as an MP3 file in base64, for embedding into a page."""
+    buffer = io.BytesIO()
+    soundfile.write(
+        buffer,
+        np.clip(samples, -1, 1),
+        sample_rate,
+        format="MP3",
+        subtype="MPEG_LAYER_III",
+        bitrate_mode="CONSTANT",
+        compression_level=0.7,
+    )
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
 from speech_emotion.contact_center import (
     CallSelection,
@@ -27,9 +28,13 @@ from speech_emotion.contact_center import (
     select_period,
     simulate_calls,
 )
-from speech_emotion.reporting.kpis import KpiEvidence, kpi_page
+from speech_emotion.reporting.kpis import KpiEvidence, explorer_page, kpi_page
 from speech_emotion.reporting.kpis import figures as kpis
 from speech_emotion.reporting.kpis import patterns as kpi_patterns
+from speech_emotion.runtime import FileStore
+
+REPORTS = "reports"
+"""Folder of the reports, one file a selection."""
 
 MANY_REJECTED: Final = 0.01
 """Share of rejected rows from which a warning is shown."""
@@ -112,10 +117,16 @@ def compute_kpis(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compute KPIs by dimension and over time, effects of anger, and the list of angry calls."""
     return (
-        kpi_breakdown(calls, selection.agents, settings),
-        kpi_series(calls, selection.agents, choose_grain(calls, selection), settings),
+        kpi_breakdown(calls, selection.agents, settings, team=selection.team or ""),
+        kpi_series(
+            calls,
+            selection.agents,
+            choose_grain(calls, selection),
+            settings,
+            team=selection.team or "",
+        ),
         anger_effects(calls, settings),
-        angry_calls(calls, selection.agents, settings),
+        angry_calls(calls, selection.agents, settings, team=selection.team or ""),
     )
 
 
@@ -136,14 +147,14 @@ def draw_patterns(
 ) -> tuple[go.Figure, go.Figure, go.Figure]:
     """Draw agents over the months, handling times, and hours by weekday."""
     agents, note = selection.agents, kpis.calls_note(calls)
-    selected = calls[calls["agent_id"].isin(agents)] if agents else calls
+    selected = selection.of(calls)
     return (
         kpi_patterns.motion_figure(calls, agents, settings, note=note),
         kpi_patterns.handle_time_figure(calls, agents, note=note),
         kpi_patterns.hours_figure(
             selected,
             settings,
-            selected=" and ".join(agents) or "the center",
+            selected=selection.title,
             note=kpis.calls_note(selected),
         ),
     )
@@ -170,19 +181,21 @@ def write_kpi_page(
     rejected: pd.DataFrame,
     breakdown: pd.DataFrame,
     effects: pd.DataFrame,
+    files: FileStore,
     settings: KpiSettings,
     selection: CallSelection,
     **figures: go.Figure,
 ) -> str:
-    """Write the HTML report.
+    """Write the report of the selection beside those of others, and render the page that links all.
 
     Args:
         calls: Selected calls.
         rejected: Rows of the export that were left out.
-        breakdown: Key figures by everything.
-        effects: What goes with anger.
-        settings: How all was computed.
-        selection: Agents and period.
+        breakdown: KPIs by all dimensions.
+        effects: Effects of anger.
+        files: Folder of the page.
+        settings: Settings of the KPIs.
+        selection: Agents or team, and period.
         figures: Plotly figures, by the names of their sections.
     """
     evidence = KpiEvidence(
@@ -191,8 +204,12 @@ def write_kpi_page(
         breakdown=breakdown,
         effects=effects,
         # Not as stored: a CSV file does not tell agent 007 from agent 7.
-        angry_calls=angry_calls(calls, selection.agents, settings),
-        agents=selection.agents,
+        angry_calls=angry_calls(calls, selection.agents, settings, team=selection.team or ""),
+        selection=selection,
         settings=settings,
     )
-    return kpi_page(evidence, figures)
+    files.put(f"{REPORTS}/{evidence.name}.html", kpi_page(evidence, figures).encode())
+    files.put(f"{REPORTS}/plotly.js", get_plotlyjs().encode())
+    reports = {name.removeprefix(f"{REPORTS}/") for name in files.names(REPORTS)}
+    names = {name.removesuffix(".html") for name in reports if name.endswith(".html")}
+    return explorer_page(calls, settings, names, selection)

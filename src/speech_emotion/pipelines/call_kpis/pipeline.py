@@ -85,6 +85,7 @@ def create_pipeline() -> Pipeline:
                     "rejected": "rejected_calls",
                     "breakdown": "call_kpis_table",
                     "effects": "anger_effects_table",
+                    "files": "kpi_files",
                     "settings": "params:kpis",
                     "selection": "params:call_selection",
                 }
@@ -94,7 +95,7 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         namespace="call_kpis",
-        inputs={"calls", "rejected_calls"},
+        inputs={"calls", "rejected_calls", "kpi_files"},
         outputs={"call_kpis_page", "call_kpis_table"},
         parameters=set(SETTINGS),
         tags="call_kpis",

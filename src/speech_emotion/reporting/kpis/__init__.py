@@ -5,12 +5,14 @@ from speech_emotion.reporting.kpis.figures import (
 )
 from speech_emotion.reporting.kpis.pages import (
     KpiEvidence,
+    explorer_page,
     kpi_page,
     sound_page,
 )
 
 __all__ = [
     "KpiEvidence",
+    "explorer_page",
     "kpi_figure",
     "kpi_page",
     "sound_page",

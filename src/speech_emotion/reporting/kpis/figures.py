@@ -6,14 +6,15 @@ Points and rows of few calls are gray; bands and bars are 95 % intervals.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Final, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from speech_emotion.call_scoring import format_clock
 from speech_emotion.contact_center import (
     OUTCOMES,
     CallSelection,
@@ -40,12 +41,13 @@ AGENT_COLORS: Final = ("#0072B2", "#D55E00", "#CC79A7", "#56B4E9")
 TEAM_COLORS: Final = ("#009E73", "#E69F00")
 CENTER_COLOR: Final = "#666666"
 SMALL: Final = "#bbbbbb"
+STEPS_S: Final = (5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 TITLES: Final = {
     "aht": "Average handle time (AHT)",
     "fcr": "First call resolution (FCR)",
     "angry": "Share of angry calls",
 }
-AXES: Final = {"aht": "AHT, s", "fcr": "FCR", "angry": "angry calls"}
+AXES: Final = {"aht": "AHT, m:ss", "fcr": "FCR", "angry": "angry calls"}
 COLUMNS: Final = {"aht": "aht_s", "fcr": "fcr", "angry": "angry"}
 COUNTS: Final = {"aht": "n_calls", "fcr": "n_fcr", "angry": "n_angry"}
 
@@ -72,12 +74,30 @@ def unknown(figure: go.Figure, **place: int) -> None:
     figure.add_annotation(text="unknown for all calls", showarrow=False, **middle, **place)
 
 
-def _tickformat(kpi: str) -> str:
-    return ",.0f" if kpi == "aht" else ".0%"
+def clock_axis(low: float, high: float, *, marks: int = 6) -> dict[str, Any]:
+    """Return ticks of an axis of seconds in minutes and seconds.
+
+    Example:
+        >>> clock_axis(200, 440)["ticktext"]
+        ['4:00', '5:00', '6:00', '7:00']
+    """
+    if not np.isfinite([low, high]).all() or high <= low:
+        low, high = 0.0, 600.0
+    step = next((step for step in STEPS_S if (high - low) / step <= marks), STEPS_S[-1])
+    values = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    return {"tickvals": values.tolist(), "ticktext": [format_clock(value) for value in values]}
 
 
-def _shown(kpi: str) -> str:
-    return "%{y:,.0f} s" if kpi == "aht" else "%{y:.1%}"
+def listed_by_row(*columns: Iterable[Any]) -> list[list[Any]]:
+    """Return numbers and texts of each row, for the text that a chart shows at a point."""
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def in_words(kpi: str, values: pd.Series) -> list[str]:
+    """Return values of a KPI as text: times in minutes and seconds, shares in percent."""
+    if kpi == "aht":
+        return [format_clock(value) for value in values]
+    return ["–" if pd.isna(value) else f"{value:.1%}" for value in values]
 
 
 def scope_colors(scopes: Sequence[str]) -> dict[str, str]:
@@ -164,13 +184,21 @@ def over_time_figure(
             name=str(scope),
             line={"color": color, "width": 1.5 if scope == "center" else 2.5},
             marker={"color": color, "size": 7},
-            customdata=rows[[counted, f"{column}_low", f"{column}_high"]],
-            hovertemplate=_shown(kpi)
-            + " ["
-            + _shown(kpi).replace("y", "customdata[1]")
-            + ", "
-            + _shown(kpi).replace("y", "customdata[2]")
-            + "], n = %{customdata[0]:,}",
+            customdata=listed_by_row(
+                rows[counted],
+                *(in_words(kpi, rows[f"{column}{end}"]) for end in ("_low", "_high", "")),
+            ),
+            hovertemplate="%{customdata[3]} [%{customdata[1]}, %{customdata[2]}], "
+            "n = %{customdata[0]:,}",
+            **group,
+        )
+        figure.add_scatter(
+            y=rows[column].where(~rows["complete"]),
+            name=f"{scope}, incomplete",
+            mode="markers",
+            marker={"color": "#ffffff", "size": 8, "line": {"color": color, "width": 2}},
+            showlegend=False,
+            hoverinfo="skip",
             **group,
         )
         figure.add_scatter(
@@ -198,10 +226,35 @@ def over_time_figure(
     if not series[counted].any():
         unknown(figure)
         figure.update_yaxes(range=[0, 1])
-    figure.update_yaxes(title=AXES[kpi], tickformat=_tickformat(kpi))
+    figure.update_yaxes(title=AXES[kpi])
+    if kpi == "aht":
+        shown = figure.layout.yaxis.range or [series[column].min(), series[column].max()]
+        figure.update_yaxes(**clock_axis(*shown))
+    else:
+        figure.update_yaxes(tickformat=".0%")
     figure.update_xaxes(hoverformat="%Y-%m-%d")
-    subtitle = f"{note}; gray points: fewer than {settings.min_calls} calls"
-    return finish_figure(figure, f"{TITLES[kpi]} by {grain}", subtitle, hovermode="x unified")
+    subtitle = (
+        f"{note}; gray points: fewer than {settings.min_calls} calls; hollow: part of a {grain}"
+    )
+    return finish_figure(
+        figure,
+        f"{TITLES[kpi]} by {grain}",
+        subtitle,
+        summary=_series_summary(series, kpi, grain),
+        hovermode="x unified",
+    )
+
+
+def _series_summary(series: pd.DataFrame, kpi: str, grain: str) -> str:
+    """Describe first and last complete value of each scope."""
+    column = COLUMNS[kpi]
+    parts = []
+    for scope, rows in (
+        series[series["complete"]].dropna(subset=column).groupby("scope", sort=False)
+    ):
+        first, last = in_words(kpi, rows[column].iloc[[0, -1]])
+        parts.append(f"{scope} from {first} in the first to {last} in the last complete {grain}")
+    return "; ".join(parts)
 
 
 def groups_figure(
@@ -233,14 +286,21 @@ def groups_figure(
             showlegend=False,
             marker={"color": plain.mask(few, SMALL).tolist(), "size": 9},
             error_x=error_bar(rows, column, color="#888"),
-            customdata=rows[[COUNTS[kpi]]],
-            hovertemplate="%{y}: "
-            + _shown(kpi).replace("y", "x")
-            + ", n = %{customdata[0]:,}<extra></extra>",
+            customdata=listed_by_row(in_words(kpi, rows[column]), rows[COUNTS[kpi]]),
+            hovertemplate="%{y}: %{customdata[0]}, n = %{customdata[1]:,}<extra></extra>",
             row=1,
             col=col,
         )
-        figure.update_xaxes(tickformat=_tickformat(kpi), row=1, col=col)
+        if kpi == "aht":
+            ends = rows[[f"{column}_low", f"{column}_high", column]].stack()
+            axis = clock_axis(
+                min(ends.min(), settings.target_aht_s),
+                max(ends.max(), settings.target_aht_s),
+                marks=4,
+            )
+        else:
+            axis = {"tickformat": ".0%"}
+        figure.update_xaxes(**axis, row=1, col=col)
         if not rows[COUNTS[kpi]].any():
             figure.update_xaxes(range=[0, 1], row=1, col=col)
             unknown(figure, row=1, col=col)

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
+from speech_emotion.call_scoring import format_clock
 from speech_emotion.contact_center import (
+    OUTCOMES,
+    CallSelection,
     KpiSettings,
     KpiSound,
+    angry_calls,
     bin_of_note,
     count_emotions,
+    kpi_table,
     note_name,
     scale_notes,
 )
 from speech_emotion.reporting.kpis.figures import AGENT_COLORS, CENTER_COLOR, calls_note
-from speech_emotion.reporting.rendering import plot_html, template, wav_base64
+from speech_emotion.reporting.plotting import row_interval
+from speech_emotion.reporting.rendering import figure_html, mp3_base64, read_template, template
 
-__all__ = ["KpiEvidence", "kpi_page", "sound_page"]
+__all__ = ["KpiEvidence", "explorer_page", "kpi_page", "sound_page"]
 
 LISTED: Final = 100  # rows of a table on the page; the CSV file has all
+EXPLORED: Final = 3000  # angry calls on the page with pickers
 # Edges of the chart in units of its viewBox.
 LEFT, TOP, RIGHT, BOTTOM = 80.0, 20.0, 980.0, 400.0
 MARKS: Final = 9  # maximal number of labels per axis
@@ -40,7 +48,7 @@ class KpiEvidence:
         breakdown: From :func:`~speech_emotion.contact_center.kpi_tables.kpi_breakdown`.
         effects: From :func:`~speech_emotion.contact_center.effects.anger_effects`.
         angry_calls: From :func:`~speech_emotion.contact_center.kpi_tables.angry_calls`.
-        agents: Selected agents.
+        selection: Selected agents or team, and period.
         settings: Settings of the KPIs.
     """
 
@@ -49,8 +57,16 @@ class KpiEvidence:
     breakdown: pd.DataFrame
     effects: pd.DataFrame
     angry_calls: pd.DataFrame
-    agents: list[str]
+    selection: CallSelection
     settings: KpiSettings
+
+    @property
+    def name(self) -> str:
+        """Name of the page's file: what is selected, and the days."""
+        first, last = self.calls["day"].min(), self.calls["day"].max()
+        chosen = self.selection.agents or [self.selection.title.replace("the contact ", "")]
+        slug = re.sub(r"[^\w-]+", "_", "+".join(chosen), flags=re.ASCII).strip("_") or "selection"
+        return f"{slug}_{first:%Y-%m-%d}_{last:%Y-%m-%d}"
 
     @property
     def synthetic(self) -> bool:
@@ -83,6 +99,34 @@ class KpiEvidence:
             "rejected": f"{len(self.rejected):,} rows of the export",
         }
 
+    def tiles(self) -> list[dict[str, str]]:
+        """Return the KPIs of the selection against their targets."""
+        settings = self.settings
+        row = kpi_table(self.selection.of(self.calls), [], settings).iloc[0].to_dict()
+        target_s, target = settings.target_aht_s, settings.target_fcr
+        low, high = format_clock(row["aht_s_low"]), format_clock(row["aht_s_high"])
+        return [
+            {"name": "calls", "value": f"{row['n_calls']:,}", "note": "", "state": ""},
+            {
+                "name": "AHT",
+                "value": format_clock(row["aht_s"]),
+                "note": f"[{low}, {high}], target {format_clock(target_s)}",
+                "state": _state(target_s - row["aht_s_high"], row["aht_s_low"] - target_s),
+            },
+            {
+                "name": "FCR",
+                "value": row_interval(row, "fcr").split(" ")[0],
+                "note": f"{row_interval(row, 'fcr').partition(' ')[2]}, target {target:.0%}",
+                "state": _state(row["fcr_low"] - target, target - row["fcr_high"]),
+            },
+            {
+                "name": "angry calls",
+                "value": row_interval(row, "angry").split(" ")[0],
+                "note": row_interval(row, "angry").partition(" ")[2],
+                "state": "",
+            },
+        ]
+
     def overall(self) -> list[dict[str, Any]]:
         """Return the KPIs of the contact center, the teams and the agents."""
         rows = self.breakdown
@@ -93,8 +137,8 @@ class KpiEvidence:
         rows = self.breakdown
         return rows[(rows["scope"] == "center") & (rows["by"] == dimension)].to_dict("records")
 
-    def answers(self) -> list[str]:
-        """Return the differences of angry calls in words."""
+    def answers(self) -> list[dict[str, str]]:
+        """Return the differences of angry calls in words, in numbers, and as footnotes."""
         return [_answer(row) for row in self.effects.to_dict("records")]
 
     def reasons(self) -> list[tuple[str, int]]:
@@ -103,39 +147,60 @@ class KpiEvidence:
         return [(str(kind), int(n)) for kind, n in kinds.value_counts().items()]
 
 
-def _answer(row: dict[str, Any]) -> str:
+WORDS: Final = {
+    "handle_s": ("last {} longer", "are {} shorter"),
+    "came_back": (
+        "are followed by another call {} more often",
+        "are followed by another call {} less often",
+    ),
+    "fcr": (
+        "are resolved at first contact {} more often",
+        "are resolved at first contact {} less often",
+    ),
+}
+
+
+def _answer(row: dict[str, Any]) -> dict[str, str]:
+    """Return what an effect means in words, the numbers behind it, and its size as a footnote."""
+    more, less = WORDS[row["outcome"]]
     if pd.isna(row["difference"]):
-        return f"{row['outcome']}: unknown, because there are no angry calls or no other calls."
+        name = OUTCOMES[row["outcome"]].removesuffix(", s")
+        words = f"{name.capitalize()}: unknown, because there are no angry calls or no other calls."
+        return {"words": words, "numbers": "", "footnote": ""}
     timed = row["outcome"] == "handle_s"
 
+    def amount(value: float) -> str:
+        return format_clock(abs(value)) if timed else f"{100 * abs(value):.1f} points"
+
+    def signed(value: float) -> str:
+        return ("−" if value < 0 else "+") + amount(value)
+
     def shown(name: str) -> str:
-        def one(value: float) -> str:
-            return f"{value:+.0f} s" if timed else f"{100 * value:+.1f} points"
+        return f"{signed(row[name])} [{signed(row[name + '_low'])}, {signed(row[name + '_high'])}]"
 
-        ends = f"[{one(row[name + '_low'])}, {one(row[name + '_high'])}]"
-        return f"{one(row[name])} {ends}"
-
-    words = {
-        "handle_s": ("last longer", "are shorter"),
-        "came_back": ("are followed by another call more often", "are followed up less often"),
-        "fcr": (
-            "are resolved at first contact more often",
-            "are resolved at first contact less often",
-        ),
-    }[row["outcome"]]
+    size = amount(row["difference"])
     if row["difference_low"] > 0:
-        verdict = f"Angry calls {words[0]}"
+        words = f"Angry calls {more.format(size)}."
     elif row["difference_high"] < 0:
-        verdict = f"Angry calls {words[1]}"
+        words = f"Angry calls {less.format(size)}."
     else:
-        verdict = f"The data do not show whether angry calls {words[0]}"
-    means = [f"{row[kind]:.0f} s" if timed else f"{row[kind]:.1%}" for kind in ("angry", "other")]
-    return (
-        f"{verdict}: {means[0]} against {means[1]}, {shown('difference')}; "
-        f"within agent and topic {shown('adjusted_difference')}. {row['effect_name']} "
-        f"{row['effect']:.2f} [{row['effect_low']:.2f}, {row['effect_high']:.2f}], "
-        f"{_size(row)}; n = {row['n_angry']:,} angry and {row['n_other']:,} others."
-    )
+        words = f"The data do not show whether angry calls {more.replace(' {}', '')}."
+    means = [
+        format_clock(row[kind]) if timed else f"{row[kind]:.1%}" for kind in ("angry", "other")
+    ]
+    return {
+        "words": words,
+        "numbers": f"{means[0]} against {means[1]}, difference {shown('difference')}; within agent and "
+        f"topic {shown('adjusted_difference')}; n = {row['n_angry']:,} angry and "
+        f"{row['n_other']:,} others",
+        "footnote": f"{OUTCOMES[row['outcome']].removesuffix(', s').capitalize()}: {row['effect_name']} "
+        f"{row['effect']:.2f} [{row['effect_low']:.2f}, {row['effect_high']:.2f}], {_size(row)}",
+    }
+
+
+def _state(met: float, missed: float) -> str:
+    """Return whether a whole interval meets its target, or misses it."""
+    return "met" if met >= 0 else "missed" if missed > 0 else "uncertain"
 
 
 def _size(row: dict[str, Any]) -> str:
@@ -146,26 +211,117 @@ def _size(row: dict[str, Any]) -> str:
 
 
 def kpi_page(evidence: KpiEvidence, figures: dict[str, go.Figure]) -> str:
-    """Render the KPI report as one self-contained HTML file.
+    """Render the KPI report of one selection; it loads ``plotly.js`` from its folder.
 
     Args:
         evidence: Tables and settings.
         figures: Plotly figures by section name.
     """
-    return template("kpis/call_kpis.html.j2").render(
+    return template("kpis/selection.html.j2", time_interval=_time_interval).render(
         evidence=evidence,
-        figures={name: plot_html(figure, auto_play=False) for name, figure in figures.items()},
-        plotly=get_plotlyjs(),
+        figures={
+            name: figure_html(figure, name, auto_play=False) for name, figure in figures.items()
+        },
+        theme=read_template("theme.js"),
+        tables=read_template("kpis/tables.js"),
         listed=LISTED,
     )
 
 
+def _time_interval(row: dict[str, Any]) -> str:
+    shown = format_clock(row["aht_s"])
+    if pd.isna(row["aht_s_low"]):
+        return shown
+    return f"{shown} [{format_clock(row['aht_s_low'])}, {format_clock(row['aht_s_high'])}]"
+
+
+def explorer_page(
+    calls: pd.DataFrame, settings: KpiSettings, selections: Iterable[str], chosen: CallSelection
+) -> str:
+    """Render the page that shows the KPIs of any agent, team and months, and links the reports.
+
+    Args:
+        calls: From :func:`~speech_emotion.contact_center.select_period`, of all agents.
+        settings: Settings of the KPIs.
+        selections: Names of the reports in the folder of the page.
+        chosen: What is shown first.
+    """
+    months = calls.assign(
+        month_name=calls["month"].dt.strftime("%Y-%m"), square=calls["handle_s"] ** 2
+    )
+    sums = months.groupby(["month_name", "team", "agent_id"], sort=True, dropna=False).agg(
+        n=("handle_s", "size"),
+        total=("handle_s", "sum"),
+        squares=("square", "sum"),
+        n_fcr=("fcr", "count"),
+        fcr=("fcr", "sum"),
+        n_angry=("angry", "count"),
+        angry=("angry", "sum"),
+    )
+    listed = angry_calls(calls, [], settings)
+    first, last = calls["day"].min(), calls["day"].max()
+    cut = []
+    if first.day != 1:
+        cut.append(f"{first:%Y-%m}")
+    if last != last + pd.offsets.MonthEnd(0):
+        cut.append(f"{last:%Y-%m}")
+    reports = sorted(selections)
+    return template("kpis/call_kpis.html.j2").render(
+        synthetic=bool(calls["synthetic"].any()),
+        note=calls_note(calls),
+        reports=[(name, _report_title(name)) for name in reports],
+        n_angry=len(listed),
+        shown=EXPLORED,
+        settings=settings,
+        data={
+            "rows": [
+                [str(value) for value in index] + [round(float(value), 1) for value in row]
+                for index, row in zip(sums.index, sums.to_numpy(), strict=True)
+            ],
+            "cut": cut,
+            "target_aht": settings.target_aht_s,
+            "target_fcr": settings.target_fcr,
+            "min_calls": settings.min_calls,
+            "agent": chosen.agents[0] if len(chosen.agents) == 1 else "",
+            "team": chosen.team or "",
+            "angry": [
+                [
+                    row["call_id"],
+                    row["start"][:16].replace("T", " "),
+                    row["agent_id"],
+                    row["team"],
+                    row["customer_id"],
+                    row["topic"],
+                    None if pd.isna(row["angry_share"]) else round(row["angry_share"], 3),
+                    None if pd.isna(row["first_angry_s"]) else round(row["first_angry_s"]),
+                    round(row["handle_s"]),
+                    "" if pd.isna(row["recording"]) else row["recording"],
+                ]
+                for row in listed.head(EXPLORED).to_dict("records")
+            ],
+        },
+        script=read_template("kpis/explorer.js"),
+    )
+
+
+def _report_title(name: str) -> str:
+    """Return the title of a report by its file name.
+
+    Example:
+        >>> _report_title("A01+A07_2026-01-01_2026-03-31")
+        'A01 and A07, 2026-01-01 to 2026-03-31'
+    """
+    chosen, first, last = name.rsplit("_", 2)
+    return f"{chosen.replace('+', ' and ').replace('_', ' ')}, {first} to {last}"
+
+
 def sound_page(sound: KpiSound) -> str:
-    """Render a self-contained page whose chart is drawn while the sound plays.
+    """Render a self-contained page with the chart of a sound, which seeks the sound.
 
     Args:
         sound: From :func:`~speech_emotion.contact_center.sonification.kpi_sound`.
     """
+    title = f"{sound.kpi.upper()} by {sound.grain}: {' and '.join(sound.voices)}"
     return template("kpis/sonification.html.j2").render(
         sound=sound,
         voices=[_voice(sound, name, number) for number, name in enumerate(sound.voices)],
@@ -173,9 +329,49 @@ def sound_page(sound: KpiSound) -> str:
         periods=_periods(sound),
         target=_y(sound, sound.target) if sound.mapping.reference else None,
         box={"left": LEFT, "top": TOP, "right": RIGHT, "bottom": BOTTOM},
-        wav=wav_base64(sound.samples, sound.sample_rate),
-        title=f"{sound.kpi.upper()} by {sound.grain}: {' and '.join(sound.voices)}",
+        stems={
+            name: mp3_base64(samples, sound.sample_rate) for name, samples in sound.stems().items()
+        },
+        data={
+            "seconds": sound.seconds,
+            "beat": sound.mapping.beat_s,
+            "left": LEFT,
+            "right": RIGHT,
+            "readings": _readings(sound),
+        },
+        script=read_template("kpis/sonification.js"),
+        summary=f"{title}. {_summary(sound)}",
+        title=title,
     )
+
+
+def _readings(sound: KpiSound) -> list[str]:
+    """Return what each period says: its first day, and the values of all voices."""
+    shown = sound.notes[sound.notes["voice"].isin(sound.voices)]
+    readings = []
+    for period, rows in shown.groupby("period", sort=True):
+        values = []
+        for row in rows.itertuples():
+            value = "no value" if pd.isna(row.value) else _shown(sound, row.value)
+            angry = "" if pd.isna(row.angry) else f", angry {row.angry:.1%}"
+            values.append(f"{row.voice} {value}{angry}, n = {row.n_calls:,}")
+        readings.append(f"{pd.Timestamp(str(period)):%Y-%m-%d}: {'; '.join(values)}")
+    return readings
+
+
+def _summary(sound: KpiSound) -> str:
+    """Describe lowest and highest value of each voice."""
+    parts = []
+    for name in sound.voices:
+        values = sound.notes.loc[sound.notes["voice"] == name].dropna(subset="value")
+        if values.empty:
+            continue
+        low, high = values.loc[values["value"].idxmin()], values.loc[values["value"].idxmax()]
+        parts.append(
+            f"{name} from {_shown(sound, low['value'])} ({low['period']:%Y-%m-%d}) to "
+            f"{_shown(sound, high['value'])} ({high['period']:%Y-%m-%d})"
+        )
+    return "; ".join(parts)
 
 
 def _x(sound: KpiSound, seconds: float) -> float:
@@ -189,7 +385,7 @@ def _y(sound: KpiSound, value: float) -> float:
 
 
 def _shown(sound: KpiSound, value: float) -> str:
-    return f"{value:.0f} s" if sound.kpi == "aht" else f"{value:.1%}"
+    return format_clock(value) if sound.kpi == "aht" else f"{value:.1%}"
 
 
 def _voice(sound: KpiSound, name: str, number: int) -> dict[str, Any]:

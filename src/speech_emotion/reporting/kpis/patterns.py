@@ -11,12 +11,16 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
+from speech_emotion.call_scoring import format_clock
 from speech_emotion.contact_center import KpiSettings, kpi_table
 from speech_emotion.reporting.kpis.figures import (
     AXES,
     COLUMNS,
     COUNTS,
     SMALL,
+    clock_axis,
+    in_words,
+    listed_by_row,
     scope_colors,
     translucent,
 )
@@ -24,6 +28,7 @@ from speech_emotion.reporting.plotting import finish_figure
 
 __all__ = ["handle_time_figure", "hours_figure", "motion_figure"]
 
+HANDLE_TIMES_S: Final = (30, 60, 120, 240, 480, 960, 1920, 3840)
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -69,9 +74,11 @@ def motion_figure(
                     "width": [3 if agent in agents else 0.5 for agent in order],
                 },
             },
-            customdata=rows[["n_calls", "angry"]],
+            customdata=listed_by_row(
+                rows["n_calls"], in_words("angry", rows["angry"]), in_words("aht", rows["aht_s"])
+            ),
             showlegend=False,
-            hovertemplate="%{text}: AHT %{x:.0f} s, FCR %{y:.1%}, angry %{customdata[1]:.1%}, "
+            hovertemplate="%{text}: AHT %{customdata[2]}, FCR %{y:.1%}, angry %{customdata[1]}, "
             "n = %{customdata[0]:,}<extra></extra>",
         )
 
@@ -98,7 +105,7 @@ def motion_figure(
         low, high = min(certain[column].min(), target), max(certain[column].max(), target)
         margin = max(0.12 * (high - low), least)
         update(range=[low - margin, high + margin])
-    figure.update_xaxes(title="AHT, s")
+    figure.update_xaxes(title=AXES["aht"], **clock_axis(*figure.layout.xaxis.range))
     figure.update_yaxes(title="FCR", tickformat=".0%")
     subtitle = f"Size: calls; gray: fewer than {settings.min_calls}, or unknown emotions; {note}"
     return finish_figure(
@@ -177,14 +184,18 @@ def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str)
                 line={"shape": "hv", "color": colors[name]},
                 fill="tozeroy",
                 fillcolor=translucent(colors[name], 0.12),
-                name=f"{name}, n = {len(group):,}, median {group['handle_s'].median():.0f} s",
+                name=f"{name}, n = {len(group):,}, median {format_clock(group['handle_s'].median())}",
                 legend="legend" if col == 1 else "legend2",
-                hovertemplate="from %{x:.0f} s: %{y:.1%}<extra></extra>",
+                text=in_words("aht", pd.Series(edges)),
+                hovertemplate="from %{text}: %{y:.1%}<extra></extra>",
                 row=1,
                 col=col,
             )
     figure.update_xaxes(
-        type="log", title="handle time, s", tickvals=[30, 60, 120, 240, 480, 960, 1920, 3840]
+        type="log",
+        title="handle time, m:ss",
+        tickvals=HANDLE_TIMES_S,
+        ticktext=[format_clock(value) for value in HANDLE_TIMES_S],
     )
     figure.update_yaxes(title="share of calls", tickformat=".0%", col=1)
     below = {"orientation": "h", "y": -0.22, "yanchor": "top"}
@@ -246,6 +257,11 @@ def hours_figure(
             for name in ("value", counted)
         ]
         share = column in {"fcr", "angry"}
+        is_time = column == "aht_s"
+        bar: dict[str, Any] = {"tickformat": ".0%" if share else ""}
+        if is_time and shown["value"].notna().any():
+            bar = clock_axis(shown["value"].min(), shown["value"].max(), marks=4)
+        words = [[format_clock(value) for value in line] for line in grids[0].to_numpy()]
         figure.add_heatmap(
             x=names,
             y=list(WEEKDAYS),
@@ -259,12 +275,12 @@ def hours_figure(
                 "x": 0.43 if col == 1 else 1.0,
                 "y": 0.79 if row == 1 else 0.21,
                 "thickness": 12,
-                "tickformat": ".0%" if share else "",
-            },
-            hovertemplate="%{y}, %{x} h: %{z"
-            + (":.1%" if share else ":,.0f")
-            + "}, n = %{customdata}"
-            "<extra></extra>",
+            }
+            | bar,
+            text=words if is_time else None,
+            hovertemplate="%{y}, %{x} h: %{"
+            + ("text" if is_time else "z:.1%" if share else "z:,.0f")
+            + "}, n = %{customdata}<extra></extra>",
             hoverongaps=False,
             row=row,
             col=col,

@@ -1,0 +1,295 @@
+"""The application: recordings come as the body of a request, scores go back as JSON."""
+
+import functools
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import anyio
+import numpy as np
+import pandas as pd
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from speech_emotion import __version__
+from speech_emotion.audio import AUDIO_SUFFIXES, CODEC_SUFFIXES, AudioError, open_recording
+from speech_emotion.call_scoring import (
+    CallSettings,
+    LineMean,
+    score_blocks,
+    summarize,
+    threshold_of,
+)
+from speech_emotion.models import EmotionPredictor
+from speech_emotion.service.settings import ServiceSettings
+
+__all__ = ["create_app"]
+
+logger = logging.getLogger(__name__)
+
+SYNTHETIC: Final = (
+    "The model was trained on the SYNTHETIC sample corpus: its scores mean nothing for real speech"
+)
+ERRORS: Final = {
+    413: "The recording is larger than the limit",
+    422: "The recording cannot be scored; `detail` says why and what to do",
+    503: "As many recordings as allowed are being scored; try again",
+    504: "Scoring took longer than the limit",
+}
+EXAMPLE: Final = {
+    "call": "call.wav",
+    "model": "speech-emotion version 3",
+    "notice": None,
+    "threshold": 0.12,
+    "channels": [
+        {
+            "channel": 0,
+            "channel_role": "customer",
+            "flag": "angry",
+            "score": 0.91,
+            "reason": "1 angry passage: 6 s of angry speech within 0:07, from 2:09, score up to 0.91",
+            "minutes": 4.2,
+            "talk_share": 0.31,
+        }
+    ],
+    "passages": [
+        {
+            "channel": 0,
+            "start_s": 129.3,
+            "end_s": 136.5,
+            "speech_s": 6.1,
+            "peak": 0.91,
+            "peak_s": 129.3,
+        }
+    ],
+    "windows": [
+        {
+            "channel": 0,
+            "start_s": 129.3,
+            "end_s": 132.4,
+            "emotion": "angry",
+            "score": 0.91,
+            "flagged": True,
+            "probabilities": {"angry": 0.91, "neutral": 0.09},
+        }
+    ],
+}
+
+
+class Health(BaseModel):
+    """State of the service."""
+
+    status: str = Field(examples=["ok"])
+    model: str = Field(description="Name and version of the model")
+    notice: str | None = Field(description="What to know about the model, if anything")
+
+
+class CallScores(BaseModel):
+    """Scores of one call."""
+
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
+
+    call: str = Field(description="Name of the call, as it was sent")
+    model: str = Field(description="Name and version of the model")
+    notice: str | None = Field(description="What to know about the model, if anything")
+    threshold: float = Field(description="Score from which a window counts towards the flag")
+    channels: list[dict[str, Any]] = Field(
+        description="A row a scored channel: `flag` (the target, `review`, or `calm`, which means not "
+        "flagged), `reason`, `score`, shares of emotions, …"
+    )
+    passages: list[dict[str, Any]] = Field(description="Flagged passages")
+    windows: list[dict[str, Any]] = Field(description="Every window; empty with `windows=false`")
+
+
+class _TooSlow(Exception):
+    """Scoring took longer than the limit."""
+
+
+def create_app(
+    predictor: EmotionPredictor,
+    scoring: CallSettings | None = None,
+    settings: ServiceSettings | None = None,
+    *,
+    line: LineMean | None = None,
+) -> FastAPI:
+    """Create the application.
+
+    Args:
+        predictor: The model.
+        scoring: How calls are scored.
+        settings: Limits.
+        line: Mean embedding of the center's line, for models with an encoder.
+
+    Raises:
+        ValueError: If there is no threshold for the target label.
+
+    Example:
+        >>> import uvicorn  # doctest: +SKIP
+        >>> uvicorn.run(create_app(predictor))  # doctest: +SKIP
+    """
+    scoring, settings = scoring or CallSettings(), settings or ServiceSettings()
+    threshold = threshold_of(predictor, scoring)
+    limits = scoring.limits.model_copy(update={"max_seconds": settings.max_seconds})
+    scoring = scoring.model_copy(update={"limits": limits})
+    about = {"model": predictor.title, "notice": SYNTHETIC if predictor.synthetic else None}
+    slots = threading.BoundedSemaphore(settings.parallel)
+    app = FastAPI(
+        title="speech-emotion: scores of calls",
+        version=__version__,
+        description="Send a recording as the body of `POST /calls`; windows, flagged passages and a "
+        "summary come back. A flag marks where to listen; it does not prove what a person feels.",
+        docs_url=None,  # their pages load scripts from other servers
+        redoc_url=None,
+    )
+
+    @app.get("/health", summary="Whether the model is loaded")
+    def health() -> Health:
+        return Health(status="ok", **about)
+
+    @app.post(
+        "/calls",
+        summary="Score one call",
+        responses={
+            code: {"description": text, "content": {"application/json": {}}}
+            for code, text in ERRORS.items()
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
+                },
+            }
+        },
+    )
+    async def score_call(
+        request: Request,
+        call: str = Query("call.wav", max_length=500, description="Name of the recording"),
+        windows: bool = Query(True, description="Whether windows are returned"),
+    ) -> CallScores:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"call{_suffix(call)}"
+            await _receive(request, path, settings.max_bytes)
+            if not slots.acquire(blocking=False):
+                raise HTTPException(503, ERRORS[503], headers={"Retry-After": "5"})
+            work = functools.partial(
+                _score, path, call, predictor, scoring, settings, threshold, line, windows
+            )
+            try:
+                answer = await anyio.to_thread.run_sync(work)
+            except AudioError as error:
+                raise HTTPException(422, f"{call}: {error.reason}") from error
+            except _TooSlow as error:
+                raise HTTPException(
+                    504, f"{call}: scoring took over {settings.timeout_s:g} s"
+                ) from error
+            finally:
+                slots.release()
+        return CallScores(call=call, threshold=threshold, **about, **answer)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        logger.error("%s failed", request.url.path, exc_info=error)
+        return JSONResponse({"detail": "Scoring failed; the log of the server says why"}, 500)
+
+    return app
+
+
+def _suffix(call: str) -> str:
+    """Return the suffix of a name if it is one of recordings; decoders of some formats need it."""
+    suffix = PurePosixPath(call.replace("\\", "/")).suffix.lower()
+    return suffix if suffix in (*AUDIO_SUFFIXES, *CODEC_SUFFIXES) else ""
+
+
+async def _receive(request: Request, path: Path, max_bytes: int) -> None:
+    """Write the body of a request to a file, and stop at the limit."""
+    too_large = HTTPException(413, f"{ERRORS[413]}, {max_bytes / 1e6:g} MB")
+    if int(request.headers.get("content-length") or 0) > max_bytes:
+        raise too_large
+    size = 0
+    with path.open("wb") as file:
+        async for block in request.stream():
+            size += len(block)
+            if size > max_bytes:
+                raise too_large
+            file.write(block)
+    if not size:
+        raise HTTPException(
+            422, "The body is empty: send the recording, e.g. curl --data-binary @call.wav"
+        )
+
+
+def _score(
+    path: Path,
+    call: str,
+    predictor: EmotionPredictor,
+    scoring: CallSettings,
+    settings: ServiceSettings,
+    threshold: float,
+    line: LineMean | None,
+    with_windows: bool,
+) -> dict[str, list[dict[str, Any]]]:
+    """Score a recording, and return the tables as JSON rows."""
+    with open_recording(path, limits=scoring.limits) as recording:
+        scored = score_blocks(
+            _until(recording.blocks(), settings.timeout_s, time.monotonic),
+            recording.sample_rate,
+            recording.channels,
+            predictor,
+            scoring,
+            call=call,
+            line=line,
+        )
+    summary, passages = summarize(
+        scored.channels, scored.windows, scoring, labels=predictor.labels, threshold=threshold
+    )
+    kept = scored.windows.drop(columns=["call", *(f"p_{label}" for label in predictor.labels)])
+    rows = _rows(kept)
+    probabilities = scored.windows[[f"p_{label}" for label in predictor.labels]].to_numpy()
+    for row, values in zip(rows, probabilities, strict=True):
+        known = not np.isnan(values).any()
+        row["probabilities"] = (
+            {label: round(float(p), 4) for label, p in zip(predictor.labels, values, strict=True)}
+            if known
+            else None
+        )
+    return {
+        "channels": _rows(summary.drop(columns=["call", "path", "threshold"])),
+        "passages": _rows(passages.drop(columns=["call", "path"])),
+        "windows": rows if with_windows else [],
+    }
+
+
+def _until(
+    blocks: Iterable[np.ndarray], timeout_s: float, clock: Callable[[], float]
+) -> Iterator[np.ndarray]:
+    """Yield blocks until the time is over."""
+    end = clock() + timeout_s
+    for block in blocks:
+        if clock() > end:
+            raise _TooSlow
+        yield block
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows of plain values; JSON has no NaN."""
+    return [
+        {name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or (np.isscalar(value) and pd.isna(value)):
+        return None
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return round(float(value), 4)
+    return str(value)

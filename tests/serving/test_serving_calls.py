@@ -1,0 +1,156 @@
+import io
+import json
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx2")
+
+from fastapi.testclient import TestClient
+
+from speech_emotion.call_scoring import CallSettings, score_blocks, summarize
+from speech_emotion.corpora import Speaker, speak
+from speech_emotion.service import ServiceSettings, create_app
+
+RATE = 16000
+
+
+SCORING = CallSettings(flags={"threshold": 0.5})
+
+
+@pytest.fixture(scope="module")
+def call():
+    """Thirty seconds of a customer, left, who gets angry after 15 s, and a silent agent."""
+    sound = np.random.default_rng(0).normal(0, 1e-3, (30 * RATE, 2))
+    at = turn = 0
+    while at < len(sound):
+        emotion = "angry" if at > 15 * RATE else "neutral"
+        spoken = speak(Speaker("speaker 1", "male"), emotion, "statement", f"{turn}", RATE)
+        spoken = spoken[: len(sound) - at]
+        sound[at : at + len(spoken), 0] += spoken
+        at, turn = at + len(spoken), turn + 1
+    return sound.clip(-1, 1).astype(np.float32)
+
+
+def encoded(call, **options):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, call, RATE, format="WAV", **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def client(predictor):
+    predictor = replace(predictor, synthetic=True, version="m version 3")
+    limits = ServiceSettings(max_bytes=2_500_000, max_seconds=35)
+    return TestClient(create_app(predictor, SCORING, limits), raise_server_exceptions=False)
+
+
+def test_a_stereo_call_is_scored_like_a_recording(client, predictor, call):
+    answer = client.post("/calls", params={"call": "a/b.wav"}, content=encoded(call))
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["model"] == "m version 3"
+    assert "SYNTHETIC" in body["notice"]
+    (channel,) = body["channels"]
+    scored = score_blocks([call], RATE, 2, predictor, SCORING, call="x")
+    summary, passages = summarize(
+        scored.channels, scored.windows, SCORING, labels=predictor.labels, threshold=0.5
+    )
+    for name in ("flag", "reason", "channel_role"):
+        assert channel[name] == summary[name].item()
+    assert channel["score"] == pytest.approx(summary["score"].item(), abs=1e-4)
+    starts = [row["start_s"] for row in body["windows"]]
+    assert starts == pytest.approx(scored.windows["start_s"].tolist(), abs=1e-4)
+    assert [row["peak_s"] for row in body["passages"]] == passages["peak_s"].tolist()
+    assert body["windows"][0]["probabilities"].keys() == set(predictor.labels)
+    short = client.post("/calls", params={"windows": False}, content=encoded(call)).json()
+    assert short["windows"] == []
+    assert short["channels"][0]["score"] == channel["score"]
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (b"", 422, "The body is empty"),
+        (b"Dear Sirs, no sound", 422, "call.wav: "),
+        (b"\0" * 2_500_001, 413, "larger than the limit, 2.5 MB"),
+        (encoded(np.zeros((RATE, 2), np.float32)), 422, "too short to score"),
+        (encoded(np.full((36 * RATE, 1), 0.1, np.float32)), 422, "35"),
+    ],
+)
+def test_bad_recordings_are_refused_with_a_reason(client, content, status, message):
+    answer = client.post("/calls", content=content)
+    assert answer.status_code == status
+    assert message in answer.json()["detail"]
+    assert "/tmp" not in answer.text
+    assert "object at 0x" not in answer.text
+
+
+def test_names_are_no_paths(client, call):
+    answer = client.post("/calls", params={"call": "../../etc/passwd"}, content=encoded(call))
+    assert answer.status_code == 200
+    assert answer.json()["call"] == "../../etc/passwd"
+
+
+def test_scoring_ends_at_the_time_limit(predictor, call):
+    client = TestClient(create_app(predictor, SCORING, ServiceSettings(timeout_s=1e-9)))
+    answer = client.post("/calls", content=encoded(call))
+    assert answer.status_code == 504
+    assert "took over" in answer.json()["detail"]
+
+
+def test_further_calls_are_told_to_try_again(predictor, call, monkeypatch):
+    from speech_emotion.service import app
+
+    started, finish = threading.Event(), threading.Event()
+    score = app._score
+
+    def slow(*arguments):
+        started.set()
+        assert finish.wait(60)
+        return score(*arguments)
+
+    monkeypatch.setattr(app, "_score", slow)
+    with TestClient(create_app(predictor, SCORING, ServiceSettings(parallel=1))) as client:
+        first = threading.Thread(target=lambda: client.post("/calls", content=encoded(call)))
+        first.start()
+        assert started.wait(60)
+        answer = client.post("/calls", content=encoded(call))
+        finish.set()
+        first.join()
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "5"
+        assert client.post("/calls", content=encoded(call)).status_code == 200
+
+
+def test_unexpected_errors_show_no_objects(predictor, call, monkeypatch):
+    from speech_emotion.service import app
+
+    monkeypatch.setattr(app, "_score", lambda *arguments: 1 / 0)
+    client = TestClient(create_app(predictor, SCORING), raise_server_exceptions=False)
+    answer = client.post("/calls", content=encoded(call))
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": "Scoring failed; the log of the server says why"}
+
+
+def test_health_and_documentation(client):
+    assert client.get("/health").json()["status"] == "ok"
+    schema = client.get("/openapi.json").json()
+    assert set(schema["paths"]) == {"/health", "/calls"}
+    assert set(schema["paths"]["/calls"]["post"]["responses"]) >= {
+        "200",
+        "413",
+        "422",
+        "503",
+        "504",
+    }
+    assert "example" in json.dumps(schema["components"]["schemas"]["CallScores"])
+
+
+def test_a_missing_threshold_is_an_error(predictor):
+    with pytest.raises(ValueError, match=r"set calls\.flags\.threshold"):
+        create_app(predictor, CallSettings())
