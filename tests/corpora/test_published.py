@@ -13,7 +13,6 @@ from speech_emotion.corpora import (
     assign_splits,
     read_folds,
 )
-from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.pipelines.ingestion.nodes import split_utterances
 
 LABELS = ("angry", "neutral", "sad")
@@ -177,11 +176,8 @@ def test_leaking_folds_have_to_be_chosen_by_name(utterances, tmp_path):
     utterances[["utterance_id"]].assign(fold=fold).to_csv(path, index=False)
     settings = SplitSettings(file=str(path))
     with pytest.raises(SplitError, match=r"leaky\.csv share speakers.*selection\.protocol=leaking"):
-        split_utterances(utterances, settings, SelectionSettings(storage="x"))
-    chosen = SelectionSettings(
-        storage="x", protocol="leaking_folds", compared=["leaking_folds", "random_split"]
-    )
-    splits = split_utterances(utterances, settings, chosen)
+        split_utterances(utterances, settings, {"protocol": "speaker_independent"})
+    splits = split_utterances(utterances, settings, {"protocol": "leaking_folds"})
     assert set(splits["protocol"]) == {"leaking_folds", "random_split"}
 
 

@@ -1,6 +1,7 @@
 """Nodes of ingestion: list the utterances and divide them into folds and test sets."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,6 @@ from speech_emotion.corpora import (
     ingest,
     summarize_corpora,
 )
-from speech_emotion.evaluation import SelectionSettings
 
 
 def read_corpora(
@@ -30,19 +30,26 @@ def read_corpora(
 
 
 def split_utterances(
-    utterances: pd.DataFrame, settings: SplitSettings, selection: SelectionSettings
+    utterances: pd.DataFrame, settings: SplitSettings, selection: Any
 ) -> pd.DataFrame:
     """Divide the utterances into folds and a test set under every protocol.
+
+    Args:
+        utterances: The utterances.
+        settings: Number of folds, size of the test set, or published folds.
+        selection: Settings of the selection, whose protocol needs splits. Their class would import all
+            models, so they are a mapping if nothing else of the run needs them.
 
     Raises:
         SplitError: If the utterances cannot be divided, or the selecting protocol needs other folds.
     """
+    selecting = selection["protocol"] if isinstance(selection, dict) else selection.protocol
     splits = assign_splits(utterances, settings)
     present = list(splits["protocol"].unique())
-    if selection.protocol not in present:
+    if selecting not in present:
         other = present[0]
         raise SplitError(
-            f"There are no splits for the selecting protocol {selection.protocol!r}"
+            f"There are no splits for the selecting protocol {selecting!r}"
             + (f", because the folds of {settings.file} share speakers" if settings.file else "")
             + f"; there are: {', '.join(present)}. To use one, with its name beside every score, add "
             f'--params "selection.protocol={other},selection.compared={other};random_split"'
