@@ -26,6 +26,8 @@ from speech_emotion.call_scoring import (
     CallSettings,
     SynthesisSettings,
     VoiceActivityDetector,
+    assign_roles,
+    inspect_blocks,
     score_blocks,
     synthesize_calls,
 )
@@ -113,11 +115,15 @@ TALKS = {"a dialogue": dialogue, "speech without a pause": monologue}
 @pytest.mark.parametrize("name", TALKS)
 def test_scoring(benchmark, utterances, predictor, take_turns, ratios, monkeypatch, name):
     samples = TALKS[name](utterances)
-    settings = CallSettings(flags={"threshold": 0.4})
+    settings = CallSettings(one_channel="customer", flags={"threshold": 0.4})
 
     def score():
-        blocks = (samples[at : at + 10 * LINE] for at in range(0, len(samples), 10 * LINE))
-        return score_blocks(blocks, LINE, samples.shape[1], predictor, settings, call=name)
+        blocks = [samples[at : at + 10 * LINE] for at in range(0, len(samples), 10 * LINE)]
+        inspection = inspect_blocks(
+            lambda: blocks, LINE, samples.shape[1], settings, predictor, source=name
+        )
+        roles = assign_roles(inspection, settings)
+        return score_blocks(blocks, LINE, inspection, roles, predictor, settings, call=name)
 
     windows = []
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import soxr
 
+from speech_emotion.call_scoring import CallSettings, assign_roles, inspect_blocks, score_blocks
 from speech_emotion.corpora import Speaker, speak
 from speech_emotion.features import FeatureSettings, extract
 from speech_emotion.models import Combiner, EmotionPredictor, Member, Threshold, family_named
@@ -48,6 +49,21 @@ def predictor():
         threshold=threshold,
         synthetic=True,
     )
+
+
+@pytest.fixture(scope="session")
+def score_call():
+    """Inspect and score a call from blocks of samples."""
+
+    def score(blocks, rate, predictor, settings=None, metadata=None, call="x"):
+        settings, blocks = settings or CallSettings(), list(blocks)
+        inspection = inspect_blocks(
+            lambda: blocks, rate, blocks[0].shape[1], settings, predictor, source=call
+        )
+        roles = assign_roles(inspection, settings, metadata)
+        return score_blocks(blocks, rate, inspection, roles, predictor, settings, call=call)
+
+    return score
 
 
 @pytest.fixture(scope="session")

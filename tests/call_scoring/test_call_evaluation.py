@@ -114,6 +114,7 @@ def scored_of(spans, score=0.9):
             "end_s": starts + 10,
             "speech_share": 1.0,
             "p_angry": np.where(flagged, score, 0.1),
+            "p_neutral": np.where(flagged, 1 - score, 0.9),
             "emotion": np.where(flagged, "angry", "neutral"),
             "score": np.where(flagged, score, 0.1),
             "flagged": flagged,
@@ -121,7 +122,11 @@ def scored_of(spans, score=0.9):
             "snr_db": 20.0,
         }
     )
-    channels = dict.fromkeys(CHANNEL_COLUMNS, "") | {"call": "x", "channel": 0, "minutes": 60.0}
+    channels = (
+        dict.fromkeys(CHANNEL_COLUMNS, "")
+        | {"scored": True}
+        | {"call": "x", "channel": 0, "minutes": 60.0}
+    )
     return ScoredCall(windows, pd.DataFrame([channels | {"talk_share": 0.5, "silence_share": 0.2}]))
 
 

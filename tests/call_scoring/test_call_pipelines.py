@@ -49,7 +49,11 @@ def test_folder_of_calls_is_scored_and_resumed(
     tmp_path, run, model, recordings, caplog, monkeypatch
 ):
     monkeypatch.setattr(nodes, "SHARD_SIZE", 2)
-    options = {"recordings_dir": str(recordings), "model_uri": str(model), "calls": {"n_jobs": 1}}
+    options = {
+        "recordings_dir": str(recordings),
+        "model_uri": str(model),
+        "calls": {"n_jobs": 1, "one_channel": "customer"},
+    }
     with caplog.at_level(logging.INFO):
         run(tmp_path, "call_scoring", **options)
     output = tmp_path / "07_model_output"
@@ -57,7 +61,7 @@ def test_folder_of_calls_is_scored_and_resumed(
     assert summary["flag"].to_dict() == {"monday/angry.wav": "angry", "calm.flac": "calm"}
     assert summary["channel_role"].to_dict() == {
         "monday/angry.wav": "customer",
-        "calm.flac": "mixed",
+        "calm.flac": "customer",
     }
     passages = pd.read_parquet(output / "calls/passages.parquet")
     assert set(passages["call"]) == {"monday/angry.wav"}
@@ -67,7 +71,7 @@ def test_folder_of_calls_is_scored_and_resumed(
     assert rejected["call"].tolist() == ["letter.wav"]
     assert "1 angry" in caplog.text
     assert "1 rejected" in caplog.text
-    assert "mono recordings" in caplog.text
+    assert "1 calls on one channel; the customer is known by: 1 setting" in caplog.text
     page = tmp_path / "08_reporting/calls/calls.html"
     assert "monday/angry.wav" in page.read_text()
     assert "SYNTHETIC MODEL" in page.read_text()
@@ -108,16 +112,21 @@ def test_folder_of_calls_is_scored_and_resumed(
 
 @pytest.fixture
 def scoring(recordings, model, tmp_path):
-    """Index of the recordings, functions that score and collect them, and their cache."""
-    predictor, settings = EmotionPredictor.load(model), CallSettings(n_jobs=1)
-    index = nodes.index_recordings(find_recordings(recordings), predictor, settings)
-    cache = ShardStore(f"{tmp_path}/cache")
+    """Roles in the recordings, functions that score and collect them, and their cache."""
+    predictor = EmotionPredictor.load(model)
+    settings = CallSettings(n_jobs=1, one_channel="customer")
+    cache, found = ShardStore(f"{tmp_path}/cache"), find_recordings(recordings)
+    metadata, _ = nodes.read_metadata(found, None, settings)
+    index = nodes.index_recordings(found, predictor, settings)
+    nodes.inspect_calls(index, predictor, cache, settings)
+    index = nodes.identify_customers(index, metadata, predictor, cache, settings)
 
     def score(index=index):
         nodes.score_calls(index, {}, predictor, cache, settings)
 
     def collect(index=index):
-        emotions, *tables = nodes.collect_calls(index, {}, predictor, cache, settings)
+        collected = nodes.collect_calls(index, metadata, {}, predictor, cache, settings)
+        emotions, *tables = collected
         return pd.concat(emotions, ignore_index=True), *tables
 
     return index, score, collect, cache
@@ -147,16 +156,19 @@ def test_calls_are_put_together_from_shards_of_any_size_and_order(scoring, monke
     index, score, collect, _ = scoring
     monkeypatch.setattr(nodes, "SHARD_SIZE", size)
     score(index.iloc[::-1])
-    emotions, summary, passages, rejected = collect()
+    emotions, summary, passages, parties, rejected = collect()
     assert summary["call"].tolist() == ["calm.flac", "monday/angry.wav"]
     assert emotions["call"].drop_duplicates().tolist() == summary["call"].tolist()
     assert emotions.groupby("call")["start_s"].is_monotonic_increasing.all()
     assert set(passages["call"]) == {"monday/angry.wav"}
     assert rejected[["call"]].to_numpy().tolist() == [["letter.wav"]]
     assert "key" not in emotions
+    assert parties["channel_role"].tolist() == ["customer", "customer", "agent"]
+    assert parties["scored"].tolist() == [True, True, False]
     only = index[index["call"] == "letter.wav"]
-    emotions, summary, passages, rejected = collect(only)
-    assert (len(emotions), len(summary), len(passages), len(rejected)) == (0, 0, 0, 1)
+    emotions, summary, passages, parties, rejected = collect(only)
+    assert [len(table) for table in (emotions, summary, passages, parties)] == [0, 0, 0, 0]
+    assert len(rejected) == 1
 
 
 @pytest.mark.parametrize(

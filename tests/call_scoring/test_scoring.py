@@ -10,7 +10,6 @@ from speech_emotion.audio import AudioError, open_recording
 from speech_emotion.call_scoring import (
     CallSettings,
     find_recordings,
-    score_blocks,
     score_recording,
     summarize,
     window_columns,
@@ -54,7 +53,7 @@ def summary_of(scored, predictor, settings=None):
 )
 def test_every_format_is_scored_alike(tmp_path, predictor, call, name, options):
     scored = score_recording(write(tmp_path / name, call, **options), predictor, CallSettings())
-    assert scored.channels["reason"].tolist() == [""]
+    assert set(scored.channels["reason"]) == {""}
     assert list(scored.windows) == window_columns(predictor.labels)
     assert set(scored.windows["channel_role"]) == {"customer"}
     summary, passages = summary_of(scored, predictor)
@@ -90,16 +89,26 @@ def test_customer_channel_is_configurable(tmp_path, predictor, call):
     assert summary_of(calm, predictor)[0]["flag"].tolist() == ["calm"], calm.windows
 
 
-def test_mono_has_the_mixed_channel_role(tmp_path, predictor, call):
+def test_one_channel_is_scored_only_if_it_is_the_customers_alone(tmp_path, predictor, call):
     path = write(tmp_path / "mono.wav", call[:, 0])
     scored = score_recording(path, predictor, CallSettings(customer_channel=1))
-    assert scored.channels["channel_role"].tolist() == ["mixed"]
+    assert scored.channels["channel_role"].tolist() == ["unknown"]
+    assert scored.windows.empty
+    (row,) = summary_of(scored, predictor)[0].to_dict("records")
+    assert (row["flag"], row["channel_role"]) == ("review", "unknown")
+    assert "needs a model with a speech encoder" in row["reason"]
+    assert np.isnan(row["share_angry"])
+    alone = score_recording(path, predictor, CallSettings(one_channel="customer"))
+    assert alone.channels["channel_role"].tolist() == ["customer"]
+    lawful = score_recording(path, predictor, CallSettings(score_agent=True))
+    assert lawful.channels["channel_role"].tolist() == ["mixed"]
+    pd.testing.assert_series_equal(alone.windows["score"], lawful.windows["score"])
 
 
-def test_blocks_of_any_size_give_the_same_call(predictor, call):
+def test_blocks_of_any_size_give_the_same_call(predictor, call, score_call):
     def score(size):
         blocks = (call[at : at + size] for at in range(0, len(call), size))
-        return score_blocks(blocks, RATE, 2, predictor, CallSettings(), call="x")
+        return score_call(blocks, RATE, predictor)
 
     one, other = score(len(call)), score(3001)
     pd.testing.assert_frame_equal(one.windows, other.windows, atol=1e-6)
@@ -232,11 +241,13 @@ def test_recordings_are_found_by_suffix(tmp_path):
         (["angry"] * 6, 1e-3, {"flags": {"consecutive": 99}}, "calm", "too few windows in a row"),
     ],
 )
-def test_flag_and_reason_of_a_call(predictor, dialogue, emotions, noise, options, flag, reason):
+def test_flag_and_reason_of_a_call(
+    predictor, dialogue, score_call, emotions, noise, options, flag, reason
+):
     samples, _ = dialogue(emotions, rate=RATE, noise=noise)
     samples = np.append(samples, np.zeros(6 * RATE, dtype="f4"))
-    settings = CallSettings(**options)
-    scored = score_blocks([samples[:, np.newaxis]], RATE, 1, predictor, settings, call="x")
+    settings = CallSettings(one_channel="customer", **options)
+    scored = score_call([samples[:, np.newaxis]], RATE, predictor, settings)
     summary, passages = summary_of(scored, predictor, settings)
     assert summary["flag"].tolist() == [flag]
     assert reason in summary["reason"].iloc[0]

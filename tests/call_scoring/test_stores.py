@@ -95,7 +95,7 @@ def test_remote_recordings_are_scored_like_local_ones(fetches, tmp_path, predict
         scored = [
             score_recording(path, predictor, CallSettings()) for path in (one.path, other.path)
         ]
-        assert scored[1].channels["reason"].tolist() == [""]
+        assert scored[1].channels["reason"].tolist() == ["", ""]
         pd.testing.assert_frame_equal(*(each.windows.drop(columns="call") for each in scored))
         excerpts = [read_excerpt(path, 3.0, 4.5, channel=0)[0] for path in (one.path, other.path)]
         np.testing.assert_array_equal(*excerpts)
@@ -169,24 +169,27 @@ def test_recordings_that_could_not_be_fetched_are_scored_in_the_next_run(
     for name in ("long.wav", "short.wav"):
         samples = call if name == "short.wav" else np.tile(call, (2, 1))
         fetches.pipe(f"/bucket/{name}", encoded(samples, name))
-    index = nodes.index_recordings(find_recordings("fetches://bucket"), predictor, settings)
-    cache = ShardStore(f"{tmp_path}/cache")
+    found, cache = find_recordings("fetches://bucket"), ShardStore(f"{tmp_path}/cache")
+    index = nodes.index_recordings(found, predictor, settings)
+    metadata, _ = nodes.read_metadata(found, None, settings)
 
     def score():
-        nodes.score_calls(index, {}, predictor, cache, settings)
-        return nodes.collect_calls(index, {}, predictor, cache, settings)
+        nodes.inspect_calls(index, predictor, cache, settings)
+        roles = nodes.identify_customers(index, metadata, predictor, cache, settings)
+        nodes.score_calls(roles, {}, predictor, cache, settings)
+        return nodes.collect_calls(roles, metadata, {}, predictor, cache, settings)
 
     Fetches.works_until = 1.5 * fetches.size("/bucket/short.wav")
-    _, summary, _, rejected = score()
+    _, summary, _, _, rejected = score()
     assert summary["call"].tolist() == ["short.wav"]
     assert rejected["call"].tolist() == ["long.wav"]
     assert "connection lost" in rejected["reason"].iloc[0]
     Fetches.works_until = float("inf")
-    _, summary, _, rejected = score()
+    _, summary, _, _, rejected = score()
     assert summary["call"].tolist() == ["long.wav", "short.wav"]
     assert rejected.empty
-    channels = cache.within("channel")
-    assert sorted(len(channels.load(name)) for name in channels.names()) == [1, 2]
+    inspections = cache.within("inspection")
+    assert sorted(len(inspections.load(name)) for name in inspections.names()) == [1, 2]
 
 
 def test_a_file_that_is_replaced_while_being_read_is_rejected(fetches, call):

@@ -4,7 +4,6 @@ import pytest
 from speech_emotion.call_scoring import VoiceActivityDetector
 from speech_emotion.call_scoring.voice_activity import (
     BLOCK,
-    ActivityStream,
     BlockBuffer,
     frame_seconds,
 )
@@ -67,16 +66,3 @@ def test_clipped_samples_are_counted():
     frames = frames_of(samples, 8000)
     assert frames["clipped"][0] == pytest.approx(0.5)
     assert frames["clipped"][1:].sum() == 0
-
-
-@pytest.mark.parametrize("size", [100, 8000, 12_345])
-def test_stream_gives_the_same_speech_for_blocks_of_any_size(size):
-    samples, stream = burst(8000), ActivityStream(8000)
-    speech = []
-    for start in range(0, len(samples), size):
-        stream.push(samples[start : start + size])
-        speech.append(stream.speech)
-    stream.close()
-    np.testing.assert_array_equal(
-        np.concatenate([*speech, stream.speech]), frames_of(samples, 8000)["speech"]
-    )

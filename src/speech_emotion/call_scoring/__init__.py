@@ -12,25 +12,48 @@ from speech_emotion.call_scoring.flags import (
     flag_again,
     sustained_score,
 )
+from speech_emotion.call_scoring.inspection import (
+    Inspection,
+    Party,
+    inspect_blocks,
+    inspect_recording,
+)
 from speech_emotion.call_scoring.line import (
     LineMean,
     mean_of_calls,
+)
+from speech_emotion.call_scoring.metadata import (
+    collect_metadata,
 )
 from speech_emotion.call_scoring.playback import (
     format_window,
     play,
 )
 from speech_emotion.call_scoring.recordings import find_recordings
+from speech_emotion.call_scoring.roles import (
+    AGENT,
+    CUSTOMER,
+    MIXED,
+    UNKNOWN,
+    Roles,
+    assign_roles,
+    find_agent_voices,
+)
 from speech_emotion.call_scoring.scoring import (
     CHANNEL_COLUMNS,
-    MIXED,
     ScoredCall,
-    embed_recording,
+    embed_inspected,
     score_blocks,
+    score_inspected,
     score_recording,
     window_columns,
 )
+from speech_emotion.call_scoring.separation import (
+    evaluate_separation,
+    separation_metrics,
+)
 from speech_emotion.call_scoring.settings import (
+    CALL_FIELDS,
     CallSettings,
     FlagSettings,
 )
@@ -39,7 +62,10 @@ from speech_emotion.call_scoring.store import (
     gather_calls,
     join_tables,
     list_calls,
+    list_inspections,
+    load_inspections,
     store_calls,
+    store_inspections,
     without_empty,
 )
 from speech_emotion.call_scoring.stream import (
@@ -61,35 +87,53 @@ from speech_emotion.call_scoring.voice_activity import (
 )
 
 __all__ = [
+    "AGENT",
+    "CALL_FIELDS",
     "CHANNEL_COLUMNS",
+    "CUSTOMER",
     "MIXED",
     "PASSAGES",
+    "UNKNOWN",
     "UNREAD",
     "CallSettings",
     "ChannelStream",
     "FlagSettings",
+    "Inspection",
     "LineMean",
+    "Party",
+    "Roles",
     "ScoredCall",
     "ScoredWindow",
     "SynthesisSettings",
     "SyntheticCall",
     "VoiceActivityDetector",
+    "assign_roles",
     "call_metrics",
     "capacity_threshold",
-    "embed_recording",
+    "collect_metadata",
+    "embed_inspected",
     "evaluate_calls",
+    "evaluate_separation",
+    "find_agent_voices",
     "find_recordings",
     "flag_again",
     "format_clock",
     "format_window",
     "gather_calls",
+    "inspect_blocks",
+    "inspect_recording",
     "join_tables",
     "list_calls",
+    "list_inspections",
+    "load_inspections",
     "mean_of_calls",
     "play",
     "score_blocks",
+    "score_inspected",
     "score_recording",
+    "separation_metrics",
     "store_calls",
+    "store_inspections",
     "summarize",
     "sustained_score",
     "synthesize_calls",

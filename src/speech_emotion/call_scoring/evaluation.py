@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from speech_emotion.call_scoring.inspection import Inspection, inspect_blocks
 from speech_emotion.call_scoring.line import LineMean, mean_of_calls
+from speech_emotion.call_scoring.roles import Roles, assign_roles
 from speech_emotion.call_scoring.scoring import ScoredCall, embed_blocks, score_blocks
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import threshold_of
@@ -56,10 +58,12 @@ def evaluate_calls(
     lines = _estimate_lines(synthesize, predictor, settings)
     rows = []
     for call in synthesize():
+        inspection, roles = _inspected(call, predictor, settings)
         scored = score_blocks(
             _blocks(call),
             call.sample_rate,
-            2,
+            inspection,
+            roles,
             predictor,
             settings,
             call=call.name,
@@ -79,13 +83,23 @@ def _estimate_lines(
         return {}
     embeddings: dict[str, list[np.ndarray]] = {}
     for call in synthesize():
+        inspection, roles = _inspected(call, predictor, settings)
         windows = embed_blocks(
-            _blocks(call), call.sample_rate, 2, predictor, settings, call=call.name
+            _blocks(call), call.sample_rate, inspection, roles, predictor, settings
         )
         if len(windows):  # the mean of a call is all that counts, and takes little memory
             embeddings.setdefault(call.line, []).append(windows.mean(axis=0, keepdims=True))
     means = {line: mean_of_calls(calls) for line, calls in embeddings.items()}
     return {line: mean for line, mean in means.items() if mean is not None}
+
+
+def _inspected(
+    call: SyntheticCall, predictor: EmotionPredictor, settings: CallSettings
+) -> tuple[Inspection, Roles]:
+    inspection = inspect_blocks(
+        lambda: _blocks(call), call.sample_rate, 2, settings, predictor, source=call.name
+    )
+    return inspection, assign_roles(inspection, settings)
 
 
 def _blocks(call: SyntheticCall) -> Iterator[np.ndarray]:

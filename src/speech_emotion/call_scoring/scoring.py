@@ -4,47 +4,48 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from speech_emotion.audio import SILENCE, AudioError, open_recording
+from speech_emotion.audio import AudioError, open_recording
+from speech_emotion.call_scoring.activity import PARTY_MEASURES
+from speech_emotion.call_scoring.inspection import Inspection, inspect_recording
 from speech_emotion.call_scoring.line import LineMean
+from speech_emotion.call_scoring.roles import Roles, assign_roles
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import ChannelStream, ScoredWindow
-from speech_emotion.call_scoring.voice_activity import ActivityStream
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.runtime import FetchError
 
 logger = logging.getLogger(__name__)
 
 __all__ = [
-    "AGENT",
     "CHANNEL_COLUMNS",
-    "CUSTOMER",
-    "MIXED",
     "ScoredCall",
     "embed_blocks",
-    "embed_recording",
+    "embed_inspected",
     "score_blocks",
+    "score_inspected",
     "score_recording",
     "window_columns",
 ]
 
-CUSTOMER: Final = "customer"
-AGENT: Final = "agent"
-MIXED: Final = "mixed"
 CHANNEL_COLUMNS: Final = [
     "call",
     "path",
     "channel",
+    "party",
     "channel_role",
+    "customer_known_by",
+    "layout",
     "minutes",
-    "talk_share",
-    "silence_share",
+    *PARTY_MEASURES,
+    "scored",
+    "unknown",
     "reason",
 ]
 
@@ -55,9 +56,9 @@ class ScoredCall:
 
     Attributes:
         windows: One row per window, columns of :func:`window_columns`; no rows if the recording was
-            rejected.
-        channels: One row per scored channel, columns :data:`CHANNEL_COLUMNS`; a rejected recording
-            has one row with its ``reason``.
+            rejected, or if the customer is unknown.
+        channels: One row per party, columns :data:`CHANNEL_COLUMNS`: whether it was ``scored``, and why the
+            customer is ``unknown``. A rejected recording has one row with its ``reason``.
         unread: Whether it was rejected for a reason outside of the file, so that a retry can succeed:
             it could not be opened or fetched, or a decoder is not installed.
     """
@@ -93,8 +94,9 @@ def score_recording(
     *,
     call: str | None = None,
     line: LineMean | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> ScoredCall:
-    """Score the customer's channel of a recording, and the other channels if the settings say so.
+    """Inspect a recording, and score the customer, and the other parties if the settings say so.
 
     Args:
         path: Path or URL (``s3://…``) of the recording.
@@ -102,6 +104,7 @@ def score_recording(
         settings: How calls are scored.
         call: Name of the call; the file name by default.
         line: Mean embedding of the center's line, see :class:`ChannelStream`.
+        metadata: What is known of the call, see :func:`assign_roles`.
 
     Returns:
         Windows and channels. Recordings that cannot be used are rejected, not raised.
@@ -110,13 +113,32 @@ def score_recording(
         >>> scored = score_recording("call.wav", predictor, CallSettings())  # doctest: +SKIP
         >>> scored.windows[["start_s", "emotion", "flagged"]]  # doctest: +SKIP
     """
+    inspection = inspect_recording(path, settings, predictor)
+    roles = assign_roles(inspection, settings, metadata)
+    return score_inspected(path, inspection, roles, predictor, settings, call=call, line=line)
+
+
+def score_inspected(
+    path: str | os.PathLike[str],
+    inspection: Inspection,
+    roles: Roles,
+    predictor: EmotionPredictor,
+    settings: CallSettings,
+    *,
+    call: str | None = None,
+    line: LineMean | None = None,
+) -> ScoredCall:
+    """Score an inspected recording whose customer is known, see :func:`score_recording`."""
     name = call or os.path.basename(path)
+    if reason := inspection.reason or roles.rejected:
+        return reject_call(name, path, reason, predictor.labels, unread=inspection.unread)
     try:
         with open_recording(path, limits=settings.limits) as recording:
             return score_blocks(
                 recording.blocks(),
                 recording.sample_rate,
-                recording.channels,
+                inspection,
+                roles,
                 predictor,
                 settings,
                 call=name,
@@ -150,21 +172,17 @@ def reject_call(
         labels: Labels of the model.
         unread: Whether another attempt can succeed.
     """
-    rejected = {
-        "call": call,
-        "path": str(path),
-        "channel": -1,
-        "channel_role": "",
-        "reason": reason,
-    }
-    table = pd.DataFrame([rejected]).reindex(columns=CHANNEL_COLUMNS)
+    row = {"call": call, "path": str(path), "channel": -1, "party": -1, "reason": reason}
+    row |= {"channel_role": "", "customer_known_by": "", "layout": "", "unknown": ""}
+    table = pd.DataFrame([row | {"scored": False}]).reindex(columns=CHANNEL_COLUMNS)
     return ScoredCall(_window_table([], labels), table, unread=unread)
 
 
 def score_blocks(
     blocks: Iterable[np.ndarray],
     sample_rate: int,
-    n_channels: int,
+    inspection: Inspection,
+    roles: Roles,
     predictor: EmotionPredictor,
     settings: CallSettings,
     *,
@@ -172,80 +190,90 @@ def score_blocks(
     path: str = "",
     line: LineMean | None = None,
 ) -> ScoredCall:
-    """Score a call from blocks of samples.
+    """Score an inspected call from blocks of samples.
 
     Args:
         blocks: Arrays ``(n_samples, n_channels)`` of any lengths.
         sample_rate: Rate in Hz.
-        n_channels: Number of channels.
+        inspection: Result of :func:`inspect_blocks`.
+        roles: Result of :func:`assign_roles`.
         predictor: The model.
         settings: How calls are scored.
         call: Name of the call.
         path: Path of the recording.
         line: Mean embedding of the center's line, see :class:`ChannelStream`.
-
-    Raises:
-        AudioError: If the call is too short, or the customer's channel is missing or silent.
     """
-    roles = _channel_roles(n_channels, settings, call)
-    scorer = _CallScorer(roles, sample_rate, n_channels, predictor, settings, line)
-    for block in blocks:
-        scorer.push(block)
-    scorer.close()
-    _check_call(scorer.seconds, scorer.peaks, roles, settings, path or call)
-    return ScoredCall(scorer.window_table(call, predictor.labels), scorer.channel_table(call, path))
+    parties = roles.scored(settings)
+    streams = [
+        _stream(inspection, number, sample_rate, predictor, settings, line) for number in parties
+    ]
+    channels = [inspection.parties[number].channel for number in parties]
+    windows: list[list[ScoredWindow]] = [[] for _ in parties]
+    for block in blocks if parties else ():
+        for position, stream in enumerate(streams):
+            windows[position] += stream.push(block[:, channels[position]])
+    for position, stream in enumerate(streams):
+        windows[position] += stream.close()
+    rows = [
+        (call, channels[position], roles.roles[number], window)
+        for position, number in enumerate(parties)
+        for window in windows[position]
+    ]
+    table = _window_table(rows, predictor.labels)
+    table = table.sort_values(["channel", "start_s"], kind="stable", ignore_index=True)
+    return ScoredCall(table, _channel_table(inspection, roles, settings, call, path))
 
 
 def embed_blocks(
     blocks: Iterable[np.ndarray],
     sample_rate: int,
-    n_channels: int,
+    inspection: Inspection,
+    roles: Roles,
     predictor: EmotionPredictor,
     settings: CallSettings,
-    *,
-    call: str,
 ) -> np.ndarray:
     """Compute the embeddings of the customer's windows of a call, without adaptation to a line.
 
     Args:
         blocks: Arrays ``(n_samples, n_channels)`` of any lengths.
         sample_rate: Rate in Hz.
-        n_channels: Number of channels.
+        inspection: Result of :func:`inspect_blocks`.
+        roles: Result of :func:`assign_roles`.
         predictor: A model with an encoder.
         settings: How calls are scored.
-        call: Name of the call.
 
     Returns:
-        Shape ``(n_windows, n_features)``; windows out of domain are left out.
-
-    Raises:
-        AudioError: If the customer's channel is missing.
+        Shape ``(n_windows, n_features)``; windows out of domain are left out. No rows if the customer is
+        unknown.
     """
+    parties = roles.scored(settings)
+    if not parties:
+        return np.empty((0, 0), dtype=np.float32)
     plain = settings.model_copy(update={"line_calls": 0})
-    roles = _channel_roles(n_channels, settings, call)
-    channel = next(channel for channel, role in roles.items() if role != AGENT)
-    stream = ChannelStream(predictor, sample_rate, plain)
+    channel = inspection.parties[parties[0]].channel
+    stream = _stream(inspection, parties[0], sample_rate, predictor, plain, None)
     windows = [stream.embed(block[:, channel]) for block in blocks]
     windows.append(stream.embed(None))
     return np.concatenate(windows)
 
 
-def embed_recording(
-    path: str | os.PathLike[str], predictor: EmotionPredictor, settings: CallSettings
+def embed_inspected(
+    path: str | os.PathLike[str],
+    inspection: Inspection,
+    roles: Roles,
+    predictor: EmotionPredictor,
+    settings: CallSettings,
 ) -> np.ndarray:
     """Compute the embeddings of the customer's windows of a recording, see :func:`embed_blocks`.
 
     Recordings that cannot be used have no windows.
     """
+    if inspection.reason or roles.rejected:
+        return np.empty((0, 0), dtype=np.float32)
     try:
         with open_recording(path, limits=settings.limits) as recording:
             return embed_blocks(
-                recording.blocks(),
-                recording.sample_rate,
-                recording.channels,
-                predictor,
-                settings,
-                call=os.path.basename(path),
+                recording.blocks(), recording.sample_rate, inspection, roles, predictor, settings
             )
     except (AudioError, FetchError):
         return np.empty((0, 0), dtype=np.float32)
@@ -254,137 +282,47 @@ def embed_recording(
         return np.empty((0, 0), dtype=np.float32)
 
 
-class _CallScorer:
-    """Score the channels that have a role, and detect speech in all others.
-
-    Args:
-        roles: Channel role of each channel to score.
-        sample_rate: Rate in Hz.
-        n_channels: Number of channels.
-        predictor: The model.
-        settings: How calls are scored.
-        line: Mean embedding of the center's line.
-
-    Attributes:
-        peaks: Highest absolute sample of each channel.
-    """
-
-    def __init__(
-        self,
-        roles: dict[int, str],
-        sample_rate: int,
-        n_channels: int,
-        predictor: EmotionPredictor,
-        settings: CallSettings,
-        line: LineMean | None,
-    ):
-        self._roles, self._sample_rate = roles, sample_rate
-        self._streams = {
-            channel: ChannelStream(
-                predictor, sample_rate, settings, batch=settings.batch, line=line
-            )
-            for channel in roles
-        }
-        self._others = {
-            channel: ActivityStream(sample_rate)
-            for channel in range(n_channels)
-            if channel not in roles
-        }
-        self._windows: list[tuple[int, ScoredWindow]] = []
-        self._speech_frames = dict.fromkeys(roles, 0)
-        self._n_samples = self._n_frames = self._silent_frames = 0
-        self.peaks = np.zeros(n_channels)
-
-    @property
-    def seconds(self) -> float:
-        """Duration of the call so far."""
-        return self._n_samples / self._sample_rate
-
-    def push(self, block: np.ndarray) -> None:
-        """Add samples, shape ``(n_samples, n_channels)``."""
-        self._n_samples += len(block)
-        self.peaks = np.maximum(self.peaks, np.abs(block).max(axis=0, initial=0))
-        for channel, stream in self._streams.items():
-            self._windows += [(channel, window) for window in stream.push(block[:, channel])]
-        for channel, activity in self._others.items():
-            activity.push(block[:, channel])
-        self._count_speech()
-
-    def close(self) -> None:
-        """End all channels."""
-        for channel, stream in self._streams.items():
-            self._windows += [(channel, window) for window in stream.close()]
-        for activity in self._others.values():
-            activity.close()
-        self._count_speech()
-
-    def _count_speech(self) -> None:
-        speech = {
-            channel: stream.speech for channel, stream in (self._streams | self._others).items()
-        }
-        for channel in self._roles:
-            self._speech_frames[channel] += int(speech[channel].sum())
-        self._silent_frames += int((~np.logical_or.reduce(list(speech.values()))).sum())
-        self._n_frames += len(next(iter(speech.values())))
-
-    def window_table(self, call: str, labels: tuple[str, ...]) -> pd.DataFrame:
-        """Return all windows, by channel and time."""
-        rows = [(call, channel, self._roles[channel], window) for channel, window in self._windows]
-        return _window_table(rows, labels).sort_values(["channel", "start_s"], ignore_index=True)
-
-    def channel_table(self, call: str, path: str) -> pd.DataFrame:
-        """Return one row per scored channel."""
-        n_frames = max(self._n_frames, 1)
-        rows = [
-            {
-                "call": call,
-                "path": path,
-                "channel": channel,
-                "channel_role": role,
-                "minutes": self.seconds / 60,
-                "talk_share": self._speech_frames[channel] / n_frames,
-                "silence_share": self._silent_frames / n_frames,
-                "reason": "",
-            }
-            for channel, role in self._roles.items()
-        ]
-        return pd.DataFrame(rows, columns=CHANNEL_COLUMNS)
-
-
-def _channel_roles(n_channels: int, settings: CallSettings, call: str) -> dict[int, str]:
-    """Return the role of each channel to score."""
-    if n_channels == 1:
-        return {0: MIXED}
-    customer = settings.customer_channel
-    if customer >= n_channels:
-        reason = (
-            f"has {n_channels} channels, numbered from 0: there is no customer_channel {customer}"
-        )
-        raise AudioError(call, reason)
-    roles = {customer: CUSTOMER}
-    if settings.score_agent:
-        roles |= {channel: AGENT for channel in range(n_channels) if channel != customer}
-    return roles
-
-
-def _check_call(
-    seconds: float,
-    peaks: np.ndarray,
-    roles: dict[int, str],
+def _stream(
+    inspection: Inspection,
+    number: int,
+    sample_rate: int,
+    predictor: EmotionPredictor,
     settings: CallSettings,
-    source: str,
-) -> None:
-    if seconds < settings.min_call_s:
-        reason = (
-            f"too short to score: {seconds:.1f} s, at least {settings.min_call_s:g} s are needed"
-        )
-        raise AudioError(source, reason)
-    if peaks.max() < SILENCE:
-        raise AudioError(source, "silent: no channel contains sound; replace it")
-    for channel, role in roles.items():
-        if role == CUSTOMER and peaks[channel] < SILENCE:
-            reason = f"channel {channel}, the customer's, is silent and another one is not"
-            raise AudioError(source, f"{reason}: check calls.customer_channel")
+    line: LineMean | None,
+) -> ChannelStream:
+    return ChannelStream(
+        predictor,
+        sample_rate,
+        settings,
+        batch=settings.batch,
+        line=line,
+        mask=inspection.parties[number].mask(inspection.n_frames),
+    )
+
+
+def _channel_table(
+    inspection: Inspection, roles: Roles, settings: CallSettings, call: str, path: str
+) -> pd.DataFrame:
+    """Return one row per party."""
+    scored = roles.scored(settings)
+    rows = [
+        {
+            "call": call,
+            "path": path,
+            "channel": party.channel,
+            "party": number,
+            "channel_role": roles.roles[number],
+            "customer_known_by": roles.known_by,
+            "layout": inspection.layout,
+            "minutes": inspection.seconds / 60,
+            **party.measures,
+            "scored": number in scored,
+            "unknown": roles.unknown,
+            "reason": "",
+        }
+        for number, party in enumerate(inspection.parties)
+    ]
+    return pd.DataFrame(rows, columns=CHANNEL_COLUMNS)
 
 
 def _window_table(

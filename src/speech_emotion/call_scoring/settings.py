@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from speech_emotion.audio import SoundLimits
 from speech_emotion.config import Settings
 
 __all__ = [
+    "CALL_FIELDS",
     "CallSettings",
     "FlagSettings",
     "QualitySettings",
     "WindowSettings",
 ]
+
+CALL_FIELDS: Final = (
+    "call_id",
+    "agent",
+    "queue",
+    "direction",
+    "started",
+    "customer_channel",
+    "first_speaker",
+)
+"""What can be known of a call. All are text, empty if unknown; the channel is a number, -1 if unknown."""
 
 
 class WindowSettings(Settings):
@@ -106,11 +119,19 @@ class CallSettings(Settings):
     """How calls are scored.
 
     Attributes:
-        customer_channel: Channel of the customer, from 0. The only channel of a mono recording is
-            scored with the channel role ``mixed``.
+        customer_channel: Channel of the customer, from 0, where the metadata of a call names none.
+        one_channel: Who speaks in recordings with one channel: ``both`` parties, who are separated by their
+            voices, or the ``customer`` alone.
         score_agent: Also score all other channels. In the European Union an employee's emotions at
             work must not be inferred, except for medical or safety reasons (Regulation (EU)
             2024/1689, Article 5(1)(f)). Enable this only where it is lawful and agents are informed.
+        metadata: Path or URL of a table with what is known of each call; only read if set with
+            ``--params calls.metadata=PATH``.
+        metadata_columns: Name in the table for each of ``recording`` and :data:`CALL_FIELDS`; those that
+            are not named have their own name.
+        metadata_start_format: Format of ``started`` in :func:`time.strptime` codes; ``None`` for ISO 8601.
+        name_pattern: Regular expression with groups named after :data:`CALL_FIELDS`, searched in the path
+            of a recording below its folder. The table takes precedence.
         min_call_s: Shorter recordings are rejected.
         line_calls: Number of calls from which the mean embedding of the center's line is estimated, for
             models with a speech encoder; 0 disables the adaptation.
@@ -134,7 +155,12 @@ class CallSettings(Settings):
     }
 
     customer_channel: int = Field(0, ge=0)
+    one_channel: Literal["both", "customer"] = "both"
     score_agent: bool = False
+    metadata: str | None = None
+    metadata_columns: dict[str, str] = Field(default_factory=dict)
+    metadata_start_format: str | None = None
+    name_pattern: str | None = None
     min_call_s: float = Field(5.0, ge=0)
     line_calls: int = Field(100, ge=0)
     batch: int = Field(256, ge=1)
@@ -143,3 +169,28 @@ class CallSettings(Settings):
     quality: QualitySettings = QualitySettings()
     flags: FlagSettings = FlagSettings()
     limits: SoundLimits = SoundLimits()
+
+    @field_validator("name_pattern")
+    @classmethod
+    def _check_pattern(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        unknown = sorted(set(groups) - set(CALL_FIELDS))
+        if unknown or not groups:
+            found = f"the groups {', '.join(unknown)}" if unknown else "no named group"
+            raise ValueError(
+                f"{pattern!r} has {found}: name groups (?P<NAME>…) after {', '.join(CALL_FIELDS)}"
+            )
+        return pattern
+
+    @field_validator("metadata_columns")
+    @classmethod
+    def _check_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+        known = ("recording", *CALL_FIELDS)
+        if unknown := sorted(set(columns) - set(known)):
+            raise ValueError(f"{', '.join(unknown)} is not one of {', '.join(known)}")
+        return columns

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
+from speech_emotion.call_scoring.inspection import Inspection
 from speech_emotion.call_scoring.scoring import ScoredCall
 from speech_emotion.runtime import KEY, RECENT, ShardStore, digest, list_stored
 
-__all__ = ["UNREAD", "gather_calls", "join_tables", "list_calls", "store_calls", "without_empty"]
+__all__ = [
+    "UNREAD",
+    "gather_calls",
+    "join_tables",
+    "list_calls",
+    "list_inspections",
+    "load_inspections",
+    "store_calls",
+    "store_inspections",
+    "without_empty",
+]
 
 UNREAD: Final = "unread"
 """Column that marks recordings which could not be fetched."""
 WINDOWS: Final = "window"
 CHANNELS: Final = "channel"
-"""Folders of the cache: one table with a row a window, one with a row a channel."""
+INSPECTIONS: Final = "inspection"
+"""Folders of the cache: tables with a row a window, a party, and a recording."""
 
 
 def store_calls(
@@ -50,6 +62,47 @@ def _store(cache: ShardStore, prefix: str, calls: list[tuple[str, ScoredCall]]) 
     # Channels last: a shard counts only if both tables are there.
     cache.within(WINDOWS).put(name, join_tables(windows))
     cache.within(CHANNELS).put(name, join_tables(channels))
+
+
+def store_inspections(
+    cache: ShardStore, prefix: str, inspected: Iterable[tuple[str, Inspection]], *, size: int
+) -> None:
+    """Store inspected recordings as they are done; those before a failure are stored, too.
+
+    Args:
+        cache: The cache.
+        prefix: Beginning of the names of the shards.
+        inspected: Key and result of each recording.
+        size: Recordings a shard.
+    """
+    store = cache.within(INSPECTIONS)
+    pending: list[dict[str, Any]] = []
+
+    def put() -> None:
+        if pending:
+            store.put(f"{prefix}{digest(*(row[KEY] for row in pending))}", pd.DataFrame(pending))
+
+    try:
+        for key, inspection in inspected:
+            pending.append({KEY: key, **inspection.to_dict()})
+            if len(pending) == size:
+                put()
+                pending = []
+    finally:
+        put()
+
+
+def list_inspections(cache: ShardStore, prefix: str) -> pd.DataFrame:
+    """List the stored keys with their shards, and whether their recordings could not be fetched."""
+    stored = list_stored(cache.within(INSPECTIONS), prefix, [UNREAD]).astype({UNREAD: bool})
+    return stored.sort_values(UNREAD, kind="stable").drop_duplicates(KEY)
+
+
+def load_inspections(found: pd.DataFrame, cache: ShardStore) -> Iterator[Inspection]:
+    """Yield the inspections in the order of ``found``: ``shard`` and ``place`` of each."""
+    recent = lru_cache(RECENT)(cache.within(INSPECTIONS).load)
+    for shard, place in zip(found["shard"], found["place"], strict=True):
+        yield Inspection.from_dict(recent(shard).iloc[place].to_dict())
 
 
 def list_calls(cache: ShardStore, prefix: str) -> pd.DataFrame:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import soxr
 
 from speech_emotion.audio import AudioError
 from speech_emotion.call_scoring.flags import Hysteresis
 from speech_emotion.call_scoring.line import LineMean, RunningMean
 from speech_emotion.call_scoring.quality import out_of_domain_reason
+from speech_emotion.call_scoring.resampling import StreamResampler
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.voice_activity import (
     BlockBuffer,
@@ -31,33 +30,6 @@ __all__ = ["UNKNOWN", "ChannelStream", "ScoredWindow", "threshold_of"]
 
 UNKNOWN: Final = "unknown"
 NO_SAMPLES: Final = np.empty(0, dtype=np.float32)
-
-
-class _Resampler:
-    """Resample a stream, and cut it at times that are given later.
-
-    Args:
-        source: Rate of the stream in Hz.
-        target: Rate of the pieces in Hz.
-    """
-
-    def __init__(self, source: int, target: int):
-        self._stream = soxr.ResampleStream(source, target, 1, dtype="float32", quality="HQ")
-        self._rate = target
-        self._waiting = NO_SAMPLES
-        self._n_dropped = 0  # resampled samples before the first in `_waiting`
-
-    def push(self, block: np.ndarray, *, last: bool) -> None:
-        """Add a block."""
-        self._waiting = np.append(self._waiting, self._stream.resample_chunk(block, last=last))
-
-    def cut(self, edges_s: np.ndarray) -> list[np.ndarray]:
-        """Return the samples between successive times in seconds from the start, and drop them."""
-        edges = np.round(edges_s * self._rate).astype(int) - self._n_dropped
-        pieces = [self._waiting[start:end] for start, end in itertools.pairwise(edges)]
-        self._waiting = self._waiting[edges[-1] :]
-        self._n_dropped += int(edges[-1])
-        return pieces
 
 
 @dataclass(frozen=True)
@@ -139,6 +111,8 @@ class ChannelStream:
         batch: Number of windows that are scored together; 1 scores each as soon as it is complete.
         line: Mean embedding of the center's line, for models with an encoder. Without it, the mean of
             this channel so far is used, unless ``settings.line_calls`` is 0.
+        mask: Whether each frame of 20 ms is to be scored, shape ``(n_frames,)``, for channels that also
+            carry other parties; frames after its end are not. ``None`` for all frames.
 
     Attributes:
         speech: Whether each frame of 20 ms that the last call finished is speech.
@@ -159,8 +133,10 @@ class ChannelStream:
         *,
         batch: int = 1,
         line: LineMean | None = None,
+        mask: np.ndarray | None = None,
     ):
         settings = settings or CallSettings()
+        self._mask = mask
         self._predictor, self._settings, self._batch = predictor, settings, batch
         self._rate, self._encoder = sample_rate, predictor.encoder
         encoder_rate = self._encoder.card.sample_rate if self._encoder else 0
@@ -174,7 +150,7 @@ class ChannelStream:
         )
         rates = {window_rate, encoder_rate} if self._encoder else {window_rate}
         self._window_rate, self._encoder_rate = window_rate, encoder_rate
-        self._resamplers = {rate: _Resampler(sample_rate, rate) for rate in rates}
+        self._resamplers = {rate: StreamResampler(sample_rate, rate) for rate in rates}
         self._shift = _line_shift(predictor, settings, line)
         self._n_frames = 0  # finished frames
         self._pieces: list[np.ndarray | LayerSums | None] = []  # of this stretch of speech
@@ -212,6 +188,7 @@ class ChannelStream:
 
     def _cut(self, frames: Frames) -> None:
         """Pass finished frames with their resampled samples to the windows."""
+        frames = self._masked(frames)
         edges = self._n_frames + np.arange(len(frames.kept) + 1)
         seconds = edges * frame_seconds(self._rate)
         samples = {rate: one.cut(seconds) for rate, one in self._resamplers.items()}
@@ -220,6 +197,14 @@ class ChannelStream:
         )
         self._extract(windows)
         self._n_frames += len(frames.kept)
+
+    def _masked(self, frames: Frames) -> Frames:
+        """Drop speech that the mask excludes."""
+        if self._mask is None:
+            return frames
+        mask = self._mask[self._n_frames : self._n_frames + len(frames.kept)]
+        mask = np.pad(mask, (0, len(frames.kept) - len(mask)))
+        return frames._replace(speech=frames.speech & mask, kept=frames.kept & mask)
 
     def _extract(self, windows: Iterable[Window]) -> None:
         """Extract features, which take a hundredth of the memory of the samples."""

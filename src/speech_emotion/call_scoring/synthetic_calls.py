@@ -1,10 +1,11 @@
 """Synthetic calls with known angry passages, built from utterances of the test set.
 
 A call is a dialogue of a customer and an agent on separate channels. They take turns; a turn is a few
-utterances with pauses. The customer speaks neutrally, with a few utterances of other emotions. Some calls
-contain passages of several turns in which all of the customer's utterances are angry. Pink noise is added
-to both channels. The telephone condition passes the complete channels through the test lines of
-:mod:`speech_emotion.audio.telephone` in rotation, at 8 kHz. No model is trained on these lines.
+utterances with pauses, and a share of the turns starts before the other one ends. The customer speaks
+neutrally, with a few utterances of other emotions. Some calls contain passages of several turns in which all
+of the customer's utterances are angry. Pink noise is added to both channels. The telephone condition passes
+the complete channels through the test lines of :mod:`speech_emotion.audio.telephone` in rotation, at 8 kHz.
+No model is trained on these lines.
 
 Calls depend only on the seed and their number: the clean and the telephone version of a call are the same
 dialogue. Only one call at a time is in memory.
@@ -51,6 +52,8 @@ class SynthesisSettings(Settings):
         turn_utterances: Smallest and largest number of utterances in a turn.
         other_share: Share of other emotions among the customer's utterances outside angry passages.
         pause_s: Shortest and longest pause between two utterances, in seconds.
+        overlaps: Share of turns that start before the turn of the other party ends.
+        overlap_s: Shortest and longest such overlap, in seconds.
         snr_db: Signal-to-noise ratios in dB, used in rotation.
         conditions: ``clean``, ``telephone`` or both.
         seed: Seed of the random numbers.
@@ -66,13 +69,15 @@ class SynthesisSettings(Settings):
     turn_utterances: tuple[int, int] = (2, 5)
     other_share: float = Field(0.1, ge=0, le=1)
     pause_s: tuple[float, float] = (0.2, 1.2)
+    overlaps: float = Field(0.0, ge=0, le=1)
+    overlap_s: tuple[float, float] = (0.2, 0.8)
     snr_db: tuple[float, ...] = (30.0, 20.0, 10.0)
     conditions: tuple[Literal["clean", "telephone"], ...] = CONDITIONS
     seed: int = 0
 
     @model_validator(mode="after")
     def _ordered(self) -> SynthesisSettings:
-        for name in ("passage_turns", "turn_utterances", "pause_s"):
+        for name in ("passage_turns", "turn_utterances", "pause_s", "overlap_s"):
             low, high = getattr(self, name)
             if not 0 <= low <= high:
                 raise ValueError(f"{name}: write the smaller number first, not {low}, {high}")
@@ -116,6 +121,10 @@ class SyntheticCall:
     utterances: tuple[Utterance, ...]
     passages: tuple[tuple[float, float], ...]
     line: str = ""
+
+    def mixed(self) -> np.ndarray:
+        """Return the sum of both channels, shape ``(n_samples, 1)``: the call as one channel."""
+        return np.clip(self.samples.sum(axis=1, keepdims=True), -1, 1)
 
 
 def synthesize_calls(
@@ -203,6 +212,7 @@ class _Dialogue:
         self.channels = np.zeros((self.length, 2), dtype=np.float32)
         self.utterances: list[Utterance] = []
         self.time = 0.0
+        self.ends_s = [0.0, 0.0]  # of the last utterance of each channel
 
     def build(self, angry: bool) -> None:
         """Add turns until the call is full."""
@@ -226,6 +236,7 @@ class _Dialogue:
     def _add_turn(self, channel: int, *, angry: bool) -> bool:
         """Add a turn; return whether all of it fitted into the call."""
         paths = self.paths[channel]
+        self._move_into_previous_turn(channel)
         for _ in range(self.generator.integers(*self.settings.turn_utterances, endpoint=True)):
             label = self._draw_label(paths, channel, angry)
             samples = _load_utterance(str(self.generator.choice(paths[label])))
@@ -235,8 +246,16 @@ class _Dialogue:
             self.channels[start : start + len(samples), channel] = samples
             end_s = (start + len(samples)) / RATE
             self.utterances.append(Utterance(channel, start / RATE, end_s, label))
+            self.ends_s[channel] = end_s
             self.time = end_s + self.generator.uniform(*self.settings.pause_s)
         return True
+
+    def _move_into_previous_turn(self, channel: int) -> None:
+        """Let a share of the turns start before the end of the other party's turn."""
+        if self.settings.overlaps == 0 or self.generator.random() >= self.settings.overlaps:
+            return
+        start_s = self.ends_s[1 - channel] - self.generator.uniform(*self.settings.overlap_s)
+        self.time = max(start_s, self.ends_s[channel])
 
     def _draw_label(self, paths: dict[str, list[str]], channel: int, angry: bool) -> str:
         if angry:

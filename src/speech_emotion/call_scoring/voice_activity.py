@@ -18,7 +18,6 @@ import scipy.ndimage
 __all__ = [
     "BLOCK",
     "FRAME_S",
-    "ActivityStream",
     "BlockBuffer",
     "Frames",
     "VoiceActivityDetector",
@@ -224,29 +223,3 @@ class VoiceActivityDetector:
         self._noise = np.append(self._noise, 10 ** ((floor + FLOOR_BIAS_DB) / 10))
         self._history = np.append(self._history, self._smoothed[:count])[-past:]
         self._smoothed = self._smoothed[count:]
-
-
-class ActivityStream:
-    """Detect speech in a channel that is not scored, in blocks of any size.
-
-    Args:
-        sample_rate: Rate in Hz.
-
-    Attributes:
-        speech: Whether each frame that the last call finished is speech.
-    """
-
-    def __init__(self, sample_rate: int):
-        self._detector = VoiceActivityDetector(sample_rate)
-        self._buffer = BlockBuffer(sample_rate)
-        self.speech = np.empty(0, dtype=bool)
-
-    def push(self, samples: np.ndarray) -> None:
-        """Add samples, shape ``(n_samples,)``."""
-        blocks = [self._detector.push(block).speech for block in self._buffer.push(samples)]
-        self.speech = np.concatenate([np.empty(0, dtype=bool), *blocks])
-
-    def close(self) -> None:
-        """End the channel."""
-        first = self._detector.push(self._buffer.flush()).speech
-        self.speech = np.append(first, self._detector.close().speech)

@@ -58,6 +58,7 @@ from speech_emotion.models.training_keys import (
     UNSEEN,
     TrainingKeys,
 )
+from speech_emotion.models.voices import VoiceProjection
 
 __all__ = [
     "BANDWIDTH_FEATURE",
@@ -90,6 +91,7 @@ __all__ = [
     "TrainingKeys",
     "UnknownFamily",
     "UntrustedModel",
+    "VoiceProjection",
     "family_named",
     "fit_temperature",
     "load_estimator",

@@ -30,11 +30,13 @@ from speech_emotion.models.ensembles import Combiner
 from speech_emotion.models.families import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
 from speech_emotion.models.training_keys import TrainingKeys
+from speech_emotion.models.voices import VoiceProjection
 
 __all__ = ["EmotionPredictor", "ExtractedFeatures", "Member", "PackedPredictor"]
 
 CARD = "predictor.json"
 ENCODER = "encoder"
+VOICES = "voices.npz"
 NEUTRAL = "neutral"
 
 logger = logging.getLogger(__name__)
@@ -93,6 +95,8 @@ class EmotionPredictor:
         temperature: Temperature that calibrates the combined probabilities.
         threshold: Decision threshold of the target label; ``None`` in models saved without one.
         encoder: Pretrained speech encoder of the members that need embeddings; ``None`` if none does.
+        voices: Projection that tells speakers apart, for calls with both parties on one channel; ``None``
+            without an encoder, and in models saved without one.
         synthetic: Whether training data includes synthetic speech; predictions for real speech are then
             meaningless.
         training_keys: Keys of the speakers and recordings that the members were trained on; ``None`` in
@@ -115,6 +119,7 @@ class EmotionPredictor:
     temperature: float = 1.0
     threshold: Threshold | None = None
     encoder: SpeechEncoder | None = None
+    voices: VoiceProjection | None = None
     synthetic: bool = False
     training_keys: TrainingKeys | None = None
     digest: str = ""
@@ -285,6 +290,8 @@ class EmotionPredictor:
             self.encoder.save(partial / ENCODER)
         if self.training_keys is not None:
             self.training_keys.save(partial)
+        if self.voices is not None:
+            self.voices.save(partial / VOICES)
         card = {
             "labels": self.labels,
             "combiner": self.combiner.to_dict(),
@@ -320,6 +327,7 @@ class EmotionPredictor:
             temperature=card["temperature"],
             threshold=Threshold.model_validate(threshold) if threshold else None,
             encoder=SpeechEncoder.load(folder / ENCODER) if (folder / ENCODER).exists() else None,
+            voices=VoiceProjection.load(folder / VOICES) if (folder / VOICES).exists() else None,
             synthetic=card.get("synthetic", False),
             training_keys=TrainingKeys.load(folder),
             digest=_digest(folder),

@@ -13,20 +13,30 @@ from tqdm import tqdm
 
 from speech_emotion import __version__
 from speech_emotion.call_scoring import (
-    MIXED,
+    CALL_FIELDS,
+    CHANNEL_COLUMNS,
     UNREAD,
     CallSettings,
+    Inspection,
     LineMean,
+    Roles,
     ScoredCall,
+    assign_roles,
     capacity_threshold,
-    embed_recording,
+    collect_metadata,
+    embed_inspected,
+    find_agent_voices,
     flag_again,
     gather_calls,
+    inspect_recording,
     join_tables,
     list_calls,
+    list_inspections,
+    load_inspections,
     mean_of_calls,
-    score_recording,
+    score_inspected,
     store_calls,
+    store_inspections,
     summarize,
     sustained_score,
     threshold_of,
@@ -38,16 +48,60 @@ from speech_emotion.runtime import KEY, ShardStore, digest, fan_out, locate, pre
 SHARD_SIZE: Final = 64
 """Calls a shard: the most that are scored again after an interruption."""
 
+TEXT_FIELDS: Final = tuple(name for name in CALL_FIELDS if name != "customer_channel")
+PARTY_COLUMNS: Final = [
+    name for name in CHANNEL_COLUMNS if name not in {"path", "unknown", "reason"}
+]
+NOT_DECISIVE: Final = {
+    "n_jobs",
+    "batch",
+    "metadata",
+    "metadata_columns",
+    "metadata_start_format",
+    "name_pattern",
+}
+"""Settings that do not change the scores of a call."""
+
 LINE: Final = "line"
 """Folder of the cache for the estimates of lines."""
 
 logger = logging.getLogger(__name__)
 
 
+def read_metadata(
+    recordings: pd.DataFrame, rows: pd.DataFrame | None, settings: CallSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Collect what is known of each recording from the table of calls and from its name.
+
+    Returns:
+        One row per recording, and the rejected rows and names.
+
+    Raises:
+        ValueError: If ``calls.metadata`` is set where it has no effect.
+    """
+    if rows is None and settings.metadata is not None:
+        raise ValueError(
+            f"calls.metadata is {settings.metadata!r} in the parameters, which is not read: give it as "
+            "--params calls.metadata=PATH, or set the filepath of call_metadata_rows in a catalog"
+        )
+    metadata, rejected = collect_metadata(recordings["call"].tolist(), rows, settings)
+    if rows is not None or settings.name_pattern is not None:
+        known = (metadata[list(TEXT_FIELDS)] != "").any(axis=1) | (
+            metadata["customer_channel"] >= 0
+        )
+        logger.info(
+            "Metadata of %d of %d recordings; %d rows or names rejected",
+            known.sum(),
+            len(metadata),
+            len(rejected),
+        )
+    return metadata, rejected
+
+
 def index_recordings(
     recordings: pd.DataFrame, predictor: EmotionPredictor, settings: CallSettings
 ) -> pd.DataFrame:
-    """List the recordings, each with the key of its result in the cache.
+    """List the recordings, each with the key of its inspection in the cache.
 
     The key is a digest of the file's name, size and version. Shards are named after what else decides
     the result: the model, the settings and the version of the package. Recordings with a ``reason``
@@ -63,8 +117,98 @@ def index_recordings(
     return recordings[["call", "path", "reason"]].assign(**{KEY: [digest(*file) for file in files]})
 
 
-def estimate_line(
+def inspect_calls(
     index: pd.DataFrame, predictor: EmotionPredictor, cache: ShardStore, settings: CallSettings
+) -> pd.DataFrame:
+    """Inspect the recordings that are not in the cache: channels, voice activity, voices.
+
+    Returns:
+        The index, unchanged: all its recordings are in the cache now.
+    """
+    prefix = _inspection_prefix(predictor, settings)
+    stored = list_inspections(cache, prefix)
+    done = index[KEY].isin(stored.loc[~stored[UNREAD], KEY])
+    missing = index[~done & (index["reason"] == "")]
+    shared = (settings, PackedPredictor.pack(predictor))
+    calls = missing[["path"]].itertuples(index=False, name=None)
+    results = fan_out(_inspect, calls, shared=shared, n_jobs=settings.n_jobs)
+    keyed = zip(missing[KEY], results, strict=True)
+    inspected = tqdm(keyed, total=len(missing), desc="Inspecting calls")
+    store_inspections(cache, prefix, inspected, size=SHARD_SIZE)
+    return index
+
+
+def _inspect(path: str, settings: CallSettings, model: PackedPredictor) -> Inspection:
+    return inspect_recording(path, settings, model.unpacked())
+
+
+def identify_customers(
+    index: pd.DataFrame,
+    metadata: pd.DataFrame,
+    predictor: EmotionPredictor,
+    cache: ShardStore,
+    settings: CallSettings,
+) -> pd.DataFrame:
+    """Decide which party of each recording is the customer.
+
+    In calls with both parties on one channel, the voice that recurs in calls of the same agent is the
+    agent's.
+
+    Returns:
+        The index with the roles of the parties, and the key of the scores in the cache.
+    """
+    unreadable = index[index["reason"] != ""]
+    index = index[index["reason"] == ""]
+    known = index.merge(metadata, on="call", how="left", validate="one_to_one")
+    found = _inspected(known, predictor, cache, settings)
+    agent_voice = np.full(len(known), -1)
+    separated: dict[str, list[tuple[int, np.ndarray]]] = {}
+    for position, inspection in enumerate(load_inspections(found, cache)):
+        agent = known["agent"].iloc[position]
+        if agent and inspection.mixed and len(inspection.parties) > 1:
+            voices = np.stack([party.voice for party in inspection.parties])
+            separated.setdefault(agent, []).append((position, voices))
+    for calls in separated.values():
+        positions = [position for position, _ in calls]
+        agent_voice[positions] = find_agent_voices(np.stack([voices for _, voices in calls]))
+    rows = []
+    for record, voice, inspection in zip(
+        known.to_dict("records"), agent_voice, load_inspections(found, cache), strict=True
+    ):
+        roles = assign_roles(inspection, settings, record, int(voice))
+        content = roles.to_dict()
+        key = digest(record[KEY], *content.values())
+        row = {name: record[name] for name in ("call", "path", "reason")} | content
+        rows.append(row | {"inspection": record[KEY], KEY: key})
+    rejected = Roles(()).to_dict() | {"inspection": ""}
+    rows += [record | rejected for record in unreadable.to_dict("records")]
+    table = pd.DataFrame(rows, columns=["call", "path", "reason", *Roles.FIELDS, "inspection", KEY])
+    return table.sort_values("path", ignore_index=True)
+
+
+def _inspected(
+    index: pd.DataFrame,
+    predictor: EmotionPredictor,
+    cache: ShardStore,
+    settings: CallSettings,
+) -> pd.DataFrame:
+    """Locate the inspections of the recordings in the cache."""
+    return locate(
+        index[[KEY, "path"]],
+        list_inspections(cache, _inspection_prefix(predictor, settings)),
+        remedy="run the call_scoring pipeline without --only-missing-outputs",
+    )
+
+
+def _inspection_prefix(predictor: EmotionPredictor, settings: CallSettings) -> str:
+    names = {"customer_channel", "one_channel", "score_agent", "min_call_s", "limits"}
+    decisive = settings.model_dump_json(include=names)
+    voices = predictor.digest if predictor.voices is not None else ""
+    return prefix_of("inspection", __version__, voices, decisive)
+
+
+def estimate_line(
+    roles: pd.DataFrame, predictor: EmotionPredictor, cache: ShardStore, settings: CallSettings
 ) -> dict[str, Any]:
     """Estimate the mean embedding of the center's line from a sample of the recordings.
 
@@ -76,18 +220,18 @@ def estimate_line(
     """
     if predictor.reference is None or settings.line_calls == 0:
         return {}
-    index = index[index["reason"] == ""]
-    if index.empty:
-        return {}
-    name = f"{_line_prefix(index, predictor, settings)}line"
+    name = f"{_line_prefix(roles, predictor, settings)}line"
     store = cache.within(LINE)
     stored = store.load(name) if name in store.names() else None
-    size = min(settings.line_calls, len(index))
+    usable = roles[(roles[["reason", "rejected", "unknown"]] == "").all(axis=1)]
+    size = min(settings.line_calls, len(usable))
+    if size == 0:
+        return {}
     if stored is not None and size < 2 * int(stored["n_sampled"].iloc[0]):
         return LineMean.from_dict(stored.iloc[0].to_dict()).to_dict()
-    sample = index.sort_values(KEY).head(size)  # keys are digests, so this is a random sample
+    sample = usable.sort_values(KEY).head(size)  # keys are digests, so this is a random sample
     shared = (PackedPredictor.pack(predictor), settings)
-    calls = sample[["path"]].itertuples(index=False, name=None)
+    calls = _with_inspections(sample, ["path"], predictor, cache, settings)
     embedded = fan_out(_embed, calls, shared=shared, n_jobs=settings.n_jobs)
     mean = mean_of_calls(tqdm(embedded, total=size, desc="Estimating the line"))
     if mean is None:
@@ -97,20 +241,43 @@ def estimate_line(
     return mean.to_dict()
 
 
-def _embed(path: str, model: PackedPredictor, settings: CallSettings) -> np.ndarray:
-    return embed_recording(path, model.unpacked(), settings)
+def _with_inspections(
+    rows: pd.DataFrame,
+    columns: list[str],
+    predictor: EmotionPredictor,
+    cache: ShardStore,
+    settings: CallSettings,
+) -> Iterator[tuple[Any, ...]]:
+    """Yield some columns, the inspection and the roles of each recording."""
+    keys = rows[["path"]].assign(**{KEY: rows["inspection"]})
+    found = _inspected(keys, predictor, cache, settings)
+    for record, inspection in zip(
+        rows.to_dict("records"), load_inspections(found, cache), strict=True
+    ):
+        yield *(record[name] for name in columns), inspection, Roles.from_dict(record)
+
+
+def _embed(
+    path: str,
+    inspection: Inspection,
+    roles: Roles,
+    model: PackedPredictor,
+    settings: CallSettings,
+) -> np.ndarray:
+    return embed_inspected(path, inspection, roles, model.unpacked(), settings)
 
 
 def _line_prefix(index: pd.DataFrame, predictor: EmotionPredictor, settings: CallSettings) -> str:
     """Beginning of the names of the estimates: the folder of the recordings, model and settings."""
     folders = sorted({str(path).rpartition("/")[0] for path in index["path"]})
     center = os.path.commonpath(folders) if len(folders) > 1 else folders[0]
-    decisive = settings.model_dump_json(include={"customer_channel", "windows", "quality"})
+    names = {"customer_channel", "one_channel", "windows", "quality"}
+    decisive = settings.model_dump_json(include=names)
     return prefix_of("line", center, predictor.digest, decisive)
 
 
 def score_calls(
-    index: pd.DataFrame,
+    roles: pd.DataFrame,
     line: dict[str, Any],
     predictor: EmotionPredictor,
     cache: ShardStore,
@@ -122,27 +289,33 @@ def score_calls(
     next run.
 
     Returns:
-        The index, unchanged: all its recordings are in the cache now.
+        Call, path and key of each recording: all are in the cache now.
     """
     prefix = _prefix(predictor, settings, line)
     stored = list_calls(cache, prefix)
-    readable = index[index["reason"] == ""]
-    done = readable[KEY].isin(stored.loc[~stored[UNREAD], KEY])
-    missing = readable[~done]
-    logger.info("%d of %d recordings were scored before", done.sum(), len(readable))
-    calls = missing[["path", "call"]].itertuples(index=False, name=None)
+    done = roles[KEY].isin(stored.loc[~stored[UNREAD], KEY])
+    missing = roles[~done & (roles["reason"] == "")]
+    logger.info("%d of %d recordings were scored before", done.sum(), len(roles))
+    calls = _with_inspections(missing, ["path", "call"], predictor, cache, settings)
     shared = (PackedPredictor.pack(predictor), settings, _line_of(line))
     results = fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs)
     keyed = zip(missing[KEY], results, strict=True)
     scored = tqdm(keyed, total=len(missing), desc="Scoring calls")
     store_calls(cache, prefix, scored, size=SHARD_SIZE)
-    return index
+    return roles[["call", "path", "reason", KEY]]
 
 
 def _score(
-    path: str, call: str, model: PackedPredictor, settings: CallSettings, line: LineMean | None
+    path: str,
+    call: str,
+    inspection: Inspection,
+    roles: Roles,
+    model: PackedPredictor,
+    settings: CallSettings,
+    line: LineMean | None,
 ) -> ScoredCall:
-    return score_recording(path, model.unpacked(), settings, call=call, line=line)
+    predictor = model.unpacked()
+    return score_inspected(path, inspection, roles, predictor, settings, call=call, line=line)
 
 
 def _line_of(content: dict[str, Any]) -> LineMean | None:
@@ -151,15 +324,17 @@ def _line_of(content: dict[str, Any]) -> LineMean | None:
 
 def collect_calls(
     index: pd.DataFrame,
+    metadata: pd.DataFrame,
     line: dict[str, Any],
     predictor: EmotionPredictor,
     cache: ShardStore,
     settings: CallSettings,
-) -> tuple[Iterator[pd.DataFrame], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[Iterator[pd.DataFrame], pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Gather the recordings of this run, block by block.
 
     Returns:
-        Windows; the summary of each scored channel; flagged passages; rejected recordings.
+        Windows; the summary of each scored party with the metadata of its call; flagged passages; the
+        measures of each party; rejected recordings.
 
     Raises:
         ValueError: If a recording was not scored.
@@ -176,12 +351,12 @@ def collect_calls(
     n_jobs = settings.n_jobs if len(found) > SHARD_SIZE else 1
     blocks = gather_calls(found, cache, size=SHARD_SIZE)
     summarized = fan_out(_summarize, blocks, shared=shared, n_jobs=n_jobs)
-    summaries, passages, rejected = map(list, zip(*summarized, strict=True))
+    summaries, passages, parties, rejected = map(list, zip(*summarized, strict=True))
     summary = join_tables(summaries).assign(
         synthetic_model=predictor.synthetic, model=predictor.title
     )
-    if mono := int((summary["channel_role"] == MIXED).sum()):
-        logger.info("%d mono recordings: all speakers are scored as one channel", mono)
+    summary = summary.merge(metadata, on="call", how="left", validate="many_to_one")
+    _log_roles(summary)
     windows = (
         _flagged(windows, settings, threshold)
         for _, windows in gather_calls(found, cache, size=SHARD_SIZE)
@@ -190,8 +365,18 @@ def collect_calls(
         without_empty(windows),
         summary,
         join_tables(passages),
+        join_tables(parties),
         join_tables([*rejected, unreadable]),
     )
+
+
+def _log_roles(summary: pd.DataFrame) -> None:
+    """Log how customers are known in calls with both parties on one channel."""
+    calls = summary[summary["layout"].isin({"mono", "same"})]
+    if len(calls):
+        known = calls["customer_known_by"].replace("", "unknown, not scored").value_counts()
+        counts = ", ".join(f"{count} {name}" for name, count in known.items())
+        logger.info("%d calls on one channel; the customer is known by: %s", len(calls), counts)
 
 
 def _operating_point(
@@ -228,15 +413,16 @@ def _summarize(
     settings: CallSettings,
     labels: tuple[str, ...],
     threshold: float,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return summary, passages and rejected recordings of a block of calls."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return summary, passages, parties and rejected recordings of a block of calls."""
     scored = channels[channels["reason"] == ""]
     windows = _flagged(windows, settings, threshold)
     tables = summarize(scored, windows, settings, labels=labels, threshold=threshold)
-    return *tables, channels.loc[channels["reason"] != "", ["call", "path", "reason"]]
+    parties = scored[PARTY_COLUMNS]
+    return *tables, parties, channels.loc[channels["reason"] != "", ["call", "path", "reason"]]
 
 
 def _prefix(predictor: EmotionPredictor, settings: CallSettings, line: dict[str, Any]) -> str:
     threshold = threshold_of(predictor, settings)
-    decisive = settings.model_dump_json(exclude={"n_jobs", "batch"})
+    decisive = settings.model_dump_json(exclude=NOT_DECISIVE)
     return prefix_of(__version__, predictor.digest, threshold, decisive, digest(line))

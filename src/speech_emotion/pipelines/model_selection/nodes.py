@@ -41,10 +41,13 @@ from speech_emotion.models import (
     EmotionPredictor,
     Member,
     TrainingKeys,
+    VoiceProjection,
     family_named,
 )
 
 KEYS = ["utterance_id", "variant"]
+AT_SPEED = (0, -1)
+"""Variants at the original speed, as recorded and over a training line; others change the voice."""
 TRIALS = ["model", "trial", "state", "uar", "fold_uar", "seconds", "params"]
 GROUPS = ["model", "protocol", "condition", "evaluation"]
 TIMINGS = ["model", "protocol", "fit_seconds", "predict_ms"]
@@ -271,6 +274,21 @@ def compare_candidates(
     return predictions, leaderboard, calibration, choice
 
 
+def fit_voices(
+    embeddings: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    selection: SelectionSettings,
+) -> VoiceProjection:
+    """Learn to tell speakers apart from the training utterances, as recorded and over training lines."""
+    in_training = (splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)
+    speakers = utterances.set_index("utterance_id")["speaker"]
+    used = embeddings["variant"].isin(AT_SPEED)
+    used &= embeddings["utterance_id"].isin(splits.loc[in_training, "utterance_id"])
+    rows = embeddings[used]
+    return VoiceProjection.fit(rows.drop(columns=KEYS), rows["utterance_id"].map(speakers))
+
+
 def assemble_champion(
     choice: dict[str, Any],
     predictions: pd.DataFrame,
@@ -281,6 +299,7 @@ def assemble_champion(
     selection: SelectionSettings,
     detection: DetectionSettings,
     encoder: SpeechEncoder | None = None,
+    voices: VoiceProjection | None = None,
     **estimators: BaseEstimator,
 ) -> EmotionPredictor:
     """Combine the chosen estimators and the settings of feature extraction into a predictor.
@@ -295,6 +314,7 @@ def assemble_champion(
         selection: Selecting protocol.
         detection: Label to flag and accepted rate of false alarms.
         encoder: Encoder of the embeddings; it becomes part of a champion that needs it.
+        voices: Projection that tells speakers apart; likewise.
         estimators: Fitted estimator of every family.
     """
     validation = predictions[
@@ -315,6 +335,7 @@ def assemble_champion(
         temperature=choice["temperature"],
         threshold=choose_threshold(validation, detection),
         encoder=encoder if needs_encoder else None,
+        voices=voices if needs_encoder else None,
         synthetic=bool(utterances["synthetic"].any()),
         training_keys=TrainingKeys.from_utterances(utterances[training]),
     )

@@ -13,6 +13,7 @@ from speech_emotion.pipelines.model_selection.nodes import (
     assemble_champion,
     compare_candidates,
     evaluate_candidate,
+    fit_voices,
     gather_candidates,
     score_candidate,
     tune_candidate,
@@ -116,8 +117,15 @@ def _candidate(family: str) -> Pipeline:
 def _comparison(families: Sequence[str]) -> Pipeline:
     """Concatenate the tables of all families, combine and compare them, choose the champion."""
     on_embeddings = any(family_named(family).needs_encoder for family in families)
+    voices = Node(
+        fit_voices,
+        ["embeddings", "utterances", "splits", "params:selection"],
+        "voices",
+        name="fit_voices",
+    )
     return Pipeline(
         [
+            *([voices] if on_embeddings else []),
             Node(
                 gather_candidates,
                 [f"{family}_tables" for family in families],
@@ -149,7 +157,7 @@ def _comparison(families: Sequence[str]) -> Pipeline:
                     "detection": "params:detection",
                 }
                 | {family: f"{family}_estimator" for family in families}
-                | ({"encoder": "encoder"} if on_embeddings else {}),
+                | ({"encoder": "encoder", "voices": "voices"} if on_embeddings else {}),
                 "champion",
                 name="assemble_champion",
             ),

@@ -1,0 +1,160 @@
+"""Evaluate the separation of two speakers on test calls whose turns are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from speech_emotion.call_scoring.inspection import Inspection, inspect_blocks
+from speech_emotion.call_scoring.roles import CUSTOMER, assign_roles
+from speech_emotion.call_scoring.settings import CallSettings
+from speech_emotion.call_scoring.synthetic_calls import SyntheticCall
+from speech_emotion.call_scoring.voice_activity import frame_seconds
+from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
+from speech_emotion.models import EmotionPredictor
+
+__all__ = ["evaluate_separation", "separation_metrics"]
+
+SECONDS: Final = ("speech_s", "missed_s", "false_s", "confused_s")
+CUSTOMER_SECONDS: Final = ("customer_s", "found_s", "scored_s", "wrong_s")
+METRICS: Final = (
+    "error_rate",
+    "confused_share",
+    "customer_speech_found",
+    "agent_in_customer",
+    "identified_share",
+)
+
+
+def evaluate_separation(
+    calls: Iterable[SyntheticCall], predictor: EmotionPredictor, settings: CallSettings
+) -> pd.DataFrame:
+    """Mix the channels of test calls into one, separate the speakers, and compare with the truth.
+
+    The customer speaks first in a test call and is identified by that (``first_speaker``).
+
+    Args:
+        calls: Test calls of unseen speakers.
+        predictor: A model with a voice projection.
+        settings: How calls are scored.
+
+    Returns:
+        One row per call: ``call``, ``condition``, ``line``, ``speakers``, whether they were ``separated`` and
+        ``identified`` (the customer's voice is the right one); ``speech_s`` of both, of which ``missed_s``,
+        ``confused_s``, and ``false_s`` where nobody speaks (the diarization error is the sum of the three
+        relative to ``speech_s``); ``customer_s`` of speech, of which ``found_s`` is assigned to the
+        customer; ``scored_s`` assigned to the customer, of which ``wrong_s`` is the agent's alone.
+    """
+    rows = []
+    for call in calls:
+        inspection = inspect_blocks(
+            partial(_blocks, call.mixed()),
+            call.sample_rate,
+            1,
+            settings,
+            predictor,
+            source=call.name,
+        )
+        roles = assign_roles(inspection, settings, {"first_speaker": CUSTOMER})
+        truth = _truth(call, inspection.n_frames)
+        row: dict[str, object] = {"call": call.name, "condition": call.condition, "line": call.line}
+        row |= {"speakers": call.speakers, "separated": len(inspection.parties) == 2}
+        rows.append(row | _compare(truth, inspection, roles.roles, frame_seconds(call.sample_rate)))
+    return pd.DataFrame(rows)
+
+
+def _blocks(samples: np.ndarray) -> list[np.ndarray]:
+    return [samples]
+
+
+def _truth(call: SyntheticCall, n_frames: int) -> np.ndarray:
+    truth = np.zeros((2, n_frames), dtype=bool)
+    frame_s = frame_seconds(call.sample_rate)
+    for utterance in call.utterances:
+        start, end = round(utterance.start_s / frame_s), round(utterance.end_s / frame_s)
+        truth[utterance.channel, start:end] = True
+    return truth
+
+
+def _compare(
+    truth: np.ndarray, inspection: Inspection, roles: tuple[str, ...], frame_s: float
+) -> dict[str, float | bool]:
+    masks = [party.mask(inspection.n_frames) for party in inspection.parties]
+    found = np.stack([mask for mask in masks if mask is not None] or [np.zeros_like(truth[0])])
+    if len(found) == 1:
+        found = np.stack([found[0], np.zeros_like(found[0])])
+    straight = (truth & found).sum()
+    crossed = (truth & found[::-1]).sum()
+    matched = found if straight >= crossed else found[::-1]
+    n_true, n_found = truth.sum(axis=0), matched.sum(axis=0)
+    correct = (truth & matched).sum(axis=0)
+    customer = roles.index(CUSTOMER) if CUSTOMER in roles else -1
+    scored = found[customer] if customer >= 0 else np.zeros_like(truth[0])
+    counts = {
+        "speech_s": n_true.sum(),
+        "missed_s": np.maximum(n_true - n_found, 0).sum(),
+        "false_s": np.maximum(n_found - n_true, 0).sum(),
+        "confused_s": (np.minimum(n_true, n_found) - correct).sum(),
+        "customer_s": truth[0].sum(),
+        "found_s": (truth[0] & scored).sum(),
+        "scored_s": scored.sum(),
+        "wrong_s": (truth[1] & ~truth[0] & scored).sum(),
+    }
+    identified = customer >= 0 and bool((scored == matched[0]).all())
+    return {name: float(value) * frame_s for name, value in counts.items()} | {
+        "identified": identified
+    }
+
+
+def separation_metrics(
+    results: pd.DataFrame, *, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Compute error rates of the separation, with 95 % intervals over calls.
+
+    Args:
+        results: Table of :func:`evaluate_separation`.
+        resamples: Number of bootstrap resamples of calls.
+        seed: Seed of the resampling.
+
+    Returns:
+        One row per condition: ``n_calls``, ``hours`` of speech, and with ``_low`` and ``_high``:
+        ``error_rate`` (diarization error without tolerance), ``confused_share`` of the speech,
+        ``customer_speech_found``, ``agent_in_customer`` (share of what is scored as the customer's), and
+        ``identified_share`` of the calls.
+    """
+    rows = []
+    for condition, calls in results.groupby("condition", sort=False):
+        counts = bootstrap_counts(len(calls), resamples=resamples, seed=seed)
+        values = _metrics(calls, np.ones((1, len(calls)), dtype=int))
+        resampled = _metrics(calls, counts)
+        row: dict[str, object] = {
+            "condition": condition,
+            "n_calls": len(calls),
+            "hours": calls["speech_s"].sum() / 3600,
+        }
+        for name in METRICS:
+            low, high = map(float, bootstrap_interval(resampled[name], len(calls)))
+            row |= {name: values[name][0], f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _metrics(calls: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+    total = {
+        name: weights @ calls[name].to_numpy(dtype=float) for name in (*SECONDS, *CUSTOMER_SECONDS)
+    }
+    errors = total["missed_s"] + total["false_s"] + total["confused_s"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "error_rate": errors / total["speech_s"],
+            "confused_share": total["confused_s"] / total["speech_s"],
+            "customer_speech_found": total["found_s"] / total["customer_s"],
+            "agent_in_customer": total["wrong_s"] / total["scored_s"],
+            "identified_share": weights
+            @ calls["identified"].to_numpy(dtype=float)
+            / weights.sum(axis=1),
+        }
