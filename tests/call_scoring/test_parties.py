@@ -1,4 +1,7 @@
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from speech_emotion.call_scoring import (
@@ -8,9 +11,11 @@ from speech_emotion.call_scoring import (
     assign_roles,
     find_agent_voices,
     inspect_blocks,
+    summarize,
 )
 from speech_emotion.call_scoring.activity import PARTY_MEASURES, party_measures
 from speech_emotion.call_scoring.speakers import _fewest_changes
+from speech_emotion.pipelines.call_scoring import nodes
 
 RATE = 8000
 FRAME_S = 0.1
@@ -177,3 +182,64 @@ def test_voice_that_recurs_is_the_agents():
 def test_a_change_of_speaker_has_a_cost():
     score = np.array([3.0] * 5 + [-1.0] + [3.0] * 5 + [-3.0] * 5)
     assert _fewest_changes(score).tolist() == [0] * 11 + [1] * 5
+
+
+def test_columns_of_results_are_stable(parts, predictor, score_call):
+    """Changing these columns breaks programs that read the exports: say so in the changelog."""
+    settings = CallSettings()
+    scored = score_call([np.stack(parts, axis=1)], RATE, predictor, settings)
+    labels = predictor.labels
+    summary, _ = summarize(scored.channels, scored.windows, settings, labels=labels, threshold=0.4)
+    measures = {
+        "talk_s": "float64",
+        "talk_share": "float64",
+        "silence_share": "float64",
+        "overlap_share": "float64",
+        "interruptions": "float64",
+        "longest_monologue_s": "float64",
+        "loudness_dbfs": "float64",
+    }
+    named = ("channel_role", "customer_known_by", "layout")
+    start = {"call": "str", "path": "str", "channel": "int64", **dict.fromkeys(named, "str")}
+    numbers = (
+        *(f"share_{label}" for label in labels),
+        *(f"{label}_q{quarter}" for quarter in (1, 2, 3, 4) for label in labels),
+        *("longest_angry_s", "first_angry_s", "trend", "trend_low", "trend_high"),
+    )
+    end = {"at_end": "str", "flag": "str", "score": "float64", "threshold": "float64"}
+    expected = start | {"minutes": "float64"} | measures | dict.fromkeys(numbers, "float64")
+    expected |= end | {"reason": "str"}
+    assert {name: str(kind) for name, kind in summary.dtypes.items()} == expected
+    assert list(summary) == list(expected)
+    parties = scored.channels[nodes.PARTY_COLUMNS]
+    assert list(parties) == [
+        "call",
+        "channel",
+        "party",
+        *named,
+        "minutes",
+        *measures,
+        "scored",
+    ]
+    # What the exports hold is what the Parquet files hold.
+    text = summary.to_json(orient="records", lines=True)
+    again = pd.read_json(io.StringIO(text), orient="records", lines=True)
+    assert again["talk_s"].tolist() == pytest.approx(summary["talk_s"].tolist())
+
+
+def test_change_at_the_end_has_an_interval():
+    from speech_emotion.call_scoring.summary import _trend
+
+    generator = np.random.default_rng(0)
+    calm, angry = generator.normal(0.2, 0.05, 20), generator.normal(0.7, 0.05, 20)
+    rising = _trend(np.concatenate([calm, calm, angry]))
+    assert rising["at_end"] == "angrier"
+    assert rising["trend_low"] < rising["trend"] < rising["trend_high"]
+    assert rising["trend"] == pytest.approx(0.5, abs=0.05)
+    assert _trend(np.concatenate([angry, calm, calm]))["at_end"] == "calmer"
+    assert _trend(np.concatenate([calm, calm, calm]))["at_end"] == "unchanged"
+    assert _trend(calm[:11])["at_end"] == "too little speech"
+    # Chance alone: at most about one call in twenty changes.
+    calls = generator.normal(0.3, 0.1, (400, 30))
+    changed = np.mean([_trend(call)["at_end"] != "unchanged" for call in calls])
+    assert changed < 0.05

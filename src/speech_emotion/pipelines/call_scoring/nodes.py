@@ -370,6 +370,11 @@ def collect_calls(
     )
 
 
+def export_calls(summary: pd.DataFrame, parties: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """Return summary and parties for two formats each, CSV and JSON Lines."""
+    return summary, summary, parties, parties
+
+
 def _log_roles(summary: pd.DataFrame) -> None:
     """Log how customers are known in calls with both parties on one channel."""
     calls = summary[summary["layout"].isin({"mono", "same"})]

@@ -5,12 +5,15 @@ from kedro.pipeline import Node, Pipeline
 from speech_emotion.pipelines.call_scoring.nodes import (
     collect_calls,
     estimate_line,
+    export_calls,
     identify_customers,
     index_recordings,
     inspect_calls,
     read_metadata,
     score_calls,
 )
+
+EXPORTS = ("summary_csv", "summary_jsonl", "parties_csv", "parties_jsonl")
 
 
 def create_pipeline() -> Pipeline:
@@ -82,6 +85,12 @@ def create_pipeline() -> Pipeline:
                 ],
                 name="collect_calls",
             ),
+            Node(
+                export_calls,
+                ["call_summary", "call_parties"],
+                list(EXPORTS),
+                name="export_calls",
+            ),
         ],
         namespace="call_scoring",
         inputs={"recordings", "call_metadata_rows", "scoring_model", "call_cache"},
@@ -93,6 +102,7 @@ def create_pipeline() -> Pipeline:
             "call_passages",
             "call_parties",
             "rejected_recordings",
+            *EXPORTS,
         },
         parameters={"params:calls"},
         tags="call_scoring",
