@@ -113,11 +113,11 @@ def test_recordings_of_no_corpus_are_listed_and_their_folder_is_named(
     noise, tmp_path, corpora_settings, caplog
 ):
     noise(tmp_path / "tess" / NAMES["tess"], 1)
-    stranger = noise(tmp_path / "holiday" / "beach.wav", 2)
+    unknown = noise(tmp_path / "holiday" / "beach.wav", 2)
     utterances, rejected = read(tmp_path, corpora_settings())
     assert utterances["corpus"].tolist() == ["tess"]
-    assert list(rejected) == [stranger.as_posix()]
-    assert "belongs to no known corpus" in rejected[stranger.as_posix()]
+    assert list(rejected) == [unknown.as_posix()]
+    assert "belongs to no known corpus" in rejected[unknown.as_posix()]
     assert f"{tmp_path / 'holiday'}: 1 recordings (beach.wav)" in caplog.text
 
 

@@ -41,13 +41,13 @@ class Located:
         recordings: Paths below the folder, by the name of their corpus.
         tables: Tables, by the name of their corpus.
         problems: Tables that cannot be used: name of the corpus, path below the folder, and reason.
-        strangers: Recordings that belong to no corpus.
+        unassigned: Recordings that belong to no corpus.
     """
 
     recordings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     tables: dict[str, list[Table]] = field(default_factory=dict)
     problems: list[tuple[str, str, str]] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
+    unassigned: list[str] = field(default_factory=list)
 
 
 def locate(
@@ -114,7 +114,7 @@ def _assign_by_name(files: list[str], entries: list[CorpusEntry], located: Locat
             if entry or most:
                 located.recordings[entry.name if entry else most].append(file)
             else:
-                located.strangers.append(file)
+                located.unassigned.append(file)
         if counts:
             logger.info("Folder %r: read by its file names as %s", top or ".", ", ".join(counts))
 

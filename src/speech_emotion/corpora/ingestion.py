@@ -219,7 +219,7 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
                 raise TableError(tree.path(file), reason)
             logger.warning("%s: %s", tree.path(file), reason)
             yield {"corpus": "", "path": tree.path(file), "reason": reason}
-        yield from _strangers(tree, located)
+        yield from _unassigned(tree, located)
         for entry in entries:
             recordings = located.recordings[entry.name]
             if entry.name not in read:
@@ -230,12 +230,12 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
     _say_what_is_missing(root, settings, found)
 
 
-def _strangers(tree: _Tree, located: Located) -> Iterator[dict[str, Any]]:
+def _unassigned(tree: _Tree, located: Located) -> Iterator[dict[str, Any]]:
     """Recordings that belong to no corpus, with a warning for each folder of them."""
-    tops = Counter(file.rpartition("/")[0].partition("/")[0] for file in located.strangers)
+    tops = Counter(file.rpartition("/")[0].partition("/")[0] for file in located.unassigned)
     for top, count in tops.items():
         example = next(
-            file for file in located.strangers if file.startswith(f"{top}/" if top else "")
+            file for file in located.unassigned if file.startswith(f"{top}/" if top else "")
         )
         logger.warning(
             "%s: %d recordings (%s) belong to no known corpus and are left out. Rename the folder to one "
@@ -245,7 +245,7 @@ def _strangers(tree: _Tree, located: Located) -> Iterator[dict[str, Any]]:
             PurePosixPath(example).name,
             ", ".join(CORPORA),
         )
-    for file in located.strangers:
+    for file in located.unassigned:
         reason = "belongs to no known corpus: rename its folder or describe it in corpora.entries"
         yield {"corpus": "", "path": tree.path(file), "reason": reason}
 
