@@ -13,6 +13,7 @@ project's tracking server unless another model is named.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import yaml
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS, env_option
 
@@ -57,7 +59,33 @@ def _run(**options: Any) -> Any:
         return kedro_run.callback(**options)
 
 
-run = click.Command("run", callback=_run, params=kedro_run.params, help="Run pipelines.")
+def _explaining(option: click.Parameter) -> click.Parameter:
+    """Return the option ``--params`` with an error that says which value needs quotes."""
+    if option.name != "params" or option.callback is None:
+        return option
+    split = option.callback
+
+    def parse(context: click.Context, parameter: click.Parameter, value: str) -> Any:
+        try:
+            return split(context, parameter, value)
+        except yaml.YAMLError:
+            for part in value.split(","):
+                key, _, text = part.partition("=")
+                try:
+                    yaml.safe_load(text)
+                except yaml.YAMLError:
+                    hint = f"{part.strip()}: the value needs quotes of its own: \"{key.strip()}='{text}'\""
+                    raise click.BadParameter(hint, context, parameter) from None
+            raise
+
+    explaining = copy.copy(option)
+    explaining.callback = parse
+    return explaining
+
+
+run = click.Command(
+    "run", callback=_run, params=[*map(_explaining, kedro_run.params)], help="Run pipelines."
+)
 cli.add_command(run)
 
 

@@ -196,3 +196,25 @@ def test_a_model_requires_only_the_packages_of_its_members(family, needed, needl
     assert not needless & names
     assert family != "conv1d" or names & {"tensorflow", "tensorflow-cpu"}
     assert family != "xgboost" or names & {"xgboost", "xgboost-cpu"}
+
+
+def test_a_folder_of_recordings_may_be_a_number(tmp_path, monkeypatch):
+    from speech_emotion.datasets import RecordingsDataset
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match=r"the number 2026, .* recordings_dir=\./NAME"):
+        RecordingsDataset(filepath=2026).load()
+    (tmp_path / "2026").mkdir()
+    (tmp_path / "2026/a.wav").write_bytes(b"RIFF")
+    assert RecordingsDataset(filepath=2026).load()["call"].tolist() == ["a.wav"]
+
+
+def test_a_raw_file_is_read_as_it_is(tmp_path):
+    from speech_emotion.datasets import RawFileDataset
+
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\xef\xbb\xbfa;b\r\n")
+    dataset = RawFileDataset(filepath=str(path))
+    assert dataset.load() == path.read_bytes()
+    with pytest.raises(DatasetError, match="never written"):
+        dataset.save(b"x")

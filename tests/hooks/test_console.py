@@ -56,3 +56,12 @@ def test_validation_errors_of_other_programs_are_expected_too():
     with pytest.raises(ValidationError) as error:
         Size(siz=3)
     assert cli._is_expected(error.value)
+
+
+def test_a_parameter_that_needs_quotes_says_so(log):
+    from click.testing import CliRunner
+
+    params = "calls_csv=x.csv,calls_export.start_format=%m/%d/%Y"
+    done = CliRunner().invoke(cli.cli, ["run", "--pipelines", "call_kpis", "--params", params])
+    assert done.exit_code == 2
+    assert "\"calls_export.start_format='%m/%d/%Y'\"" in done.output
