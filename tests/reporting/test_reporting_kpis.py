@@ -388,7 +388,7 @@ def test_chart_plays_seeks_and_mutes(sound, visit, tmp_path, audit):
     row = sound.notes[(sound.notes["voice"] == "A02") & (sound.notes["period"] == "2026-02-16")]
     minutes, seconds = divmod(int(row["value"].item()), 60)
     assert f"A02 {minutes}:{seconds:02d}, angry {row['angry'].item():.1%}" in now.inner_text()
-    page.get_by_label("A01").uncheck()
+    page.get_by_role("checkbox", name="A01").uncheck()
     muted = "[...document.querySelectorAll('audio')].map(a => a.muted)"
     assert page.evaluate(muted) == [True, False, False]
     page.evaluate("document.activeElement.blur()")
