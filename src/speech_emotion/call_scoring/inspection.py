@@ -80,7 +80,7 @@ class Party:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of a recording before it is scored.
+    """Channels, length and layout of a recording, found before it is scored.
 
     Attributes:
         seconds: Duration.

@@ -1,4 +1,4 @@
-"""What is known of each call besides its sound: from a table or from the names of the recordings."""
+"""Metadata of each call: from a table or from the names of the recordings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SPEAKERS: Final[dict[str, tuple[str, ...]]] = {
 def collect_metadata(
     calls: list[str], rows: pd.DataFrame | None, settings: CallSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    r"""Collect what is known of each recording.
+    r"""Collect the metadata of each recording.
 
     A row of the table belongs to the recording that its column ``recording`` names: by the path below
     the folder, or by the file name if no other recording has it, each with or without its suffix. In a

@@ -104,7 +104,7 @@ def score_recording(
         settings: How calls are scored.
         call: Name of the call; the file name by default.
         line: Mean embedding of the center's line, see :class:`ChannelStream`.
-        metadata: What is known of the call, see :func:`assign_roles`.
+        metadata: Metadata of the call, see :func:`assign_roles`.
 
     Returns:
         Windows and channels. Recordings that cannot be used are rejected, not raised.

@@ -125,7 +125,7 @@ class CallSettings(Settings):
         score_agent: Also score all other channels. In the European Union an employee's emotions at
             work must not be inferred, except for medical or safety reasons (Regulation (EU)
             2024/1689, Article 5(1)(f)). Enable this only where it is lawful and agents are informed.
-        metadata: Path or URL of a table with what is known of each call; only read if set with
+        metadata: Path or URL of a table with metadata of each call; only read if set with
             ``--params calls.metadata=PATH``.
         metadata_columns: Name in the table for each of ``recording`` and :data:`CALL_FIELDS`; those that
             are not named have their own name.

@@ -71,7 +71,7 @@ logger = logging.getLogger(__name__)
 def read_metadata(
     recordings: pd.DataFrame, rows: pd.DataFrame | None, settings: CallSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Collect what is known of each recording from the table of calls and from its name.
+    """Collect the metadata of each recording from the table of calls and from its name.
 
     Returns:
         One row per recording, and the rejected rows and names.
