@@ -165,7 +165,8 @@ def _predict_part(
     """
     try:
         paths = [str(recordings / name) for name in names]
-        table, transient = model.unpacked().predict_each(paths)
+        predicted = model.unpacked().predict_each(paths)
+        table, transient = predicted.table, predicted.transient
         table.insert(0, "recording", list(names))
         unusable = int(table["error"].notna().sum())
         not_read = pd.DataFrame({"name": names, "path": paths, "reason": table["error"]})[transient]

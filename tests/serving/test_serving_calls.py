@@ -12,7 +12,7 @@ pytest.importorskip("httpx2")
 
 from fastapi.testclient import TestClient
 
-from speech_emotion.call_scoring import CallSettings, score_blocks, summarize
+from speech_emotion.call_scoring import CallSettings, score_recording, summarize
 from speech_emotion.corpora import Speaker, speak
 from speech_emotion.service import ServiceSettings, create_app
 
@@ -49,14 +49,15 @@ def client(predictor):
     return TestClient(create_app(predictor, SCORING, limits), raise_server_exceptions=False)
 
 
-def test_a_stereo_call_is_scored_like_a_recording(client, predictor, call):
+def test_a_stereo_call_is_scored_like_a_recording(client, predictor, call, tmp_path):
     answer = client.post("/calls", params={"call": "a/b.wav"}, content=encoded(call))
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert body["model"] == "m version 3"
     assert "SYNTHETIC" in body["notice"]
     (channel,) = body["channels"]
-    scored = score_blocks([call], RATE, 2, predictor, SCORING, call="x")
+    (tmp_path / "x.wav").write_bytes(encoded(call))
+    scored = score_recording(tmp_path / "x.wav", predictor, SCORING, call="x")
     summary, passages = summarize(
         scored.channels, scored.windows, SCORING, labels=predictor.labels, threshold=0.5
     )
@@ -70,6 +71,24 @@ def test_a_stereo_call_is_scored_like_a_recording(client, predictor, call):
     short = client.post("/calls", params={"windows": False}, content=encoded(call)).json()
     assert short["windows"] == []
     assert short["channels"][0]["score"] == channel["score"]
+
+
+def test_the_customers_channel_is_a_parameter(client, call):
+    answer = client.post("/calls", params={"customer_channel": 1}, content=encoded(call))
+    assert answer.status_code == 200, answer.text
+    assert [row["channel"] for row in answer.json()["channels"]] == [1]
+    answer = client.post("/calls", params={"customer_channel": 2}, content=encoded(call))
+    assert answer.status_code == 422
+    assert "there is no customer_channel 2" in answer.json()["detail"]
+
+
+def test_both_parties_on_one_channel_go_to_review(client, call):
+    answer = client.post("/calls", content=encoded(call.mean(axis=1)))
+    assert answer.status_code == 200, answer.text
+    (channel,) = answer.json()["channels"]
+    assert channel["flag"] == "review"
+    assert "one channel" in channel["reason"]
+    assert answer.json()["windows"] == []
 
 
 @pytest.mark.parametrize(

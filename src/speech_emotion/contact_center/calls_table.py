@@ -122,6 +122,10 @@ TimeZone = Annotated[str, AfterValidator(_check_zone)]
 DurationFormat = Literal["seconds", "minutes", "days", "h:mm:ss", "mm:ss"]
 
 
+def _same_names() -> dict[str, str | list[str]]:
+    return {name: name for name in ALL_COLUMNS}
+
+
 class ExportSettings(Settings):
     """How a contact center's export of calls is read.
 
@@ -157,9 +161,7 @@ class ExportSettings(Settings):
     renamed: ClassVar[dict[str, str]] = {"longest_s": "max_duration_s"}
 
     time_zone: TimeZone = "Europe/London"
-    columns: dict[str, str | list[str]] = Field(
-        default_factory=lambda: dict(zip(ALL_COLUMNS, ALL_COLUMNS, strict=True))
-    )
+    columns: dict[str, str | list[str]] = Field(default_factory=_same_names)
     separator: str | None = None
     encoding: str | None = None
     sheet: str | None = None

@@ -350,8 +350,8 @@ def external_table(
                 metrics = _group_metrics(group, labels, settings, target, threshold)
                 rows.append(names | metrics)
     bounded = [f"{name}{end}" for name in EXTERNAL_METRICS for end in ("", "_low", "_high")]
-    names = ["condition", "by", "value", "n_utterances", "n_speakers", "n_labels", *bounded]
-    return pd.DataFrame(rows, columns=names)
+    described = ["condition", "by", "value", "n_utterances", "n_speakers", "n_labels"]
+    return pd.DataFrame(rows, columns=[*described, *bounded])
 
 
 def _group_metrics(

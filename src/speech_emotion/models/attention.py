@@ -221,7 +221,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):
         generator = np.random.default_rng(seed)
         size, longest = self.batch_size, self.time_mask
 
-        class Batches(keras.utils.PyDataset):
+        class Batches(keras.utils.PyDataset):  # type: ignore[name-defined]
             def __init__(self) -> None:
                 super().__init__()
                 self.on_epoch_end()

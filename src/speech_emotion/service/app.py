@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import anyio
 import numpy as np
@@ -21,6 +21,8 @@ from speech_emotion.audio import AUDIO_SUFFIXES, CODEC_SUFFIXES, AudioError, ope
 from speech_emotion.call_scoring import (
     CallSettings,
     LineMean,
+    assign_roles,
+    inspect_blocks,
     score_blocks,
     summarize,
     threshold_of,
@@ -41,7 +43,7 @@ ERRORS: Final = {
     503: "As many recordings as allowed are being scored; try again",
     504: "Scoring took longer than the limit",
 }
-EXAMPLE: Final = {
+EXAMPLE: Final[dict[str, Any]] = {
     "call": "call.wav",
     "model": "speech-emotion version 3",
     "notice": None,
@@ -171,14 +173,26 @@ def create_app(
         request: Request,
         call: str = Query("call.wav", max_length=500, description="Name of the recording"),
         windows: bool = Query(True, description="Whether windows are returned"),
+        customer_channel: int = Query(-1, description="Channel of the customer; -1 if not known"),
+        direction: Literal["", "inbound", "outbound"] = Query(
+            "", description="Who called, for calls with both parties on one channel"
+        ),
+        first_speaker: Literal["", "customer", "agent"] = Query(
+            "", description="Who speaks first, for calls with both parties on one channel"
+        ),
     ) -> CallScores:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"call{_suffix(call)}"
             await _receive(request, path, settings.max_bytes)
             if not slots.acquire(blocking=False):
                 raise HTTPException(503, ERRORS[503], headers={"Retry-After": "5"})
+            metadata = {
+                "customer_channel": customer_channel,
+                "direction": direction,
+                "first_speaker": first_speaker,
+            }
             work = functools.partial(
-                _score, path, call, predictor, scoring, settings, threshold, line, windows
+                _score, path, call, predictor, scoring, settings, threshold, line, windows, metadata
             )
             try:
                 answer = await anyio.to_thread.run_sync(work)
@@ -233,18 +247,24 @@ def _score(
     threshold: float,
     line: LineMean | None,
     with_windows: bool,
+    metadata: dict[str, Any],
 ) -> dict[str, list[dict[str, Any]]]:
     """Score a recording, and return the tables as JSON rows."""
+    end = time.monotonic() + settings.timeout_s
     with open_recording(path, limits=scoring.limits) as recording:
-        scored = score_blocks(
-            _until(recording.blocks(), settings.timeout_s, time.monotonic),
-            recording.sample_rate,
-            recording.channels,
-            predictor,
-            scoring,
-            call=call,
-            line=line,
-        )
+        rate, n_channels = recording.sample_rate, recording.channels
+
+    def blocks() -> Iterator[np.ndarray]:
+        with open_recording(path, limits=scoring.limits) as recording:
+            yield from _until(recording.blocks(), end, time.monotonic)
+
+    inspection = inspect_blocks(blocks, rate, n_channels, scoring, predictor, source=call)
+    roles = assign_roles(inspection, scoring, metadata)
+    if roles.rejected:
+        raise AudioError(call, roles.rejected)
+    scored = score_blocks(
+        blocks(), rate, inspection, roles, predictor, scoring, call=call, line=line
+    )
     summary, passages = summarize(
         scored.channels, scored.windows, scoring, labels=predictor.labels, threshold=threshold
     )
@@ -266,10 +286,9 @@ def _score(
 
 
 def _until(
-    blocks: Iterable[np.ndarray], timeout_s: float, clock: Callable[[], float]
+    blocks: Iterable[np.ndarray], end: float, clock: Callable[[], float]
 ) -> Iterator[np.ndarray]:
     """Yield blocks until the time is over."""
-    end = clock() + timeout_s
     for block in blocks:
         if clock() > end:
             raise _TooSlow

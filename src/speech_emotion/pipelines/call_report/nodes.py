@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -75,7 +76,7 @@ def _played(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame
     return summary[summary["flag"] != "calm"] if settings.sounds == "flagged" else summary
 
 
-def _named(row: tuple, settings: CallReportSettings) -> tuple[str, str, int, int | None, str, str]:
+def _named(row: Any, settings: CallReportSettings) -> tuple[str, str, int, int | None, str, str]:
     channel = int(row.channel) if settings.channels == "scored" else None
     name = error = ""
     try:
