@@ -182,7 +182,7 @@ def test_only_results_leave_model_selection():
 
 def test_a_cache_is_an_input_of_its_nodes_and_no_output():
     pipelines = register_pipelines()
-    caches = [("__default__", "feature_cache", 2), ("call_scoring", "call_cache", 3)]
+    caches = [("__default__", "feature_cache", 2), ("call_scoring", "call_cache", 5)]
     for name, cache, expected in caches:
         readers = [node for node in pipelines[name].nodes if cache in node.inputs]
         assert len(readers) == expected
@@ -190,7 +190,8 @@ def test_a_cache_is_an_input_of_its_nodes_and_no_output():
 
 
 def test_tables_between_pipelines_are_parquet(catalog):
-    exported = {"rejected_audio", "rejected_features", "rejected_calls", "rejected_recordings"}
+    kinds = ("audio", "features", "embeddings", "calls", "recordings", "metadata")
+    exported = {f"rejected_{kind}" for kind in kinds}
     exported |= {"corpora_found"}
     for pipeline in register_pipelines().values():
         for name in pipeline.datasets() - exported:
