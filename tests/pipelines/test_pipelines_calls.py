@@ -133,7 +133,8 @@ def test_an_export_is_read_and_joined_with_scored_recordings(tmp_path, run_kedro
     assert set(calls["agent_id"]) == {"07", "08"}
     rejected = pd.read_csv(tmp_path / "data/02_intermediate/rejected_calls.csv")
     assert rejected[["line", "reason"]].to_numpy().tolist() == [[5, "talk_s -1 is negative"]]
-    page = (tmp_path / "data/08_reporting/call_kpis/call_kpis.html").read_text()
+    folder = tmp_path / "data/08_reporting/call_kpis"
+    page = "".join(path.read_text() for path in folder.rglob("*.html"))
     assert "GENERATED" not in page
     assert "2 from recordings, 0 generated, 57 unknown" in page
     assert "talk_s -1 is negative" in page

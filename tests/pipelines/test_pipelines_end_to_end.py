@@ -234,7 +234,7 @@ def test_registered_champion_predicts_in_a_clean_process(project, tracking, tmp_
     )
     rows = json.loads(done.stdout.split("RESULT")[1])
     labels = sorted(utterances["label"].unique())
-    assert list(rows[0]) == ["emotion", *labels, "error"]
+    assert list(rows[0]) == ["emotion", *labels, "error", "warning", "model", "notice"]
     for row in rows[:3]:
         assert sum(row[label] for label in labels) == pytest.approx(1)
         assert row["emotion"] == max(labels, key=row.get)

@@ -138,7 +138,11 @@ def _details(
         row = rows[key]
         content |= {
             "seconds": round(float(row["minutes"]) * 60, 2),
-            "shares": {label: round(float(row[f"share_{label}"]), 3) for label in labels},
+            "shares": {  # missing without any window
+                label: round(float(row[f"share_{label}"]), 3)
+                for label in labels
+                if pd.notna(row[f"share_{label}"])
+            },
             "sound": sound.name if sound else "",
             "error": sound.error if sound else "",
         }
