@@ -1,5 +1,6 @@
 """A run with a pretrained encoder: embeddings, champion, served model, calls."""
 
+import shutil
 import subprocess
 import sys
 
@@ -135,3 +136,38 @@ def test_without_an_encoder_there_are_no_nodes_for_it():
         "rejected_embeddings",
     }
     assert not {"encoder", "embeddings"} & plain.datasets()
+
+
+def test_encoders_and_fusion_are_compared(encoded, run_kedro, tiny_encoder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_encoder, other)
+    params = PARAMS | {"encoder": str(tiny_encoder)}
+    params |= {"ablation": {"encoders": [str(other)], "fusion_models": ["shrinkage_lda"]}}
+    nodes = ["encode_with_others", "compare_encoders", "compare_fusion"]
+    run_kedro(
+        encoded,
+        params=params,
+        pipeline_names=["ablation"],
+        node_names=[f"ablation.{name}" for name in nodes],
+    )
+    tables = encoded / "08_reporting/ablation"
+    encoders = pd.read_csv(tables / "encoders.csv").query("condition == 'clean'")
+    assert list(encoders["encoder"]) == ["tiny", "other"]
+    assert (encoders["ms_per_second"] > 0).all()
+    # Both have the same weights, and are trained without copies.
+    assert encoders["uar"].nunique() == encoders["megabytes"].round(3).nunique() == 1
+    assert encoders["difference"].iloc[1] == 0
+    fusion = pd.read_csv(tables / "fusion.csv").query("condition == 'clean'")
+    assert list(fusion["weight"]) == [0, 0.1, 0.25, 0.5, 1]
+
+
+def test_an_encoder_is_not_compared_with_itself(encoded, run_kedro, tiny_encoder):
+    params = PARAMS | {"encoder": str(tiny_encoder)}
+    params |= {"ablation": {"encoders": [str(tiny_encoder)]}}
+    with pytest.raises(ValueError, match=r"ablation\.encoders: tiny occurs more than once"):
+        run_kedro(
+            encoded,
+            params=params,
+            pipeline_names=["ablation"],
+            node_names=["ablation.encode_with_others"],
+        )

@@ -21,6 +21,15 @@ from speech_emotion.ablation.configurations import (
     spread_table,
     telephone_configs,
 )
+from speech_emotion.ablation.encoders import (
+    ENCODER_ALONE,
+    choice_configs,
+    columns_of_encoders,
+    encoder_speed,
+    fusion_configs,
+    fusion_table,
+    join_tables,
+)
 from speech_emotion.ablation.importance import (
     permutation_importance,
 )
@@ -41,6 +50,7 @@ __all__ = [
     "ALL_LAYERS",
     "BANDWIDTH_PAIR",
     "DEFAULT_OPTIONS",
+    "ENCODER_ALONE",
     "GROUP_ADDED",
     "GROUP_ALONE",
     "RECORDINGS_ONLY",
@@ -52,9 +62,15 @@ __all__ = [
     "AblationModel",
     "AblationSettings",
     "augmentation_configs",
+    "choice_configs",
+    "columns_of_encoders",
     "compare",
     "encoder_configs",
+    "encoder_speed",
+    "fusion_configs",
+    "fusion_table",
     "group_configs",
+    "join_tables",
     "kernel_configs",
     "mfcc_configs",
     "network_configs",

@@ -37,6 +37,7 @@ __all__ = [
     "difference",
     "in_parallel",
     "predict",
+    "probability_columns",
     "statistic_names",
 ]
 
@@ -173,13 +174,18 @@ class AblationConfig:
         return SelectionSettings(seed=self.seed, n_jobs=1, storage="")
 
 
+def probability_columns(labels: Iterable[str]) -> list[str]:
+    """Columns of predictions that hold the probability of each label."""
+    return [f"p_{label}" for label in labels]
+
+
 def predict(config: AblationConfig, data: AblationData) -> pd.DataFrame:
     """Predict each fold with a model of the other folds.
 
     Returns:
         ``model`` (name of the configuration), ``condition``, ``utterance_id``, ``speaker``, ``label``,
-        ``prediction``, ``n_training`` (training examples of the fold) and ``n_features`` (features, or
-        channels of a frame, that the model reads).
+        ``prediction``, ``n_training`` (training examples of the fold), ``n_features`` (features, or
+        channels of a frame, that the model reads) and ``p_<label>`` for each label.
     """
     examples = config.examples(data)
     labels = np.asarray(examples.labels)
@@ -188,7 +194,8 @@ def predict(config: AblationConfig, data: AblationData) -> pd.DataFrame:
         training, tests = examples.fold(fold)
         estimator = fit_estimator(config.candidate, {}, training, config.estimator_settings)
         for condition, tested in tests.items():
-            codes = probabilities(estimator, tested, examples.labels).argmax(axis=1)
+            predicted = probabilities(estimator, tested, examples.labels)
+            codes = predicted.argmax(axis=1)
             n_inputs = tested.inputs.shape[-1]
             tables.append(
                 tested.table[["utterance_id", "speaker", "label"]].assign(
@@ -197,6 +204,7 @@ def predict(config: AblationConfig, data: AblationData) -> pd.DataFrame:
                     prediction=labels[codes],
                     n_training=len(training.codes),
                     n_features=n_inputs if config.features is None else len(config.features),
+                    **dict(zip(probability_columns(labels), predicted.T, strict=True)),
                 )
             )
     return pd.concat(tables, ignore_index=True)

@@ -37,6 +37,9 @@ Components = Annotated[int | float | None, BeforeValidator(_none_for_text)]
 """Number of PCA components, share of the variance, or ``None`` (also ``none``) for no PCA."""
 
 
+Weight = Annotated[float, Field(gt=0, lt=1)]
+
+
 class AblationSettings(Settings):
     """What the ablation varies, and with which models.
 
@@ -45,6 +48,12 @@ class AblationSettings(Settings):
         pca_model: Family trained with different PCAs and numbers of MFCCs.
         encoder_model: Family on embeddings that is trained on single layers and fewer statistics, if
             an encoder is set.
+        encoders: Further encoders that the one of the run is compared with, see
+            :func:`speech_emotion.encoders.find_encoder`.
+        encoder_sounds: Recordings that the speed of each encoder is measured with.
+        fusion_models: Families on features whose log-probabilities are averaged with those of
+            ``encoder_model``, if an encoder is set.
+        fusion_weights: Weights of the family on features, between 0 and 1.
         telephone_models: Families trained with and without telephone copies.
         seeded_models: Families trained with several seeds; they may read frames.
         models: Training of each family.
@@ -69,6 +78,12 @@ class AblationSettings(Settings):
     reference: FamilyName = "shrinkage_lda"
     pca_model: FamilyName = "logistic_regression"
     encoder_model: FamilyName = "encoder_lda"
+    encoders: Annotated[list[str], SplitNames] = Field(default=[])
+    encoder_sounds: int = Field(10, ge=1, le=1000)
+    fusion_models: Annotated[list[FamilyName], SplitNames] = Field(
+        default=["shrinkage_lda", "svm"], min_length=1
+    )
+    fusion_weights: Annotated[list[Weight], SplitNames] = Field(default=[0.1, 0.25, 0.5])
     telephone_models: Annotated[list[FamilyName], SplitNames] = Field(
         default=["shrinkage_lda", "svm", "mlp"], min_length=1
     )
@@ -89,7 +104,12 @@ class AblationSettings(Settings):
 
     @model_validator(mode="after")
     def _models_fit(self) -> AblationSettings:
-        read_tables = (self.reference, self.pca_model, *self.telephone_models)
+        read_tables = (
+            self.reference,
+            self.pca_model,
+            *self.telephone_models,
+            *self.fusion_models,
+        )
         for name in read_tables:
             if family_named(name).inputs != "statistics":
                 raise ValueError(

@@ -264,6 +264,18 @@ def read_samples(
 def _read_segment(
     path: str | os.PathLike[str], segment: Segment, limits: SoundLimits
 ) -> tuple[np.ndarray, int]:
+    if segment.end_s is not None:
+        try:
+            with open_recording(segment.path, limits=limits) as recording:
+                rate = recording.sample_rate
+                start, stop = round(segment.start_s * rate), round(segment.end_s * rate)
+                if start < stop <= limits.max_seconds * rate:
+                    samples = recording.excerpt(start, stop)
+                    if len(samples) == stop - start:
+                        return samples, rate
+        except FetchError as error:
+            raise AudioError(path, str(error), transient=True) from error
+    # Without an end, or at or behind the end of the recording: its length has to be known.
     samples, rate = read_samples(segment.path, limits=limits)
     try:
         return segment.cut(samples, rate), rate

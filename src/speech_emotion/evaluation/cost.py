@@ -33,6 +33,8 @@ READING: Final = 0.004
 ENCODING: Final = 0.04
 """Seconds of one core per second of sound for four layers of whisper-base."""
 EMBEDDING_COLUMNS: Final = 6144
+FRAME_COLUMNS: Final = 16_384
+"""Frames of the encoder are half as many float32 columns, because they are float16."""
 EFFICIENCY: Final = 0.75
 """Share of each further core that parallel work gains."""
 BASE_GB: Final = 0.6
@@ -77,6 +79,7 @@ FIT_RATES: Final = {
     "encoder_logistic_regression": FitRate(0.0, 2.2),
     "encoder_svm": FitRate(0.3, 4.0, 2.3),
     "encoder_mlp": FitRate(0.0, 5.5),
+    "encoder_attention": FitRate(1.0, 3.3),  # an epoch of one network
 }
 """Measured on sample and real corpora; :data:`REFERENCE_EXTRACTION` tells the speed of the machine."""
 EPOCHS: Final = 20
@@ -203,8 +206,7 @@ def estimate_cost(
     """
     parallel = 1 + (cores - 1) * EFFICIENCY
     copies = len(augmentation.copies) + augmentation.variants
-    kinds = {name: family_named(name).inputs for name in families}
-    on_embeddings = "embeddings" in kinds.values()
+    on_embeddings = any(family_named(name).needs_encoder for name in families)
     encoded = min(copies, copies if embedding_copies is None else embedding_copies)
     rows = [("read recordings", size.recordings * READING * rates.speed / 60 / parallel, "")]
     work = {"extract features": (copies, rates.extraction)}
@@ -224,11 +226,12 @@ def estimate_cost(
         examples = training * _examples(copies, candidate, augmentation.telephone)
         fit = _fit_minutes(name, candidate, examples, features) * rates.speed
         rows += _family_rows(name, candidate, fit, size, splits, selection, cores)
-        columns = EMBEDDING_COLUMNS if kinds[name] == "embeddings" else _columns(name, features)
+        columns = _columns(name, features)
         largest = max(largest, examples * columns * 4 / 2**30)
     tables = _sounds(size.recordings, copies, augmentation.telephone) * _width(features)
     if on_embeddings:
-        tables += _sounds(size.recordings, encoded, augmentation.telephone) * EMBEDDING_COLUMNS
+        encodings = _sounds(size.recordings, encoded, augmentation.telephone)
+        tables += encodings * (EMBEDDING_COLUMNS + FRAME_COLUMNS)
     disk = 2 * tables * 4 / 2**30
     statistics = _sounds(size.recordings, copies, augmentation.telephone) * _statistics(features)
     loaded = max(
@@ -266,7 +269,12 @@ def _width(features: FeatureSettings) -> int:
 
 
 def _columns(family: str, features: FeatureSettings) -> int:
-    if family_named(family).inputs == "sequences":
+    inputs = family_named(family).inputs
+    if inputs == "embeddings":
+        return EMBEDDING_COLUMNS
+    if inputs == "encoder_frames":
+        return FRAME_COLUMNS
+    if inputs == "sequences":
         return int(np.prod(sequence_shape(features)))
     return _statistics(features)
 
@@ -277,8 +285,8 @@ def _fit_minutes(
     rate = FIT_RATES.get(name, FitRate(1.0, 3.0))
     seconds = rate.seconds(examples)
     kind = family_named(name).inputs
-    if kind == "sequences":
-        seconds *= candidate.fixed.get("epochs", EPOCHS)
+    if kind in ("sequences", "encoder_frames"):
+        seconds *= candidate.fixed.get("epochs", EPOCHS) * candidate.fixed.get("networks", 1)
     elif kind != "embeddings":
         seconds *= max(0.1, _statistics(features) / REFERENCE_COLUMNS)
     return seconds / 60

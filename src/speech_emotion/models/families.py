@@ -202,7 +202,7 @@ def _encoder_mlp(*, seed: int) -> LayerAverage:
 
 
 def _encoder_attention(*, seed: int) -> AttentionClassifier:
-    return AttentionClassifier(networks=3, random_state=seed)
+    return AttentionClassifier(random_state=seed)
 
 
 FAMILIES: Final[dict[str, Family]] = {

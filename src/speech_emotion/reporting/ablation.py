@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 from speech_emotion.ablation import (
     ALL_FEATURES,
     ALL_LAYERS,
+    ENCODER_ALONE,
     GROUP_ADDED,
     GROUP_ALONE,
     RECORDINGS_ONLY,
@@ -36,6 +37,8 @@ __all__ = [
     "ablation_page",
     "augmentation_figure",
     "encoder_figure",
+    "encoders_figure",
+    "fusion_figure",
     "importance_figure",
     "mfcc_figure",
     "networks_figure",
@@ -93,6 +96,17 @@ SECTIONS: Final = {
         "A family on embeddings trained on all layers, whose probabilities are averaged, on single "
         "layers, on fewer statistics, and without copies; the difference is to all layers.",
     ),
+    "encoders": (
+        "Choice of the encoder",
+        "The same model on the embeddings of each encoder, trained on recordings and telephone copies; the "
+        "difference is to the encoder of the run. Times are of one core, without other work, on the "
+        "machine of the run.",
+    ),
+    "fusion": (
+        "Embeddings together with features",
+        "The log-probabilities of a model on embeddings and of a model on features are averaged with "
+        "fixed weights; the difference is to embeddings alone.",
+    ),
     "networks": (
         "Options of networks",
         "Networks trained with default options, and with one option each, from the same seeds; the "
@@ -110,6 +124,8 @@ COLUMNS: Final = {
     "n_features": "features used",
     "n_training": "training examples",
     "n_added": "n added",
+    "ms_per_second": "ms per second of sound",
+    "megabytes": "size in MB",
     "telephone_copies": "telephone copies",
     "uar": "UAR",
     "uar_min": "lowest",
@@ -317,6 +333,60 @@ def encoder_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
     _dots(figure, rows, "difference", names, col=2)
     title = "Layers of the encoder: UAR"
     return _finished(figure, title, _subtitle(table, note), rows, "uar", len(names))
+
+
+def encoders_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
+    """Draw the UAR of each encoder against its time per second of sound.
+
+    Args:
+        table: Results of the configurations of :func:`speech_emotion.ablation.choice_configs`, with
+            ``ms_per_second``.
+        note: Text at the end of the subtitle.
+    """
+    figure = make_subplots(cols=1)
+    for condition, rows in table.groupby("condition", sort=True):
+        figure.add_scatter(
+            x=rows["ms_per_second"],
+            y=rows["uar"],
+            error_y=error_bar(rows, "uar"),
+            mode="markers+text",
+            text=rows["encoder"],
+            textposition="top right",
+            name=str(condition),
+            marker={"color": CONDITION_COLORS.get(str(condition)), "size": 10},
+            customdata=rows[["n_utterances", "n_speakers"]],
+            hovertemplate="%{text}: %{y:.1%} at %{x:.1f} ms, n = %{customdata[0]}, %{customdata[1]} speakers",
+        )
+    # Room for the names at the right.
+    figure.update_xaxes(
+        title="ms of one core per second of sound", range=[0, 1.35 * table["ms_per_second"].max()]
+    )
+    figure.update_yaxes(title="UAR", tickformat=".0%")
+    rows = table.assign(name=table["encoder"])
+    title = "Choice of the encoder: UAR and time"
+    return _finished(figure, title, _subtitle(table, note), rows, "uar", 10)
+
+
+def fusion_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:
+    """Draw the UAR of a model on embeddings, averaged with models on features.
+
+    Args:
+        table: Table of :func:`speech_emotion.ablation.fusion_table`.
+        note: Text at the end of the subtitle.
+    """
+    figure = make_subplots(
+        cols=2,
+        subplot_titles=["UAR", f"difference to {ENCODER_ALONE}"],
+        shared_yaxes=True,
+        horizontal_spacing=0.05,
+    )
+    rows = table.assign(name=table["training"])
+    names = list(dict.fromkeys(rows["name"]))
+    _dots(figure, rows, "uar", names)
+    _dots(figure, rows[rows["weight"] > 0], "difference", names, col=2)
+    title = "Embeddings together with features: UAR"
+    subtitle = _subtitle(table, note, models=False)
+    return _finished(figure, title, subtitle, rows, "uar", len(names))
 
 
 def networks_figure(table: pd.DataFrame, *, note: str = "") -> go.Figure:

@@ -12,9 +12,15 @@ from speech_emotion.ablation import (
     AblationData,
     AblationSettings,
     augmentation_configs,
+    choice_configs,
+    columns_of_encoders,
     compare,
     encoder_configs,
+    encoder_speed,
+    fusion_configs,
+    fusion_table,
     group_configs,
+    join_tables,
     kernel_configs,
     mfcc_configs,
     network_configs,
@@ -24,20 +30,25 @@ from speech_emotion.ablation import (
     statistic_names,
     telephone_configs,
 )
-from speech_emotion.audio import AugmentationSettings
+from speech_emotion.audio import AugmentationSettings, load_audio
 from speech_emotion.corpora import SplitSettings
-from speech_emotion.encoders import SpeechEncoder
+from speech_emotion.encoders import SpeechEncoder, find_encoder
 from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.features import (
+    EmbeddingSettings,
     FeatureSettings,
     feature_groups,
+    gather_embeddings,
+    index_embeddings,
     mfcc_moments,
     mfcc_number,
     sequence_names,
+    store_embeddings,
 )
 from speech_emotion.models import family_named
 from speech_emotion.reporting import ablation as figures
 from speech_emotion.reporting import synthetic_note
+from speech_emotion.runtime import ShardStore
 
 
 def _compared(
@@ -241,6 +252,98 @@ def compare_layers(
     configs = encoder_configs(encoder.layers, candidate, copies=candidate.copies)
     table, _ = _compared(configs, data, "Layers of the encoder", selection, ablation)
     return table, figures.encoder_figure(table, note=synthetic_note(utterances))
+
+
+def encode_with_others(
+    utterances: pd.DataFrame,
+    plan: pd.DataFrame,
+    cache: ShardStore,
+    embeddings: pd.DataFrame,
+    encoder: SpeechEncoder,
+    settings: EmbeddingSettings,
+    ablation: AblationSettings,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Encode recordings and their telephone copies with the further encoders, and measure the speed of all.
+
+    Returns:
+        Embeddings of all encoders side by side, and ``encoder``, ``layers``, ``ms_per_second`` and
+        ``megabytes`` of each.
+
+    Raises:
+        EncoderMissing: If an encoder does not exist or could not be downloaded.
+        ValueError: If two of them are the same.
+    """
+    encoders = [encoder, *map(find_encoder, ablation.encoders)]
+    names = [each.card.slug for each in encoders]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(
+            f"ablation.encoders: {', '.join(sorted(repeated))} occurs more than once; the encoder of the "
+            "run is compared anyway"
+        )
+    index = index_embeddings(utterances, plan, settings.model_copy(update={"copies": 0}))
+    tables = [embeddings]
+    for other in encoders[1:]:
+        store_embeddings(index, other, cache)
+        stored = gather_embeddings(index, other, cache)
+        tables.append(pd.concat(stored.statistics, ignore_index=True))
+    timed = utterances.sort_values("seconds").iloc[len(utterances) // 4 : -len(utterances) // 4]
+    paths = timed["path"].sample(min(ablation.encoder_sounds, len(timed)), random_state=0)
+    speeds = []
+    for each in encoders:
+        sounds = [load_audio(path, each.card.sample_rate) for path in paths]
+        speeds.append(
+            {
+                "encoder": each.card.slug,
+                "layers": " ".join(map(str, each.layers)),
+                "ms_per_second": encoder_speed(each, sounds),
+                "megabytes": len(each.model) / 1e6,
+            }
+        )
+    return join_tables(tables), pd.DataFrame(speeds)
+
+
+def compare_encoders(
+    embeddings: pd.DataFrame,
+    speeds: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    labels: list[str],
+    selection: SelectionSettings,
+    ablation: AblationSettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Train the same model on the embeddings of each encoder; UAR against time."""
+    data = AblationData.select(embeddings, utterances, splits, labels=labels)
+    columns = columns_of_encoders(data.names)
+    candidate = ablation.candidate(ablation.encoder_model)
+    configs = choice_configs(columns, candidate, reference=next(iter(columns)))
+    table, _ = _compared(configs, data, "Encoders", selection, ablation)
+    table = table.merge(speeds, on="encoder", validate="m:1")
+    return table, figures.encoders_figure(table, note=synthetic_note(utterances))
+
+
+def compare_fusion(
+    features: pd.DataFrame,
+    embeddings: pd.DataFrame,
+    utterances: pd.DataFrame,
+    splits: pd.DataFrame,
+    labels: list[str],
+    selection: SelectionSettings,
+    ablation: AblationSettings,
+) -> tuple[pd.DataFrame, go.Figure]:
+    """Average a model on embeddings with models on features."""
+    joined = join_tables([features, embeddings])
+    data = AblationData.select(joined, utterances, splits, labels=labels)
+    of_encoder = set(embeddings.columns)
+    configs = fusion_configs(
+        [name for name in data.names if name not in of_encoder],
+        [name for name in data.names if name in of_encoder],
+        ablation,
+    )
+    _, predictions = _compared(configs, data, "Embeddings with features", selection, ablation)
+    table = fusion_table(
+        predictions, labels, ablation, resamples=selection.bootstrap, seed=selection.seed
+    )
+    return table, figures.fusion_figure(table, note=synthetic_note(utterances))
 
 
 def write_documents(

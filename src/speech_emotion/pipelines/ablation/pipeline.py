@@ -2,9 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.context import encoder_is_set
+from speech_emotion.context import current_parameters, encoder_is_set
 from speech_emotion.pipelines.ablation.nodes import (
     compare_augmentation,
+    compare_encoders,
+    compare_fusion,
     compare_groups,
     compare_importance,
     compare_layers,
@@ -12,6 +14,7 @@ from speech_emotion.pipelines.ablation.nodes import (
     compare_networks,
     compare_seeds,
     compare_telephone,
+    encode_with_others,
     write_documents,
 )
 
@@ -28,15 +31,6 @@ SECTIONS = {
     "networks": "networks",
     "seeds": "spread",
 }
-FIGURES = {
-    "ablation": "groups",
-    "importance": "importance",
-    "mfcc": "mfcc",
-    "augmentation": "augmentation",
-    "telephone": "telephone",
-    "networks": "networks",
-    "seeds": "seeds",
-}
 
 
 def create_pipeline() -> Pipeline:
@@ -44,19 +38,24 @@ def create_pipeline() -> Pipeline:
 
     The pipeline reads the stored results of ``feature_engineering``.
     """
-    encoder = encoder_is_set()
-    embeddings = {"embeddings", "encoder"} if encoder else set()
+    nodes, sections = _comparisons(), dict(SECTIONS)
+    inputs = {"features", "sequences", "augmentation_plan", *DATA}
+    parameters = {"params:features", "params:augmentation", "params:splits", *SETTINGS}
+    if encoder_is_set():
+        nodes += _with_encoder()
+        sections |= {"encoder": "encoder", "fusion": "fusion"}
+        inputs |= {"embeddings", "encoder"}
+        if current_parameters()["ablation"]["encoders"]:
+            nodes += _choice()
+            sections |= {"encoders": "encoders"}
+            inputs |= {"feature_cache"}
+            parameters |= {"params:embeddings"}
     return Pipeline(
-        [*_comparisons(), *([_layers()] if encoder else []), _documents(encoder=encoder)],
+        [*nodes, _documents(sections)],
         namespace="ablation",
-        inputs={"features", "sequences", "augmentation_plan", *DATA, *embeddings},
+        inputs=inputs,
         outputs={"ablation_page", "ablation_markdown"},
-        parameters={
-            "params:features",
-            "params:augmentation",
-            "params:splits",
-            *SETTINGS,
-        },
+        parameters=parameters,
         tags="ablation",
     )
 
@@ -108,25 +107,57 @@ def _comparisons() -> list[Node]:
     ]
 
 
-def _layers() -> Node:
-    return Node(
-        compare_layers,
-        ["embeddings", *DATA, "encoder", *SETTINGS],
-        ["encoder_table", "encoder_figure"],
-        name="compare_layers",
-    )
+def _with_encoder() -> list[Node]:
+    return [
+        Node(
+            compare_layers,
+            ["embeddings", *DATA, "encoder", *SETTINGS],
+            ["encoder_table", "encoder_figure"],
+            name="compare_layers",
+        ),
+        Node(
+            compare_fusion,
+            ["features", "embeddings", *DATA, *SETTINGS],
+            ["fusion_table", "fusion_figure"],
+            name="compare_fusion",
+        ),
+    ]
 
 
-def _documents(*, encoder: bool) -> Node:
-    further = {"encoder": "encoder"} if encoder else {}
+def _choice() -> list[Node]:
+    return [
+        Node(
+            encode_with_others,
+            [
+                "utterances",
+                "augmentation_plan",
+                "feature_cache",
+                "embeddings",
+                "encoder",
+                "params:embeddings",
+                "params:ablation",
+            ],
+            ["all_embeddings", "speed_table"],
+            name="encode_with_others",
+        ),
+        Node(
+            compare_encoders,
+            ["all_embeddings", "speed_table", *DATA, *SETTINGS],
+            ["encoders_table", "encoders_figure"],
+            name="compare_encoders",
+        ),
+    ]
+
+
+def _documents(sections: dict[str, str]) -> Node:
+    drawn = {section: table for section, table in sections.items() if section != "features"}
+    # The spread over seeds is a table of its own; the figure shows every seed.
+    drawn["seeds"] = "seeds"
     return Node(
         write_documents,
         {"utterances": "utterances", "settings": "params:ablation"}
-        | {section: f"{table}_table" for section, table in (SECTIONS | further).items()}
-        | {
-            f"{section}_figure": f"{figure}_figure"
-            for section, figure in (FIGURES | further).items()
-        },
+        | {section: f"{table}_table" for section, table in sections.items()}
+        | {f"{section}_figure": f"{figure}_figure" for section, figure in drawn.items()},
         ["ablation_markdown", "ablation_page"],
         name="write_documents",
     )
