@@ -7,7 +7,7 @@ export DO_NOT_TRACK := true
 # Silences the theme's advertisement of its successor, which is not a problem of the pages.
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help run test lint docs benchmark viz ui notebooks requirements clean
+.PHONY: help run test lint docs benchmark review viz ui notebooks requirements clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -33,6 +33,13 @@ docs: $(VENV)/docs.stamp  ## Build the documentation into site/; warnings are er
 
 benchmark: $(VENV)/test.stamp  ## Measure speed; each case is timed beside a reference
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
+
+review: $(VENV)/review.stamp  ## Score synthetic calls, if none were scored, and judge what is flagged
+	@test -e data/mlflow.db || $(BIN)/kedro run
+	@test -e data/07_model_output/calls/summary.parquet || { \
+		$(BIN)/speech-emotion sample-calls data/01_raw/sample_calls && \
+		$(BIN)/kedro run --pipeline call_scoring --params recordings_dir=data/01_raw/sample_calls; }
+	$(BIN)/speech-emotion review --data data --single-user
 
 viz: $(VENV)/run.stamp  ## Show the pipelines in kedro-viz
 	$(BIN)/kedro viz run
@@ -64,7 +71,7 @@ $(VENV)/test.stamp: $(VENV)/run.stamp
 	$(BIN)/python -m pip install --quiet --constraint requirements.txt --editable '.[dev]'
 	touch $@
 
-# One stamp for each extra: docs, notebooks.
+# One stamp for each extra: docs, notebooks, review.
 $(VENV)/%.stamp: $(VENV)/run.stamp
 	$(BIN)/python -m pip install --quiet --constraint requirements.txt --editable '.[$*]'
 	touch $@

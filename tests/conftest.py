@@ -1,5 +1,11 @@
 import os
+import pwd
 import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -120,6 +126,71 @@ def store(monkeypatch):
     shutil.rmtree(PROJECT / "data" / bucket, ignore_errors=True)
 
 
+class Server(NamedTuple):
+    """A running server: URL of an empty database, the password of its user, and its process."""
+
+    url: str
+    password: str
+    process: subprocess.Popen
+
+
+def _program(name):
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    found = shutil.which(name) or next(
+        (str(folder / name) for folder in folders if (folder / name).exists()), None
+    )
+    return found or pytest.skip(f"no {name}: install Debian's postgresql")
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A PostgreSQL server with password authentication, run by another user than root."""
+    psycopg = pytest.importorskip("psycopg")
+    initdb, postgres = _program("initdb"), _program("postgres")
+    user, password = None, "not to be seen"
+    if os.geteuid() == 0:
+        user = "postgres"
+        try:
+            pwd.getpwnam(user)
+        except KeyError:
+            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+    with tempfile.TemporaryDirectory() as name, socket.socket() as free:
+        folder = Path(name)
+        (folder / "password").write_text(password)
+        if user:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, user)
+        options = ["-A", "scram-sha-256", f"--pwfile={folder}/password", "--no-sync"]
+        made = [initdb, "-D", f"{folder}/data", "-U", "optuna", *options]
+        subprocess.run(made, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        place = ["-D", f"{folder}/data", "-p", str(port), "-k", str(folder)]
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen(
+                [postgres, *place, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],
+                user=user,
+                cwd=folder,
+                stderr=log,
+            )
+        try:
+            connection = {"host": "127.0.0.1", "port": port, "user": "optuna", "password": password}
+            while process.poll() is None:
+                try:
+                    psycopg.connect(**connection, dbname="postgres").close()
+                    break
+                except psycopg.OperationalError:
+                    time.sleep(0.1)
+            assert process.poll() is None, (folder / "log").read_text()
+            yield Server(f"postgresql://optuna@127.0.0.1:{port}/postgres", password, process)
+        finally:
+            process.send_signal(
+                signal.SIGINT
+            )  # other signals wait until all clients have disconnected
+            process.wait()
+
+
 @pytest.fixture(scope="session")
 def tone():
     """Make a sine: frequency in Hz, seconds, amplitude, rate."""
@@ -229,30 +300,6 @@ LABELS = ("angry", "happy", "neutral", "sad")
 THRESHOLD = 0.55
 
 
-def _dialogue(folder, name, angry, seconds=60, rate=8000):
-    """Write a call of two synthetic voices that take turns; the customer, left, gets angry."""
-    from speech_emotion.corpora import Speaker, speak
-
-    sound = np.zeros((seconds * rate, 2), dtype=np.float32)
-    sound += np.random.default_rng(0).normal(0, 1e-3, sound.shape)
-    position, turn = rate, 0
-    while position < (seconds - 4) * rate:
-        channel = turn % 2
-        at = position / rate
-        emotion = "angry" if not channel and any(a <= at < b for a, b in angry) else "neutral"
-        speaker = Speaker(f"{name} {channel}", "male" if channel else "female")
-        for sentence in range(3):
-            spoken = speak(speaker, emotion, f"{turn} {sentence}", name, rate)
-            spoken = spoken[: len(sound) - position]
-            sound[position : position + len(spoken), channel] += spoken
-            position += len(spoken)
-        turn += 1
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, sound, rate)
-    return path
-
-
 def _windows(call, angry, seconds, outside=()):
     """Tell what a model that hears everything would say, every 2 s."""
     rng = np.random.default_rng(len(call))
@@ -291,6 +338,8 @@ class ScoredCalls(NamedTuple):
 @pytest.fixture(scope="session")
 def scored_calls(tmp_path_factory):
     """Four calls as they are scored: two with angry passages, one to review, one calm."""
+    from speech_emotion.call_scoring import write_dialogue
+
     folder = tmp_path_factory.mktemp("recordings")
     planned = {
         "monday/call 1.wav": ([(11, 25), (39, 47)], [(53, 57)], "angry"),
@@ -305,7 +354,7 @@ def scored_calls(tmp_path_factory):
     }
     windows, summaries, passages = [], [], []
     for call, (angry, outside, flag) in planned.items():
-        path = _dialogue(folder, call, angry)
+        path = write_dialogue(folder / call, angry)
         own = _windows(call, angry, 60, outside)
         windows.append(own)
         place = {"call": call, "path": str(path), "channel": 0}

@@ -5,6 +5,8 @@
     speech-emotion run --pipelines call_scoring --params recordings_dir=calls
     speech-emotion batch RECORDINGS RESULTS --workers 16
     speech-emotion stream CALL.wav
+    speech-emotion review --data data/full
+    speech-emotion purge --data data/full --older-than 90d
 
 ``run`` takes the options of ``kedro run``, and ``kedro run`` calls it: in both, expected errors are one
 message, and their traceback goes to the log file. ``batch`` and ``stream`` use the champion of the
@@ -202,14 +204,10 @@ def serve(
     """
     with _readable_errors():
         _use_tracking_server(env, tracking_uri, model)
-        try:
+        with _needing("service"):
             import uvicorn
 
             from speech_emotion.service import ServiceSettings, create_app
-        except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"{error.name} is not installed: pip install 'speech-emotion[service]'"
-            ) from None
         from speech_emotion.call_scoring import CallSettings, FlagSettings, LineMean
         from speech_emotion.datasets import ModelDataset
 
@@ -226,6 +224,282 @@ def serve(
             line=LineMean.from_dict(content) if content else None,
         )
         uvicorn.run(app, host=host, port=port)
+
+
+@cli.command("sample-calls", short_help="Write synthetic calls to try the product with.")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--calls", default=12, show_default=True, type=click.IntRange(min=1))
+def sample_calls(folder: Path, calls: int) -> None:
+    """Write synthetic calls of two voices into FOLDER; every second customer gets angry."""
+    with _readable_errors():
+        from speech_emotion.call_scoring import write_sample_calls
+
+        click.echo(f"{len(write_sample_calls(folder, calls=calls))} calls in {folder}")
+
+
+DATABASE_FILE: Final = "09_review/review.db"
+PASSWORD_VARIABLE: Final = "SPEECH_EMOTION_PASSWORD"
+
+_DATA = click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Data folder of the scored calls, as data/full.  [default: data]",
+)
+_DATABASE = click.option(
+    "--database",
+    metavar="URL",
+    help="sqlite:///PATH or postgresql://USER@HOST/NAME.  [default: 09_review/review.db in the data]",
+)
+
+
+@cli.group(invoke_without_command=True, short_help="Let people judge flagged calls.")
+@env_option
+@_DATA
+@_DATABASE
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8010, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--single-user", is_flag=True, help="One lead without a password, on 127.0.0.1 only.")
+@click.option("--proxy-header", help="Header in which a reverse proxy names the user.")
+@click.option(
+    "--trusted-proxy", multiple=True, default=["127.0.0.1", "::1"], help="Address of that proxy."
+)
+@click.option("--name", "names", multiple=True, help="Name that browsers use, if it is not HOST.")
+@click.option("--https", is_flag=True, help="Browsers reach a proxy over HTTPS.")
+@click.option("--certificate", type=click.Path(exists=True, dir_okay=False), help="For HTTPS.")
+@click.option("--key", type=click.Path(exists=True, dir_okay=False), help="For HTTPS.")
+@click.pass_context
+def review(
+    context: click.Context,
+    env: str | None,
+    data: Path | None,
+    database: str | None,
+    host: str,
+    port: int,
+    single_user: bool,
+    proxy_header: str | None,
+    trusted_proxy: tuple[str, ...],
+    names: tuple[str, ...],
+    https: bool,
+    certificate: str | None,
+    key: str | None,
+) -> None:
+    """Start the review application: a queue of flagged, uncertain and random passages to judge.
+
+    It listens on this machine only, and needs a first user: speech-emotion review add-user NAME --role
+    lead.
+    """
+    context.obj = (data, database)
+    if context.invoked_subcommand is not None:
+        return
+    with _readable_errors(), _needing("review"):
+        import uvicorn
+
+        from speech_emotion.review import has_login, read_scored_calls
+        from speech_emotion.review.app import Access, create_app
+        from speech_emotion.review.security import check_address, is_loopback
+
+        settings = _review_settings(env)
+        folder = _data_folder(data)
+        opened = _open_reviews(folder, database)
+        with opened.read() as connection:
+            known = has_login(connection)
+        check_address(host, has_login=known, proxy_header=proxy_header, single_user=single_user)
+        click.echo(f"Read: {read_scored_calls(opened, folder, settings)}")
+        hosts = {"127.0.0.1", "localhost", "::1", host, *names}
+        encrypted = https or certificate is not None
+        access = Access(
+            proxy_header=proxy_header,
+            trusted_proxies=frozenset(trusted_proxy),
+            single_user=single_user,
+            hosts=frozenset(hosts) if names or is_loopback(host) else None,
+            https=encrypted,
+        )
+        if not (encrypted or is_loopback(host)):
+            logger.warning(
+                "Passwords and sounds are not encrypted: add --certificate and --key, or a proxy with --https"
+            )
+        app = create_app(opened, folder, settings, access)
+        scheme = "https" if certificate else "http"
+        click.echo(f"Open {scheme}://{f'[{host}]' if ':' in host else host}:{port}/")
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            access_log=False,  # what somebody searched for is not logged
+            proxy_headers=False,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+            log_level="warning",
+        )
+
+
+@review.command("add-user", short_help="Add a user, or change one with --replace.")
+@click.argument("name")
+@click.option(
+    "--role", type=click.Choice(["reviewer", "lead"]), default="reviewer", show_default=True
+)
+@click.option("--no-password", is_flag=True, help="For users whom a reverse proxy names.")
+@click.option("--replace", is_flag=True, help="Change role and password of a user.")
+@_DATA
+@_DATABASE
+@click.pass_context
+def add_user_command(
+    context: click.Context,
+    name: str,
+    role: str,
+    no_password: bool,
+    replace: bool,
+    data: Path | None,
+    database: str | None,
+) -> None:
+    """Add the user NAME. The password is asked for, or taken from SPEECH_EMOTION_PASSWORD."""
+    with _readable_errors(), _needing("review"):
+        from speech_emotion.review import add_user
+
+        password = None
+        if not no_password:
+            password = os.environ.get(PASSWORD_VARIABLE) or click.prompt(
+                "Password", hide_input=True, confirmation_prompt=True
+            )
+        with _open_reviews(*_place(context, data, database)).write() as connection:
+            add_user(connection, name, role, password, replace=replace)  # type: ignore[arg-type]
+    click.echo(f"{name} is a {role}")
+
+
+@review.command("remove-user", short_help="End the access of a user; verdicts stay.")
+@click.argument("name")
+@_DATA
+@_DATABASE
+@click.pass_context
+def remove_user_command(
+    context: click.Context, name: str, data: Path | None, database: str | None
+) -> None:
+    """End the access of the user NAME, and all of their sessions."""
+    with _readable_errors(), _needing("review"):
+        from speech_emotion.review import remove_user
+
+        with _open_reviews(*_place(context, data, database)).write() as connection:
+            remove_user(connection, name)
+    click.echo(f"{name} cannot log in any more")
+
+
+@review.command("export", short_help="Write verdicts.parquet and verdicts.csv.")
+@_DATA
+@_DATABASE
+@click.pass_context
+def export_command(context: click.Context, data: Path | None, database: str | None) -> None:
+    """Write all verdicts below the data folder: 09_review/verdicts.parquet and verdicts.csv."""
+    with _readable_errors(), _needing("review"):
+        from speech_emotion.review import VERDICTS_FILE, export_verdicts
+
+        folder, url = _place(context, data, database)
+        table = export_verdicts(_open_reviews(folder, url), folder)
+    counted = int((~table["superseded"]).sum())
+    click.echo(f"{folder / VERDICTS_FILE}: {len(table)} verdicts, {counted} of them count")
+
+
+@cli.command(short_help="Erase calls from every store.")
+@env_option
+@_DATA
+@_DATABASE
+@click.option("--call", "call", help="Name, path or call_id of one call.")
+@click.option("--older-than", metavar="DAYS", help="Calls that started so long ago, as 90d.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
+def purge(
+    env: str | None,
+    data: Path | None,
+    database: str | None,
+    call: str | None,
+    older_than: str | None,
+    dry_run: bool,
+) -> None:
+    """Erase calls from every store, page, cache and export, and list what was removed.
+
+    Without --call and --older-than, the days in review.retention of the parameters decide. The recordings
+    themselves are yours and are not touched. An interrupted command is simply run again.
+    """
+    if call is not None and older_than is not None:
+        raise click.UsageError("Give --call or --older-than, not both")
+    days = _days(older_than) if older_than is not None else None
+    with _readable_errors(), _needing("review"):
+        from speech_emotion.review import purge_folder
+
+        folder = _data_folder(data)
+        settings, parameters = _review_settings(env), _project_parameters(env)
+        has_database = database is not None or (folder / DATABASE_FILE).is_file()
+        log = Path(_project_folder(), LOG)
+        result = purge_folder(
+            folder,
+            _open_reviews(folder, database) if has_database else None,
+            settings,
+            call=call,
+            days=days,
+            scoring=parameters.get("calls", {}),
+            before_s=parameters.get("call_report", {}).get("before_s", 2.0),
+            logs=sorted(log.parent.glob(f"{log.name}*")),
+            dry_run=dry_run,
+            report=click.echo,
+        )
+    if result:
+        raise SystemExit(1)
+
+
+def _days(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,5})d?", text)
+    if not found:
+        raise click.BadParameter(
+            f"{text!r} is no number of days: write 90d", param_hint="--older-than"
+        )
+    return int(found.group(1))
+
+
+def _place(
+    context: click.Context, data: Path | None, database: str | None
+) -> tuple[Path, str | None]:
+    """Return data folder and database of a subcommand: its own, or those before its name."""
+    before = context.obj or (None, None)
+    return _data_folder(data or before[0]), database or before[1]
+
+
+def _data_folder(data: Path | None) -> Path:
+    folder = data or Path(_project_folder(), "data")
+    if not folder.is_dir():
+        raise click.ClickException(f"There is no folder {folder}: give --data PATH")
+    return folder.resolve()
+
+
+def _open_reviews(folder: Path, database: str | None) -> Any:
+    from speech_emotion.review import Database
+
+    return Database(database or f"sqlite:///{folder / DATABASE_FILE}")
+
+
+def _review_settings(env: str | None) -> Any:
+    from speech_emotion.review import ReviewSettings
+
+    return ReviewSettings.model_validate(_project_parameters(env).get("review", {}))
+
+
+def _project_parameters(env: str | None) -> dict[str, Any]:
+    """Return the parameters of the project; none outside of it."""
+    from kedro.framework.session import KedroSession
+
+    project = _project_folder()
+    if not (project / "conf").is_dir():
+        return {}
+    with KedroSession.create(project, env=env, save_on_close=False) as session:
+        return session.load_context().params  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _needing(extra: str) -> Iterator[None]:
+    """Name the extra to install if one of its packages is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is not installed: pip install 'speech-emotion[{extra}]'"
+        ) from None
 
 
 def run_command(arguments: list[str] | None = None) -> Any:
@@ -272,11 +546,12 @@ def _project_folder() -> Path:
 def _readable_errors() -> Iterator[None]:
     """Show expected errors as one message and write the traceback to the log file."""
     from speech_emotion.hooks import ConfigurationError
+    from speech_emotion.runtime import RedactingFormatter
 
     file = Path(_project_folder(), LOG)
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(file, maxBytes=5_000_000, backupCount=3, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
         yield

@@ -2,15 +2,7 @@
 
 import itertools
 import os
-import pwd
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
 import time
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from joblib import Parallel, delayed
@@ -26,71 +18,6 @@ from speech_emotion.evaluation import (
 
 LABELS = ["angry", "happy", "sad"]
 C_RANGE = {"model__C": {"type": "float", "low": 1e-3, "high": 10, "log": True}}
-PASSWORD = "not to be seen"
-
-
-class Server(NamedTuple):
-    """A running server: URL of an empty database, and its process."""
-
-    url: str
-    process: subprocess.Popen
-
-
-def _program(name):
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    found = shutil.which(name) or next(
-        (str(folder / name) for folder in folders if (folder / name).exists()), None
-    )
-    return found or pytest.skip(f"no {name}: install Debian's postgresql")
-
-
-@pytest.fixture(scope="module")
-def server():
-    """A server with password authentication, run by another user than root."""
-    psycopg = pytest.importorskip("psycopg")
-    initdb, postgres = _program("initdb"), _program("postgres")
-    user = None
-    if os.geteuid() == 0:
-        user = "postgres"
-        try:
-            pwd.getpwnam(user)
-        except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-    with tempfile.TemporaryDirectory() as name, socket.socket() as free:
-        folder = Path(name)
-        (folder / "password").write_text(PASSWORD)
-        if user:
-            for path in (folder, folder / "password"):
-                shutil.chown(path, user)
-        options = ["-A", "scram-sha-256", f"--pwfile={folder}/password", "--no-sync"]
-        made = [initdb, "-D", f"{folder}/data", "-U", "optuna", *options]
-        subprocess.run(made, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        place = ["-D", f"{folder}/data", "-p", str(port), "-k", str(folder)]
-        with (folder / "log").open("w") as log:
-            process = subprocess.Popen(
-                [postgres, *place, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],
-                user=user,
-                cwd=folder,
-                stderr=log,
-            )
-        try:
-            connection = {"host": "127.0.0.1", "port": port, "user": "optuna", "password": PASSWORD}
-            while process.poll() is None:
-                try:
-                    psycopg.connect(**connection, dbname="postgres").close()
-                    break
-                except psycopg.OperationalError:
-                    time.sleep(0.1)
-            assert process.poll() is None, (folder / "log").read_text()
-            yield Server(f"postgresql://optuna@127.0.0.1:{port}/postgres", process)
-        finally:
-            process.send_signal(
-                signal.SIGINT
-            )  # other signals wait until all clients have disconnected
-            process.wait()
 
 
 def test_processes_that_start_together_share_a_study(
@@ -103,7 +30,7 @@ def test_processes_that_start_together_share_a_study(
     settings = SelectionSettings(storage=server.url, n_jobs=1)
 
     def work(name):
-        os.environ["PGPASSWORD"] = PASSWORD
+        os.environ["PGPASSWORD"] = server.password
         (tmp_path / name).touch()
         while len(list(tmp_path.glob("ready *"))) < 2:
             time.sleep(0.01)

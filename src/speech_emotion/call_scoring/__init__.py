@@ -39,6 +39,10 @@ from speech_emotion.call_scoring.roles import (
     assign_roles,
     find_agent_voices,
 )
+from speech_emotion.call_scoring.sample_calls import (
+    write_dialogue,
+    write_sample_calls,
+)
 from speech_emotion.call_scoring.scoring import (
     CHANNEL_COLUMNS,
     ScoredCall,
@@ -140,4 +144,6 @@ __all__ = [
     "threshold_of",
     "window_columns",
     "without_empty",
+    "write_dialogue",
+    "write_sample_calls",
 ]

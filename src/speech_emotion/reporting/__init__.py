@@ -5,6 +5,7 @@ import pandas as pd
 from speech_emotion.reporting.external import describe_external, external_metrics
 from speech_emotion.reporting.index import index_page, write_index
 from speech_emotion.reporting.kpis import kpi_figure
+from speech_emotion.reporting.rendering import read_template
 from speech_emotion.reporting.runs import (
     describe_run,
     format_leaderboard,
@@ -26,6 +27,7 @@ __all__ = [
     "kpi_figure",
     "name_data",
     "name_run",
+    "read_template",
     "run_metrics",
     "synthetic_note",
     "write_index",

@@ -15,6 +15,10 @@ from speech_emotion.runtime.processes import (
     running_on,
     workers,
 )
+from speech_emotion.runtime.redaction import (
+    RedactingFormatter,
+    redact,
+)
 from speech_emotion.runtime.shards import (
     KEY,
     RECENT,
@@ -50,6 +54,7 @@ __all__ = [
     "FileState",
     "FileStore",
     "ListedFile",
+    "RedactingFormatter",
     "ShardStore",
     "connect",
     "digest",
@@ -64,6 +69,7 @@ __all__ = [
     "on_one_thread",
     "open_binary",
     "prefix_of",
+    "redact",
     "running_on",
     "to_path",
     "upload",
