@@ -31,6 +31,7 @@ PIPELINES: Final[dict[str, tuple[str, ...]]] = {
     "call_scoring": ("call_scoring", "call_report"),  # a scored batch always gets its page
     "call_evaluation": ("call_evaluation",),
     "external_evaluation": ("external_evaluation",),
+    "feedback": ("feedback",),
 }
 
 

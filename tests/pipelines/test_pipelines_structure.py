@@ -64,6 +64,7 @@ def test_every_stage_has_its_name():
         "download",
         "external_evaluation",
         "feature_engineering",
+        "feedback",
         "ingestion",
         "model_selection",
         "recipes",

@@ -19,7 +19,12 @@ from speech_emotion.datasets.model import ModelDataset, ModelVersionDataset
 from speech_emotion.datasets.optional import OptionalDataset
 from speech_emotion.datasets.raw_file import RawFileDataset
 from speech_emotion.datasets.recordings import RecordingsDataset
-from speech_emotion.datasets.registry import Registered, Registration, RegistryDataset
+from speech_emotion.datasets.registry import (
+    NotRegistered,
+    Registered,
+    Registration,
+    RegistryDataset,
+)
 from speech_emotion.datasets.run_info import RunInfoDataset
 
 __all__ = [
@@ -41,6 +46,7 @@ __all__ = [
     "ModelCardDataset",
     "ModelDataset",
     "ModelVersionDataset",
+    "NotRegistered",
     "OptionalDataset",
     "PredictorDataset",
     "RawFileDataset",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from speech_emotion.models import EmotionPredictor
 
 __all__ = [
+    "NotRegistered",
     "Registered",
     "Registration",
     "RegistryDataset",
@@ -87,6 +88,8 @@ class Registration:
         metrics: Metrics that are shown with the model.
         inputs: MLflow datasets by context, ``training`` and ``test``; the metrics are linked with the
             test set.
+        decision: Whether it becomes champion and why, if that was decided by other data than the test
+            set; ``None`` to compare ``value`` with the champion's.
     """
 
     predictor: EmotionPredictor
@@ -97,6 +100,18 @@ class Registration:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
+    decision: tuple[bool, str] | None = None
+
+
+@dataclass(frozen=True)
+class NotRegistered:
+    """No model is registered.
+
+    Attributes:
+        reason: Why, and what to do.
+    """
+
+    reason: str
 
 
 class Registered(NamedTuple):
@@ -123,6 +138,9 @@ def decide_alias(registration: Registration, champion: dict[str, str] | None) ->
     Returns:
         The alias and the reason in words.
     """
+    if registration.decision is not None:
+        better, reason = registration.decision
+        return CHAMPION if better else CHALLENGER, reason
     ours = f"{registration.metric} {registration.value:.4f}"
     if champion is None:
         return CHAMPION, f"{ours}: there was no champion"
@@ -138,7 +156,7 @@ def decide_alias(registration: Registration, champion: dict[str, str] | None) ->
     return CHALLENGER, f"{ours} does not beat the champion's {theirs:.4f} on the same split"
 
 
-class RegistryDataset(AbstractDataset[Registration, "Registered | None"]):
+class RegistryDataset(AbstractDataset["Registration | NotRegistered", "Registered | None"]):
     """Register a model on save; load the version that this run has registered."""
 
     def __init__(self, *, name: str, metadata: dict[str, Any] | None = None):
@@ -152,8 +170,11 @@ class RegistryDataset(AbstractDataset[Registration, "Registered | None"]):
         self.metadata = metadata
         self.registered: Registered | None = None
 
-    def save(self, data: Registration) -> None:
+    def save(self, data: Registration | NotRegistered) -> None:
         """Log the model with its metrics and data, register a new version and give it an alias."""
+        if isinstance(data, NotRegistered):
+            logger.warning("No version of %s is registered: %s", self._name, data.reason)
+            return
         alias, reason = decide_alias(data, self._champion_tags())
         package = Path(speech_emotion.__file__).parent
         with tempfile.TemporaryDirectory() as folder:
@@ -253,7 +274,9 @@ def _pinned(predictor: EmotionPredictor) -> list[str]:
     names = list(REQUIRED)
     names += ENCODERS if predictor.encoder is not None else ()
     names += TREES if "xgboost" in families else ()
-    names += NETWORKS if any(name.startswith("conv") for name in families) else ()
+    # Keras networks, of recordings or of the frames of an encoder, also as part of other estimators.
+    networks = any(name.startswith("conv") or name == "encoder_attention" for name in families)
+    names += NETWORKS if networks else ()
     installed = {
         dist.metadata["Name"].lower().replace("_", "-") for dist in metadata.distributions()
     }

@@ -6,7 +6,9 @@ from speech_emotion.models.bandwidth import (
     BandwidthModels,
 )
 from speech_emotion.models.calibration import (
+    PlattScaling,
     Threshold,
+    fit_platt,
     fit_temperature,
     with_temperature,
 )
@@ -84,6 +86,7 @@ __all__ = [
     "MarginSVC",
     "Member",
     "PackedPredictor",
+    "PlattScaling",
     "SexThenEmotion",
     "ShrinkageLDA",
     "SpeakerNormalizer",
@@ -93,6 +96,7 @@ __all__ = [
     "UntrustedModel",
     "VoiceProjection",
     "family_named",
+    "fit_platt",
     "fit_temperature",
     "load_estimator",
     "save_estimator",

@@ -25,7 +25,7 @@ from speech_emotion.features import (
     embedding_names,
     extract,
 )
-from speech_emotion.models.calibration import Threshold, with_temperature
+from speech_emotion.models.calibration import PlattScaling, Threshold, with_temperature
 from speech_emotion.models.ensembles import Combiner
 from speech_emotion.models.families import family_named
 from speech_emotion.models.persistence import load_estimator, save_estimator
@@ -93,6 +93,7 @@ class EmotionPredictor:
         members: The estimators, in the order of the combiner's members.
         combiner: Combination of their probabilities.
         temperature: Temperature that calibrates the combined probabilities.
+        scaling: Recalibration of one label with verdicts of reviewers; ``None`` without verdicts.
         threshold: Decision threshold of the target label; ``None`` in models saved without one.
         encoder: Pretrained speech encoder of the members that need embeddings; ``None`` if none does.
         voices: Projection that tells speakers apart, for calls with both parties on one channel; ``None``
@@ -117,6 +118,7 @@ class EmotionPredictor:
     members: tuple[Member, ...]
     combiner: Combiner
     temperature: float = 1.0
+    scaling: PlattScaling | None = None
     threshold: Threshold | None = None
     encoder: SpeechEncoder | None = None
     voices: VoiceProjection | None = None
@@ -184,7 +186,10 @@ class EmotionPredictor:
                 stacked = np.zeros((len(inputs), len(self.members), len(self.labels)))
             stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
         assert stacked is not None  # a combiner has members
-        return with_temperature(self.combiner(stacked), self.temperature)
+        calibrated = with_temperature(self.combiner(stacked), self.temperature)
+        if self.scaling is None:
+            return calibrated
+        return self.scaling.scale(calibrated, self.labels.index(self.scaling.target))
 
     def predict_extracted(self, rows: Sequence[ExtractedFeatures]) -> np.ndarray:
         """Return probabilities of utterances of unseen speakers, shape ``(n, n_labels)``.
@@ -296,6 +301,7 @@ class EmotionPredictor:
             "labels": self.labels,
             "combiner": self.combiner.to_dict(),
             "temperature": self.temperature,
+            "scaling": self.scaling and self.scaling.model_dump(mode="json"),
             "features": self.features.model_dump(mode="json"),
             "threshold": self.threshold and self.threshold.model_dump(mode="json"),
             "synthetic": self.synthetic,
@@ -316,7 +322,8 @@ class EmotionPredictor:
             raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
         card = json.loads((folder / CARD).read_text())
         combiner = Combiner.from_dict(card["combiner"])
-        threshold = card.get("threshold")  # missing, like `synthetic`, in older models
+        # Missing in older models, like `synthetic`.
+        threshold, scaling = card.get("threshold"), card.get("scaling")
         return cls(
             labels=tuple(card["labels"]),
             features=FeatureSettings.model_validate(card["features"]),
@@ -325,6 +332,7 @@ class EmotionPredictor:
             ),
             combiner=combiner,
             temperature=card["temperature"],
+            scaling=PlattScaling.model_validate(scaling) if scaling else None,
             threshold=Threshold.model_validate(threshold) if threshold else None,
             encoder=SpeechEncoder.load(folder / ENCODER) if (folder / ENCODER).exists() else None,
             voices=VoiceProjection.load(folder / VOICES) if (folder / VOICES).exists() else None,

@@ -57,13 +57,13 @@ def propose_champion(
         metric="uar",
         value=float(row["uar"]),
         split=split_digest(splits, utterances, selection.protocol),
-        example=_example(),
+        example=example_sound(),
         tags={name: str(value) for name, value in tags.items()},
         metrics=headline_metrics(headline, model),
         inputs=describe_inputs(utterances, splits, selection.protocol),
     )
 
 
-def _example() -> str:
+def example_sound() -> str:
     """Return a synthetic voice, so that no licensed recording enters the registry."""
     return encode_sound(speak(Speaker("example", "female"), "neutral", "example", "", 16000), 16000)
