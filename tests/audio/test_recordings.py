@@ -19,8 +19,6 @@ from speech_emotion.audio import (
     decode,
     load_audio,
     open_recording,
-    read_envelope,
-    read_excerpt,
     read_samples,
 )
 
@@ -123,8 +121,6 @@ def test_cut_files_are_truncated_for_every_reader(tmp_path, format):
             read_samples(source)
     with pytest.raises(AudioError, match=r"truncated|cannot be decoded"):
         load_audio(path)
-    with pytest.raises(AudioError, match=r"truncated|cannot be decoded"):
-        read_envelope(path)
     path.write_bytes(whole)
     read, found = read_samples(path)
     assert len(read) / found == pytest.approx(8.0, abs=0.1)
@@ -168,7 +164,11 @@ def mp3(samples, rate=RATE, xing=True):
 
 
 @pytest.mark.parametrize("loud_first", [True, False])
-def test_mp3_of_varying_bit_rate_without_xing_header_is_read_to_its_end(tmp_path, loud_first):
+@pytest.mark.parametrize("extra", [True, False])
+def test_mp3_of_varying_bit_rate_without_xing_header_is_read_to_its_end(
+    tmp_path, monkeypatch, loud_first, extra
+):
+    monkeypatch.setattr(decode, "has_codecs", lambda: extra)
     samples = noisy(loud_first)
     path = tmp_path / "a.mp3"
     path.write_bytes(mp3(samples, xing=False))
@@ -176,13 +176,12 @@ def test_mp3_of_varying_bit_rate_without_xing_header_is_read_to_its_end(tmp_path
     assert abs(estimate - 18) > 5  # what a reader that trusts the decoder's estimate gets
     read, rate = read_samples(path)
     assert len(read) / rate == pytest.approx(18, abs=0.3)
-    with open_recording(path) as recording:
-        blocks = list(recording.blocks(1.0))
-    np.testing.assert_array_equal(np.concatenate(blocks), read)
-    assert read_envelope(path)["end_s"].iloc[-1] == pytest.approx(18, abs=0.3)
-    excerpt, _ = read_excerpt(path, 15, 16, channel=0)
-    np.testing.assert_allclose(excerpt, read[15 * rate : 16 * rate, 0], atol=2e-3)
-    level = np.sqrt(np.mean(excerpt**2))
+    for source in (path, io.BytesIO(path.read_bytes())):
+        with open_recording(source) as recording:
+            assert recording.format == "MP3 MPEG_LAYER_III"  # libsndfile, which is the fastest
+            blocks = list(recording.blocks(1.0))
+        np.testing.assert_array_equal(np.concatenate(blocks), read)
+    level = np.sqrt(np.mean(read[15 * rate : 16 * rate] ** 2))
     assert level == pytest.approx(1e-3 if loud_first else 0.3, rel=0.4)
 
 
@@ -207,11 +206,6 @@ def test_flac_of_unknown_length_is_read():
     content[8 + 13] &= 0xF0
     content[8 + 14 : 8 + 18] = bytes(4)
     np.testing.assert_allclose(read_samples(io.BytesIO(content))[0][:, 0], glide(), atol=1e-4)
-    excerpt = patched(content, b"fLaC", 0, b"fLaC")
-    with open_recording(io.BytesIO(excerpt)) as recording:
-        np.testing.assert_allclose(
-            recording.excerpt(8000, 9000)[:, 0], glide()[8000:9000], atol=1e-4
-        )
 
 
 def test_a_header_cannot_claim_memory_or_time(tmp_path):
@@ -361,8 +355,6 @@ def test_codecs_of_phones_and_meetings_are_read_with_the_extra(tmp_path, name):
     assert len(samples) / rate == pytest.approx(SECONDS, abs=0.3)
     for second in (1.0, 3.0):  # right at both ends: nothing is lost before or repeated after
         assert pitch_at(samples[:, 0], rate, second) == pytest.approx(300 + 120 * second, abs=20)
-    excerpt, _ = read_excerpt(path, 2.0, 2.5, channel=0)
-    np.testing.assert_allclose(excerpt, samples[2 * rate : round(2.5 * rate), 0], atol=1e-6)
     if name.endswith(".g722"):
         return  # its content does not show what it is
     with open_recording(io.BytesIO(path.read_bytes())) as recording:

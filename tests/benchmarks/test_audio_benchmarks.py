@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from threadpoolctl import threadpool_limits
 
-from speech_emotion.audio import TRANSFORMS, augment, load_audio
+from speech_emotion.audio import TRANSFORMS, augment, load_audio, read_samples
 from speech_emotion.features import FEATURE_SETS, FeatureSettings, extract, extract_features
 
 RATE = 22050
@@ -100,6 +100,50 @@ def test_means_are_those_of_librosa(samples):
 @pytest.mark.benchmark(group="decode and resample")
 def test_load(benchmark, recording):
     assert len(benchmark(load_audio, recording, RATE)) == round(SECONDS * RATE)
+
+
+MP3 = "call, MP3 without Xing header.mp3"
+DECODED = {
+    "clip.wav": "clip.wav",
+    "call.wav": "call.wav",
+    "call.flac": "call.flac",
+    MP3: "call.mp3",
+}
+"""Files, and those that libsndfile reads to the same end: without Xing header it stops at an estimate."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, recording):
+    """A clip, and five minutes of a telephone call in several formats."""
+    folder, rate = tmp_path_factory.mktemp("decoding"), 8000
+    call = np.resize(load_audio(recording, rate), 300 * rate)
+    for name in ("call.wav", "call.flac"):
+        soundfile.write(folder / name, np.stack([call, call[::-1]], axis=1), rate)
+    soundfile.write(folder / "call.mp3", call, rate, bitrate_mode="VARIABLE")
+    content = (folder / "call.mp3").read_bytes()
+    first = content.index(b"Xing") - 13  # the frame that holds the header, then frames of sound
+    (folder / MP3).write_bytes(content[content.index(content[first : first + 2], first + 40) :])
+    return {path.name: path for path in (recording, *folder.iterdir())}
+
+
+def by_libsndfile(path):
+    with soundfile.SoundFile(path) as file:
+        blocks = []
+        while len(block := file.read(10 * file.samplerate, dtype="float32", always_2d=True)):
+            blocks.append(block)
+    return np.concatenate(blocks)
+
+
+@pytest.mark.benchmark(group="decode")
+@pytest.mark.parametrize("name", DECODED)
+def test_decoding(benchmark, files, take_turns, ratios, name):
+    path, other = files[name], files[DECODED[name]]
+    samples = benchmark.pedantic(read_samples, args=(path,), rounds=5)[0]
+    assert len(samples) == pytest.approx(len(by_libsndfile(other)), abs=2000)  # MP3: its padding
+    case, reference = take_turns(
+        lambda: read_samples(path), lambda: by_libsndfile(other), rounds=15
+    )
+    ratios.add(f"decoding {name}", "blocks of libsndfile", case / reference, at_most=2)
 
 
 VALUES = {

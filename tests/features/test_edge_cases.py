@@ -1,8 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from speech_emotion.audio import AudioError, augment, load_audio
-from speech_emotion.features import FeatureSettings, extract, extract_features
+from speech_emotion.audio import NONE, AudioError, augment, load_audio
+from speech_emotion.features import FeatureSettings, extract, extract_batch, extract_features
 
 RATE = 22050
 
@@ -68,3 +69,12 @@ def test_transforms_accept_the_shortest_recordings(tone, transform, value):
     assert len(changed) > 0
     assert np.isfinite(changed).all()
     assert changed.dtype == np.float32
+
+
+def test_recordings_that_ingestion_accepted_are_extracted(write_sound, tone):
+    """Limits are those of ``corpora.limits``; no reader has further ones of its own."""
+    path = write_sound("slow.wav", tone(300, seconds=2.0)[: 2 * 5000], 5000)
+    row = {"utterance_id": "a", "variant": 0, "path": str(path), "transform": NONE, "value": 0.0}
+    rows = pd.DataFrame([row | {"seed": 0, "line": ""}])
+    extracted = extract_batch(rows, FeatureSettings(feature_set="means_184"))
+    assert extracted["reason"].tolist() == [""]

@@ -16,6 +16,7 @@ from speech_emotion.audio.augment import (
 from speech_emotion.audio.codecs import CODEC_SUFFIXES, has_codecs
 from speech_emotion.audio.decode import (
     AUDIO_SUFFIXES,
+    NO_LIMITS,
     SILENCE,
     AudioError,
     Recording,
@@ -29,10 +30,6 @@ from speech_emotion.audio.discovery import FoundRecordings, find_audio
 from speech_emotion.audio.encode import (
     encode_sound,
     open_sound,
-)
-from speech_emotion.audio.excerpts import (
-    read_envelope,
-    read_excerpt,
 )
 from speech_emotion.audio.segments import (
     Segment,
@@ -63,6 +60,7 @@ __all__ = [
     "HOP",
     "LINES",
     "NONE",
+    "NO_LIMITS",
     "SILENCE",
     "TELEPHONE_RATE",
     "TELEPHONE_TEST",
@@ -95,8 +93,6 @@ __all__ = [
     "over_training_lines",
     "pink_noise",
     "plan_augmentation",
-    "read_envelope",
-    "read_excerpt",
     "read_samples",
     "send_over_line",
     "split_segment",

@@ -324,6 +324,7 @@ class PatchedFile(io.RawIOBase):
     ):
         self._file, self._patch, self._endless = file, patch, endless
         self._pretended: int | None = None
+        self._fill = None if patch else getattr(file, "readinto", None)
         file.seek(0)
 
     def readable(self) -> bool:
@@ -336,8 +337,10 @@ class PatchedFile(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Read bytes as they are after the replacement."""
-        if self._pretended is not None:
-            return b""
+        if self._pretended is not None:  # decoders look for tags at the end
+            size = ENDLESS - self._pretended if size < 0 else min(size, ENDLESS - self._pretended)
+            self._pretended += size
+            return bytes(size)
         position = self._file.tell()
         content = self._file.read(size)
         for at, replacement in self._patch:
@@ -349,6 +352,8 @@ class PatchedFile(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read bytes into a buffer."""
+        if self._fill is not None and self._pretended is None:
+            return int(self._fill(buffer))
         content = self.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
@@ -357,7 +362,7 @@ class PatchedFile(io.RawIOBase):
         """Set the position."""
         self._pretended = None
         if whence == io.SEEK_END and self._endless:
-            self._pretended = ENDLESS + offset
+            self._pretended = ENDLESS + min(offset, 0)
         else:
             self._file.seek(offset, whence)
         return self.tell()

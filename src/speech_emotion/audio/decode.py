@@ -7,8 +7,10 @@ length in a header is never trusted, and nothing is allocated by it.
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ from speech_emotion.runtime import FetchError, FileState, file_state, is_url, op
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "NO_LIMITS",
     "SILENCE",
     "AudioError",
     "Recording",
@@ -170,6 +173,14 @@ class SoundLimits(Settings):
 
 
 LIMITS: Final = SoundLimits()
+NO_LIMITS: Final = SoundLimits(
+    min_rate_hz=1,
+    max_rate_hz=10_000_000,
+    max_channels=1024,
+    max_seconds=math.inf,
+    max_bytes=sys.maxsize,
+)
+"""For recordings that were accepted before, by the limits of their settings."""
 
 
 def check_rate(sample_rate: float) -> None:
@@ -300,8 +311,6 @@ class _Reader(Protocol):
 
     def read(self, size: int) -> np.ndarray: ...
 
-    def skip(self, size: int) -> None: ...
-
     def close(self) -> None: ...
 
 
@@ -358,28 +367,6 @@ class Recording:
         if count == 0:
             raise AudioError(self.path, NO_SAMPLES)
 
-    def excerpt(self, start: int, stop: int) -> np.ndarray:
-        """Return samples ``start`` to ``stop``, or as many of them as there are.
-
-        The recording has to be newly opened.
-
-        Raises:
-            AudioError: As :meth:`blocks`.
-        """
-        try:
-            self._reader.skip(start)
-        except (soundfile.SoundFileError, CodecError) as error:
-            raise AudioError(self.path, f"cannot be decoded ({error})") from error
-        blocks = [np.empty((0, self.channels), dtype=np.float32)]
-        block_size, count = max(round(BLOCK_S * self.sample_rate), 1), 0
-        while count < stop - start:
-            block = self._read(min(block_size, stop - start - count), start + count)
-            if len(block) == 0:
-                break
-            blocks.append(block)
-            count += len(block)
-        return np.concatenate(blocks)
-
     def _read(self, size: int, position: int) -> np.ndarray:
         try:
             block = self._reader.read(size)
@@ -388,7 +375,7 @@ class Recording:
                 raise AudioError(self.path, CHANGED, transient=True) from error
             reason = f"cannot be decoded after {position / self.sample_rate:.1f} s ({error})"
             raise AudioError(self.path, f"{reason}; replace it by an intact copy") from error
-        peak = float(np.abs(block).max(initial=0))
+        peak = max(float(block.max(initial=0)), -float(block.min(initial=0)))
         if not np.isfinite(peak):
             raise AudioError(self.path, "contains NaN or infinite samples; convert it")
         if peak > LOUDEST:
@@ -513,25 +500,15 @@ class _SndfileReader:
         self.sample_rate, self.channels = int(self._file.samplerate), int(self._file.channels)
         self.format = f"{self._file.format} {self._file.subtype}"
         self.frames = self._file.frames if 0 <= self._file.frames < UNKNOWN else None
-        self._skipped = 0
+        # libsndfile returns no more than this, and fills the rest of a block with zeros, which takes as
+        # long as decoding a short clip.
+        self._left = UNKNOWN if self.frames is None else self.frames
 
     def read(self, size: int) -> np.ndarray:
         """Return the next samples, shape ``(n_samples, n_channels)``, at most ``size``."""
-        return self._file.read(size, dtype="float32", always_2d=True)
-
-    def skip(self, size: int) -> None:
-        """Continue ``size`` samples later; jump there if the format allows."""
-        # Decoders of MP3 need some frames to synchronize.
-        jump = max(size - self.sample_rate // 2, 0)
-        if jump:
-            try:
-                self._file.seek(jump)
-            except soundfile.SoundFileError:
-                jump = 0
-                self._file.seek(0)
-        size -= jump
-        while size > 0 and len(dropped := self.read(min(size, 1 << 18))):
-            size -= len(dropped)
+        samples = self._file.read(min(size, self._left), dtype="float32", always_2d=True)
+        self._left -= len(samples)
+        return samples
 
     def close(self) -> None:
         """Close the decoder."""

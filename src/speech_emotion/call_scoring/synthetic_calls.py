@@ -23,6 +23,7 @@ import soxr
 from pydantic import Field, model_validator
 
 from speech_emotion.audio import (
+    NO_LIMITS,
     TELEPHONE_RATE,
     TEST_LINES,
     load_audio,
@@ -280,7 +281,7 @@ class _Dialogue:
 
 
 def _load_utterance(path: str) -> np.ndarray:
-    return trim_silence(load_audio(path, RATE), TRIM_DB)
+    return trim_silence(load_audio(path, RATE, limits=NO_LIMITS), TRIM_DB)
 
 
 def _transmit(

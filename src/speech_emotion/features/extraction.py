@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from speech_emotion.audio import NONE, AudioError, augment, load_audio, send_over_line
+from speech_emotion.audio import NO_LIMITS, NONE, AudioError, augment, load_audio, send_over_line
 from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.features.embeddings import embed
 from speech_emotion.features.feature_sets import FeatureSettings, extract, feature_names
@@ -74,7 +74,7 @@ def _for_each(
     reasons = [""] * len(rows)
     for path, group in rows.reset_index(drop=True).groupby("path", sort=False):
         try:
-            recording = load_audio(str(path), sample_rate)
+            recording = load_audio(str(path), sample_rate, limits=NO_LIMITS)
         except AudioError as error:
             for position in group.index:
                 reasons[position] = error.reason

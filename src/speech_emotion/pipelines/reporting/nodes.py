@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from speech_emotion.audio import (
+    NO_LIMITS,
     NONE,
     TRANSFORMS,
     augment,
@@ -271,7 +272,10 @@ def draw_sounds(utterances: pd.DataFrame, settings: FeatureSettings) -> tuple[Fi
     )
     chosen = ordered.drop_duplicates("label").set_index("label")
     examples = {
-        str(label): (load_audio(row["path"], settings.sample_rate), str(row["utterance_id"]))
+        str(label): (
+            load_audio(row["path"], settings.sample_rate, limits=NO_LIMITS),
+            str(row["utterance_id"]),
+        )
         for label, row in chosen.iterrows()
     }
     note, rate = synthetic_note(utterances), settings.sample_rate
@@ -289,12 +293,12 @@ def draw_augmentation(
     paths = utterances.set_index("utterance_id")["path"]
     examples = {}
     # Without any augmentation there is still one sound: Kedro cannot load an empty folder.
-    sounds = {"recording": Sound(load_audio(paths.iloc[0], rate), rate)}
+    sounds = {"recording": Sound(load_audio(paths.iloc[0], rate, limits=NO_LIMITS), rate)}
     # Transforms are shown without a telephone line, and lines of recordings alone.
     for transform, rows in plan[plan["line"] == ""].groupby("transform", sort=True):
         info = TRANSFORMS[str(transform)]
         row = rows.loc[(rows["value"] - info.neutral).abs().idxmax()]  # the strongest change
-        before = load_audio(paths[row["utterance_id"]], rate)
+        before = load_audio(paths[row["utterance_id"]], rate, limits=NO_LIMITS)
         after = augment(
             before, rate, transform=str(transform), value=row["value"], seed=row["seed"]
         )
@@ -305,7 +309,7 @@ def draw_augmentation(
     over_lines = plan[(plan["line"] != "") & (plan["transform"] == NONE)]
     for line, rows in over_lines.groupby("line", sort=True):
         row = rows.iloc[0]
-        before = load_audio(paths[row["utterance_id"]], rate)
+        before = load_audio(paths[row["utterance_id"]], rate, limits=NO_LIMITS)
         after = send_over_line(before, rate, line=str(line), seed=row["seed"])
         drawn = draw_line(str(line), row["seed"])
         described = f"{line_title(str(line))}\n{drawn.title}\n{row['utterance_id']}"

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from speech_emotion.audio import AudioError, open_recording
+from speech_emotion.audio import NO_LIMITS, AudioError, open_recording
 from speech_emotion.runtime import FetchError, digest, file_state
 
 __all__ = ["Playback", "encode_playback", "playback_files", "playback_name", "script_file"]
@@ -62,7 +62,7 @@ def encode_playback(
         (10.0, (2, 100), True)
     """
     lows, highs, n_samples, buffer = [], [], 0, io.BytesIO()
-    with open_recording(path) as recording:
+    with open_recording(path, limits=NO_LIMITS) as recording:
         rate = recording.sample_rate
         if channel is not None and not 0 <= channel < recording.channels:
             reason = f"has no channel {channel}: it has {recording.channels}, counted from 0"
