@@ -77,6 +77,45 @@ def test_every_row_is_used_or_rejected(names):
 
 
 @pytest.mark.parametrize(
+    ("content", "settings"),
+    [
+        ("recording;agent\n18_A04;Lee\n\nx.wav;Ann\n", {}),
+        ("recording,agent\r\n18_A04,Lee\r\n\r\nx.wav,Ann", {}),
+        ("\ufeffrecording\tagent\n18_A04\tLee\n\nx.wav\tAnn", {}),
+        ("recording#agent\n18_A04#Lee\n\nx.wav#Ann", {"metadata_separator": "#"}),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_tables_are_read_as_exports_are(content, settings, encoding):
+    metadata, rejected = collect_metadata(CALLS, content.encode(encoding), CallSettings(**settings))
+    assert metadata["agent"].tolist() == ["", "Lee", ""]
+    assert rejected.to_numpy().tolist() == [
+        [4, "x.wav", "no recording is named by recording 'x.wav'"]
+    ]
+
+
+def test_broken_lines_of_a_table_are_rejected_with_their_number():
+    content = b'recording,agent\n18_A04,Lee,x\n17_A03.wav,"Kim\nmonday/17_A03.wav,Kim\n'
+    metadata, rejected = collect_metadata(CALLS, content, CallSettings())
+    assert metadata["agent"].tolist() == ["Kim", "", ""]
+    assert rejected["line"].tolist() == [2, 3]
+    assert rejected["reason"].str.contains("calls.metadata_separator|never closed").all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "The table of calls is empty"),
+        ("recording,agent\n18_A04,J\u00fcrg".encode("cp1252"), r"set calls\.metadata_encoding"),
+        (b"Datei/Agent\n1/2", r"read with separator ',', .*set calls\.metadata_separator"),
+    ],
+)
+def test_unreadable_tables_name_the_setting(content, message):
+    with pytest.raises(ValueError, match=message):
+        collect_metadata(CALLS, content, CallSettings())
+
+
+@pytest.mark.parametrize(
     ("rows", "settings", "message"),
     [
         (table(agent=["Kim"]), {}, "needs a column recording or call_id"),
@@ -99,6 +138,8 @@ def test_tables_without_the_columns_are_errors(rows, settings, message):
         ({"name_pattern": "(?P<agent>"}, "no regular expression"),
         ({"name_pattern": r"(?P<team>\d)"}, "the groups team"),
         ({"name_pattern": r"\d+"}, "no named group"),
+        ({"metadata_separator": "||"}, "is not one character"),
+        ({"metadata_encoding": "utf-99"}, "is unknown"),
         ({"metadata_columns": {"team": "Team"}}, "team is not one of recording, call_id"),
     ],
 )

@@ -15,6 +15,8 @@ def make_calls():
             "call_id": [f"c{number}" for number in range(len(table))],
             "agent_id": "A01",
             "team": "north",
+            "queue": "",
+            "direction": "",
             "customer_id": [f"k{number}" for number in range(len(table))],
             "wait_s": np.nan,
             "talk_s": 100.0,

@@ -232,3 +232,54 @@ def test_without_scored_recordings_nothing_changes(make_calls, call_summary):
     pd.testing.assert_frame_equal(join_emotions(calls, call_summary.iloc[:0]), calls)
     with pytest.raises(MissingColumns, match="share_angry"):
         join_emotions(calls, call_summary.drop(columns="share_angry"))
+
+
+@pytest.fixture
+def scored_with_metadata(call_summary):
+    return call_summary.assign(
+        call_id=["7", "7", "8", "8", ""],
+        agent=["A07", "A07", "A08", "A08", "A09"],
+        queue=["sales", "sales", "", "", "x"],
+        direction=["inbound", "inbound", "outbound", "outbound", ""],
+    )
+
+
+def with_metadata(scored, *changes):
+    rows = [GOOD | {"agent_id": "", "recording": ""} | row for row in changes]
+    calls, rejected = read_export(
+        pd.DataFrame(rows).drop(columns="team"), ExportSettings(), scored=scored
+    )
+    return CALLS.validate(calls).set_index("call_id"), rejected
+
+
+def test_metadata_of_recordings_fill_what_an_export_lacks(scored_with_metadata):
+    calls, rejected = with_metadata(
+        scored_with_metadata,
+        {"call_id": "7"},
+        {"call_id": "8", "agent_id": "B", "direction": "inbound"},
+        {"call_id": "9", "recording": ".\\other.wav"},
+        {"call_id": "10"},
+    )
+    assert calls["recording"].to_dict() == {"7": "a.wav", "8": "sub/b.wav", "9": ".\\other.wav"}
+    assert calls["agent_id"].to_dict() == {"7": "A07", "8": "B", "9": "A09"}
+    assert calls["queue"].to_dict() == {"7": "sales", "8": "", "9": "x"}
+    # What the export says, stays.
+    assert calls["direction"].to_dict() == {"7": "inbound", "8": "inbound", "9": ""}
+    assert rejected[["call_id", "reason"]].to_numpy().tolist() == [["10", "agent_id is empty"]]
+    joined = join_emotions(calls.reset_index(), scored_with_metadata)
+    assert joined["emotion_source"].tolist() == ["recording"] * 3
+
+
+def test_an_id_of_several_recordings_names_none(scored_with_metadata):
+    scored = scored_with_metadata.assign(call_id="7")
+    calls, _ = with_metadata(scored, {"call_id": "7", "agent_id": "B"})
+    assert calls[["recording", "queue"]].to_numpy().tolist() == [["", ""]]
+
+
+def test_agents_may_come_from_recordings_alone(scored_with_metadata):
+    rows = pd.DataFrame([GOOD | {"call_id": "7", "recording": ""}]).drop(columns="agent_id")
+    calls, _ = read_export(rows, ExportSettings(), scored=scored_with_metadata)
+    assert calls["agent_id"].tolist() == ["A07"]
+    for scored in (None, scored_with_metadata.assign(agent="")):
+        with pytest.raises(MissingColumns, match="agent_id"):
+            read_export(rows, ExportSettings(), scored=scored)

@@ -15,10 +15,9 @@ from speech_emotion.contact_center import (
     REJECTED_CALLS,
     ExportSettings,
     MissingColumns,
-    UnreadableExport,
-    parse_export,
     read_export,
 )
+from speech_emotion.text_tables import UnreadableTable, parse_table
 
 NAMES = [
     *("call_id", "agent_id", "team", "customer_id", "start", "wait_s"),
@@ -58,7 +57,7 @@ PLAIN = read(file())[0]
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_separator_encoding_and_line_ends_are_detected(separator, encoding, end):
     content = file(separator=separator, encoding=encoding, end=end)
-    table, broken, how = parse_export(content, NAMES)
+    table, broken, how = parse_table(content, NAMES)
     assert broken.empty
     assert list(table) == NAMES
     assert table.to_numpy().tolist() == rows()
@@ -73,9 +72,7 @@ def test_all_of_it_is_detected_together():
 
 def test_an_encoding_that_does_not_show_is_set_and_the_message_names_the_setting():
     content = file(encoding="cp1252")
-    with pytest.raises(
-        UnreadableExport, match=r"Line 2 of the export is not utf-8: set .*encoding"
-    ):
+    with pytest.raises(UnreadableTable, match=r"Line 2 of the export is not utf-8: set .*encoding"):
         read(content)
     pd.testing.assert_frame_equal(read(content, encoding="cp1252")[0], PLAIN)
 
@@ -164,7 +161,7 @@ def test_other_formats_are_rejected_with_the_setting_that_reads_them(durations, 
 )
 def test_a_wrong_unit_is_refused(durations, talk_s):
     small = dict.fromkeys(("wait_s", "hold_s", "after_call_s"), "0")
-    with pytest.raises(UnreadableExport, match=r"median talk time .* set calls_export\.durations"):
+    with pytest.raises(UnreadableTable, match=r"median talk time .* set calls_export\.durations"):
         read(file(rows(talk_s=talk_s, **small)), durations=durations)
 
 
@@ -228,7 +225,7 @@ def test_a_named_optional_column_must_exist():
 
 
 def test_two_columns_of_one_name_are_an_error():
-    with pytest.raises(UnreadableExport, match="several columns 'team'"):
+    with pytest.raises(UnreadableTable, match="several columns 'team'"):
         read(file([[*row, "x"] for row in rows()], header=[*NAMES, "team"]))
 
 
@@ -290,7 +287,7 @@ def test_a_corrected_line_after_an_invalid_one_is_read():
 
 @pytest.mark.parametrize("content", [b"", b"\n\n  \n", b"\xef\xbb\xbf"])
 def test_an_empty_file_is_an_error(content):
-    with pytest.raises(UnreadableExport, match="empty"):
+    with pytest.raises(UnreadableTable, match="empty"):
         read(content)
 
 
@@ -338,16 +335,16 @@ def test_workbooks_are_read_with_their_types():
     _, rejected = read(workbook(lines), durations="h:mm:ss")
     assert rejected["line"].tolist() == [6]  # the row that Excel shows
     with pytest.raises(
-        UnreadableExport, match=r"no sheet 'Chats': set calls_export.sheet \(Calls\)"
+        UnreadableTable, match=r"no sheet 'Chats': set calls_export.sheet \(Calls\)"
     ):
         read(content, sheet="Chats")
-    with pytest.raises(UnreadableExport, match="cannot be read"):
+    with pytest.raises(UnreadableTable, match="cannot be read"):
         read(content[:300])
 
 
 def test_without_the_extra_a_workbook_names_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UnreadableExport, match=r"speech-emotion\[excel\], or save it as CSV"):
+    with pytest.raises(UnreadableTable, match=r"speech-emotion\[excel\], or save it as CSV"):
         read(b"PK\x03\x04" + bytes(100))
 
 
@@ -374,7 +371,7 @@ def test_every_line_is_a_call_or_rejected_with_its_number(lines):
     content = "\n".join([",".join(NAMES), *lines]).encode()
     calls, rejected = read(content, plausible_talk_s=(0, 1e9))
     numbers = [number for number, line in enumerate(lines, 2) if line.strip()]
-    table, broken, _ = parse_export(content, NAMES)
+    table, broken, _ = parse_table(content, NAMES)
     covered = sorted([*table.index, *broken["line"]])
     joined = sum("\n" in value for value in table.to_numpy().ravel())
     assert set(rejected["line"]) <= set(numbers)

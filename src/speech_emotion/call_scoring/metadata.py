@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import PurePosixPath
 from typing import Final
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speech_emotion.call_scoring.settings import CALL_FIELDS, CallSettings
+from speech_emotion.text_tables import TableNames, parse_table
 
 __all__ = ["REJECTED_METADATA", "collect_metadata"]
 
@@ -25,10 +27,13 @@ SPEAKERS: Final[dict[str, tuple[str, ...]]] = {
     "customer": ("customer", "caller", "client"),
     "agent": ("agent",),
 }
+TABLE: Final = TableNames("table of calls", "calls.metadata_")
+
+logger = logging.getLogger(__name__)
 
 
 def collect_metadata(
-    calls: list[str], rows: pd.DataFrame | None, settings: CallSettings
+    calls: list[str], rows: pd.DataFrame | bytes | None, settings: CallSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     r"""Collect the metadata of each recording.
 
@@ -39,8 +44,9 @@ def collect_metadata(
 
     Args:
         calls: Paths of the recordings below their folder.
-        rows: The table as text, one row per line after the header; ``None`` without a table.
-        settings: ``metadata_columns``, ``name_pattern`` and ``metadata_start_format``.
+        rows: The table as a file, or as text with one row per line after the header; ``None`` without a
+            table.
+        settings: ``name_pattern`` and all that begins with ``metadata_``.
 
     Returns:
         One row per recording: ``call`` and :data:`CALL_FIELDS`. And the rejected rows and names, columns
@@ -48,6 +54,7 @@ def collect_metadata(
         either used or rejected.
 
     Raises:
+        UnreadableTable: If the file cannot be read as a table.
         ValueError: If the table has neither ``recording`` nor ``call_id``, or none of the other columns,
             or lacks a column that ``metadata_columns`` names.
 
@@ -83,17 +90,33 @@ def _empty_fields(n_calls: int) -> dict[str, np.ndarray]:
 def _join_rows(
     calls: list[str],
     fields: dict[str, np.ndarray],
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | bytes,
     settings: CallSettings,
 ) -> list[tuple[int, str, str]]:
     """Write the values of the table into ``fields``; return rejected rows."""
-    columns = _columns(rows, settings)
+    rejected: list[tuple[int, str, str]] = []
+    how = ""
+    if isinstance(rows, bytes):
+        names = [settings.metadata_columns.get(name, name) for name in ("recording", *CALL_FIELDS)]
+        rows, broken, how = parse_table(
+            rows,
+            names,
+            separator=settings.metadata_separator,
+            encoding=settings.metadata_encoding,
+            sheet=settings.metadata_sheet,
+            words=TABLE,
+        )
+        logger.info("The table of calls was read with %s", how)
+        rejected += [(int(line), "", reason) for line, reason in broken.itertuples(index=False)]
+        lines = rows.index.tolist()
+    else:
+        lines = [number + 2 for number in range(len(rows))]  # after the header, counted from 1
+    columns = _columns(rows, settings, how)
     key = next(name for name in KEYS if name in columns)
     positions = _positions(calls, fields["call_id"] if key == "call_id" else None)
     used: set[int] = set()
-    rejected = []
     text = rows.fillna("").astype(str)
-    for number, record in enumerate(text.to_dict("records")):
+    for line, record in zip(lines, text.to_dict("records"), strict=True):
         values = {name: str(record[column]).strip() for name, column in columns.items()}
         name = values.pop("recording", "") if key == "recording" else values["call_id"]
         matches = positions.get(_normalized(name), [])
@@ -109,19 +132,20 @@ def _join_rows(
             reason = _fill(fields, matches[0], values, settings)
             used.add(matches[0])
         if reason:
-            rejected.append((number + 2, name, reason))
-    return rejected
+            rejected.append((line, name, reason))
+    return sorted(rejected)
 
 
-def _columns(rows: pd.DataFrame, settings: CallSettings) -> dict[str, str]:
+def _columns(rows: pd.DataFrame, settings: CallSettings, how: str) -> dict[str, str]:
     """Return the column of the table for each field that it has."""
+    hint = f" (read with {how}: set calls.metadata_separator if that is wrong)" if how else ""
     missing = {
         name: theirs for name, theirs in settings.metadata_columns.items() if theirs not in rows
     }
     if missing:
         wanted = ", ".join(f"{theirs!r} (for {name})" for name, theirs in missing.items())
         raise ValueError(
-            f"The table of calls has no column {wanted}; it has {', '.join(map(str, rows.columns))}: "
+            f"The table of calls has no column {wanted}; it has {', '.join(map(str, rows.columns))}{hint}: "
             "correct calls.metadata_columns"
         )
     names = {
@@ -131,7 +155,7 @@ def _columns(rows: pd.DataFrame, settings: CallSettings) -> dict[str, str]:
     if not set(KEYS) & set(found) or len(found) == 1:
         raise ValueError(
             "The table of calls needs a column recording or call_id and at least one of "
-            f"{', '.join(CALL_FIELDS[1:])}; it has {', '.join(map(str, rows.columns))}: "
+            f"{', '.join(CALL_FIELDS[1:])}; it has {', '.join(map(str, rows.columns))}{hint}: "
             "map them in calls.metadata_columns"
         )
     return found

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from speech_emotion.audio import SoundLimits
 from speech_emotion.config import Settings
+from speech_emotion.text_tables import check_encoding, check_separator
 
 __all__ = [
     "CALL_FIELDS",
@@ -129,6 +130,10 @@ class CallSettings(Settings):
             ``--params calls.metadata=PATH``.
         metadata_columns: Name in the table for each of ``recording`` and :data:`CALL_FIELDS`; those that
             are not named have their own name.
+        metadata_separator: Character between values of the table, or one of ``comma``, ``semicolon``,
+            ``tab``, ``pipe``; ``None`` detects it by the names of the columns.
+        metadata_encoding: Encoding of the table, as ``cp1252``; ``None`` for UTF-8, or UTF-16 if it shows.
+        metadata_sheet: Sheet of an Excel workbook; ``None`` for the first one.
         metadata_start_format: Format of ``started`` in :func:`time.strptime` codes; ``None`` for ISO 8601.
         name_pattern: Regular expression with groups named after :data:`CALL_FIELDS`, searched in the path
             of a recording below its folder. The table takes precedence.
@@ -159,6 +164,9 @@ class CallSettings(Settings):
     score_agent: bool = False
     metadata: str | None = None
     metadata_columns: dict[str, str] = Field(default_factory=dict)
+    metadata_separator: str | None = None
+    metadata_encoding: str | None = None
+    metadata_sheet: str | None = None
     metadata_start_format: str | None = None
     name_pattern: str | None = None
     min_call_s: float = Field(5.0, ge=0)
@@ -186,6 +194,16 @@ class CallSettings(Settings):
                 f"{pattern!r} has {found}: name groups (?P<NAME>…) after {', '.join(CALL_FIELDS)}"
             )
         return pattern
+
+    @field_validator("metadata_separator")
+    @classmethod
+    def _check_separator(cls, separator: str | None) -> str | None:
+        return check_separator(separator)
+
+    @field_validator("metadata_encoding")
+    @classmethod
+    def _check_encoding(cls, encoding: str | None) -> str | None:
+        return check_encoding(encoding)
 
     @field_validator("metadata_columns")
     @classmethod

@@ -14,11 +14,6 @@ from speech_emotion.contact_center.effects import (
     OUTCOMES,
     anger_effects,
 )
-from speech_emotion.contact_center.export_file import (
-    ExportRows,
-    UnreadableExport,
-    parse_export,
-)
 from speech_emotion.contact_center.kpi_tables import (
     SHARES,
     angry_calls,
@@ -58,7 +53,6 @@ __all__ = [
     "REJECTED_CALLS",
     "SHARES",
     "CallSelection",
-    "ExportRows",
     "ExportSettings",
     "KpiSettings",
     "KpiSound",
@@ -68,7 +62,6 @@ __all__ = [
     "SonificationSettings",
     "SoundMapping",
     "UnknownAgent",
-    "UnreadableExport",
     "add_kpi_columns",
     "anger_effects",
     "angry_calls",
@@ -83,7 +76,6 @@ __all__ = [
     "kpi_table",
     "no_rejected_calls",
     "note_name",
-    "parse_export",
     "read_export",
     "scale_notes",
     "select_period",

@@ -9,7 +9,7 @@ import datetime as dt
 import difflib
 import logging
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
@@ -18,7 +18,12 @@ import pandera.pandas as pa
 from pydantic import AfterValidator, Field, model_validator
 
 from speech_emotion.config import Settings
-from speech_emotion.contact_center.export_file import SEPARATORS, UnreadableExport, parse_export
+from speech_emotion.text_tables import (
+    UnreadableTable,
+    check_encoding,
+    check_separator,
+    parse_table,
+)
 
 __all__ = [
     "CALLS",
@@ -44,8 +49,10 @@ REQUIRED: Final = (
     "resolved",
     "topic",
 )
-OPTIONAL: Final = ("team", "wait_s", "recording")
+OPTIONAL: Final = ("team", "queue", "direction", "wait_s", "recording")
 ALL_COLUMNS: Final = (*REQUIRED, *OPTIONAL)
+METADATA: Final = {"agent_id": "agent", "queue": "queue", "direction": "direction"}
+"""Columns that metadata of recordings fill where the export lacks them, and their names there."""
 CALL_SUMMARY_COLUMNS: Final = (
     "call",
     "channel_role",
@@ -62,6 +69,8 @@ CALLS = pa.DataFrameSchema(
         "call_id": pa.Column(str, unique=True),
         "agent_id": pa.Column(str, pa.Check.str_length(min_value=1)),
         "team": pa.Column(str),
+        "queue": pa.Column(str),
+        "direction": pa.Column(str),
         "customer_id": pa.Column(str, pa.Check.str_length(min_value=1)),
         "start": pa.Column(pd.DatetimeTZDtype("us", "UTC")),
         "wait_s": pa.Column(float, _duration, nullable=True),
@@ -187,17 +196,8 @@ class ExportSettings(Settings):
         several = [name for name, theirs in self.columns.items() if isinstance(theirs, list)]
         if set(several) - {"start"}:
             raise ValueError(f"columns: only start may be in several columns, not {several[0]}")
-        if self.separator and self.separator not in SEPARATORS and len(self.separator) != 1:
-            raise ValueError(
-                f"separator {self.separator!r} is not one character; write one of {', '.join(SEPARATORS)}"
-            )
-        if self.encoding:
-            try:
-                "".encode(self.encoding)
-            except LookupError:
-                raise ValueError(
-                    f"encoding {self.encoding!r} is unknown; write utf-8, utf-16 or cp1252"
-                ) from None
+        check_separator(self.separator)
+        check_encoding(self.encoding)
         return self
 
     def column(self, name: str, available: Sequence[str] = ()) -> list[str]:
@@ -217,7 +217,11 @@ def no_rejected_calls() -> pd.DataFrame:
 
 
 def read_export(
-    rows: pd.DataFrame | bytes, settings: ExportSettings, *, now: pd.Timestamp | None = None
+    rows: pd.DataFrame | bytes,
+    settings: ExportSettings,
+    *,
+    now: pd.Timestamp | None = None,
+    scored: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a contact center's export.
 
@@ -225,13 +229,15 @@ def read_export(
         rows: The export as a file, or as a table of text with one row per line after the header.
         settings: Format of the export.
         now: Present time, for the latest plausible start; by default that of the clock.
+        scored: Summary of scored recordings with the metadata of their calls: names the recording of a
+            ``call_id``, and agent, queue and direction of a call, where the export does not.
 
     Returns:
         The calls, see :data:`CALLS`, and the rejected lines, see :data:`REJECTED_CALLS`.
 
     Raises:
         MissingColumns: If the export lacks a required column, or an optional one that the settings name.
-        UnreadableExport: If the file cannot be read as a table, or its durations are not plausible.
+        UnreadableTable: If the file cannot be read as a table, or its durations are not plausible.
 
     Example:
         >>> row = {"call_id": "1", "agent_id": "A01", "customer_id": "C1", "topic": "billing"}
@@ -244,7 +250,7 @@ def read_export(
     broken, how = pd.DataFrame({"line": [], "reason": []}), ""
     if isinstance(rows, bytes):
         wanted = [theirs for name in ALL_COLUMNS for theirs in settings.column(name)]
-        rows, broken, how = parse_export(
+        rows, broken, how = parse_table(
             rows,
             wanted,
             separator=settings.separator,
@@ -255,7 +261,8 @@ def read_export(
         lines = rows.index.to_numpy()
     else:
         lines = np.arange(len(rows)) + 2  # after the header, counted from 1
-    text = _rename_columns(rows, settings, how)
+    known = _metadata(scored)
+    text = _fill(_rename_columns(rows, settings, how, optional=known.columns), known)
     reasons = _Reasons(text.index)
     for name in ("call_id", "agent_id", "customer_id"):
         reasons.add(text[name] == "", f"{name} is empty")
@@ -277,6 +284,39 @@ def read_export(
     return _accepted(calls[~reasons.rejected]), _rejected(text, reasons, lines, broken)
 
 
+def _metadata(scored: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the metadata of scored recordings, one row per recording with its normalized path as index.
+
+    Columns are ``recording``, ``call_id`` and those of :data:`METADATA` that have values.
+    """
+    if scored is None or not {"call", "call_id"} <= set(scored):
+        return pd.DataFrame()
+    one = scored.drop_duplicates("call")
+    known = pd.DataFrame({"recording": one["call"].astype(str), "call_id": one["call_id"]})
+    for name, theirs in METADATA.items():
+        if theirs in one and (values := one[theirs].fillna("").astype(str)).any():
+            known[name] = values
+    return known.fillna("").set_index(_normalize_paths(known["recording"]))
+
+
+def _fill(text: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Fill empty texts of an export with metadata of the recordings that belong to its calls."""
+    if known.empty:
+        return text
+    text = text.copy()
+    path = _normalize_paths(text["recording"])
+    by_id = known[(known["call_id"] != "") & ~known["call_id"].duplicated(keep=False)]
+    named = text["call_id"].map(pd.Series(by_id.index, index=by_id["call_id"], dtype=object))
+    path = path.where(path != "", named).fillna("")
+    for name in ("recording", *(name for name in METADATA if name in known)):
+        values = path.map(known[name]).fillna("")
+        empty = (text[name] == "") & (values != "")
+        text.loc[empty, name] = values[empty]
+        if empty.any():
+            logger.info("%s of %d calls is from scored recordings", name, empty.sum())
+    return text
+
+
 def _check_plausible(talk_s: pd.Series, settings: ExportSettings) -> None:
     """Refuse talk times that only a wrong unit explains."""
     talked = talk_s[talk_s > 0]
@@ -287,7 +327,7 @@ def _check_plausible(talk_s: pd.Series, settings: ExportSettings) -> None:
     if settings.durations in ("seconds", "minutes"):
         days = median / (60 if settings.durations == "minutes" else 1) < 0.1
         guess = " (days, if Excel stored them as times)" if days else " (seconds?)"
-    raise UnreadableExport(
+    raise UnreadableTable(
         f"The median talk time of {len(talked)} calls is {median:.3g} s as {settings.durations}: "
         f"set calls_export.durations to the unit of the export{guess}, or calls_export.plausible_talk_s "
         f"(now {low:g} to {high:g} s)"
@@ -374,12 +414,18 @@ def _rejected(
     return rejected.astype({"line": int}).sort_values("line", ignore_index=True)
 
 
-def _rename_columns(rows: pd.DataFrame, settings: ExportSettings, how: str) -> pd.DataFrame:
-    """Return the known columns under the names of this project, as stripped text."""
+def _rename_columns(
+    rows: pd.DataFrame, settings: ExportSettings, how: str, *, optional: Iterable[str]
+) -> pd.DataFrame:
+    """Return the known columns under the names of this project, as stripped text.
+
+    Columns in ``optional`` may be absent.
+    """
     available = list(map(str, rows.columns))
     columns = {name: settings.column(name, available) for name in ALL_COLUMNS}
     # An optional column may be absent, but not one that was named.
-    needed = [name for name in columns if name in REQUIRED or columns[name] != [name]]
+    required = set(REQUIRED) - (set(optional) - {"call_id"})
+    needed = [name for name in columns if name in required or columns[name] != [name]]
     missing = {
         theirs: name for name in needed for theirs in columns[name] if theirs not in available
     }

@@ -28,7 +28,12 @@ __all__ = [
 ]
 
 SHARES: Final = ("fcr", "angry", "repeat")
-DIMENSIONS: Final = ("agent", "team", "topic", "hour", "weekday", "month", "week", "day")
+DIMENSIONS: Final = (
+    *("agent", "team", "topic", "queue", "direction"),
+    *("hour", "weekday", "month", "week", "day"),
+)
+MAYBE_UNKNOWN: Final = ("queue", "direction")
+"""Dimensions that are left out if no call has a value."""
 GRAINS: Final = ("day", "week", "month")
 Z95: Final = 1.959963984540054
 LISTED_COLUMNS: Final = (
@@ -36,6 +41,8 @@ LISTED_COLUMNS: Final = (
     "start",
     "agent_id",
     "team",
+    "queue",
+    "direction",
     "customer_id",
     "topic",
     "angry_share",
@@ -165,6 +172,8 @@ def kpi_breakdown(
     for scope, scope_calls in _scopes(calls, agents, team).items():
         for by in ("all", *DIMENSIONS):
             if by in ("agent", "team") and scope != "center":
+                continue
+            if by in MAYBE_UNKNOWN and not (calls[by] != "").any():
                 continue
             table = kpi_table(scope_calls, [] if by == "all" else [by], settings)
             value = table.pop(by) if by != "all" else pd.Series("all", index=table.index)

@@ -259,6 +259,8 @@ def _as_table(rows: list[tuple], agents: _Agents) -> pd.DataFrame:
         {
             "agent_id": np.asarray(agents.names)[agent],
             "team": np.asarray(agents.teams)[agent],
+            "queue": "",
+            "direction": "",
             "customer_id": [f"C{number:05d}" for number in table["customer"]],
             "second": table["second"],
             "resolved": table["resolved"].astype(bool),

@@ -62,13 +62,14 @@ def gather_calls(
     if export is None:
         calls, rejected = attach_recordings(simulate_calls(simulator), scored), no_rejected_calls()
     else:
-        calls, rejected = read_export(export, reading)
+        calls, rejected = read_export(export, reading, scored=scored)
         _check_rejected(calls, rejected)
     calls = join_emotions(calls, scored)
     emotions = count_emotions(calls)
     if scored is not None and emotions["recording"] < scored["call"].nunique():
         logger.warning(
-            "%d recordings were scored, but only %d calls name one of them in their column recording",
+            "%d recordings were scored, but only %d calls name one of them: by the column recording, "
+            "or by a call_id that calls.metadata or calls.name_pattern gave to the recording",
             scored["call"].nunique(),
             emotions["recording"],
         )

@@ -57,6 +57,9 @@ NOT_DECISIVE: Final = {
     "batch",
     "metadata",
     "metadata_columns",
+    "metadata_separator",
+    "metadata_encoding",
+    "metadata_sheet",
     "metadata_start_format",
     "name_pattern",
 }
@@ -69,7 +72,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_metadata(
-    recordings: pd.DataFrame, rows: pd.DataFrame | None, settings: CallSettings
+    recordings: pd.DataFrame, rows: bytes | None, settings: CallSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Collect the metadata of each recording from the table of calls and from its name.
 

@@ -132,8 +132,13 @@ class KpiEvidence:
         rows = self.breakdown
         return rows[rows["by"] == "all"].to_dict("records")
 
+    def dimensions(self) -> list[str]:
+        """Return what the KPIs are listed by: agent, team, topic, and queue and direction if known."""
+        known = set(self.breakdown["by"])
+        return [name for name in ("agent", "team", "topic", "queue", "direction") if name in known]
+
     def by(self, dimension: str) -> list[dict[str, Any]]:
-        """Return the KPIs of the contact center by agent, team or topic."""
+        """Return the KPIs of the contact center by one of the :meth:`dimensions`."""
         rows = self.breakdown
         return rows[(rows["scope"] == "center") & (rows["by"] == dimension)].to_dict("records")
 

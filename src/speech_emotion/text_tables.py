@@ -1,4 +1,4 @@
-"""Read the file of a contact center's export as rows of text: CSV of any flavour, or an Excel workbook.
+"""Read tables of other programs as rows of text: CSV of any flavour, or an Excel workbook.
 
 Each line that is not blank belongs to exactly one row, or is rejected with its number.
 """
@@ -16,7 +16,15 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-__all__ = ["SEPARATORS", "ExportRows", "UnreadableExport", "parse_export"]
+__all__ = [
+    "SEPARATORS",
+    "TableNames",
+    "TextTable",
+    "UnreadableTable",
+    "check_encoding",
+    "check_separator",
+    "parse_table",
+]
 
 SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 """Characters between values, by the names that settings use."""
@@ -30,15 +38,58 @@ BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\
 logger = logging.getLogger(__name__)
 
 
-class UnreadableExport(ValueError):
-    """An export cannot be read as a whole; the message names the setting that helps."""
+def check_separator(separator: str | None) -> str | None:
+    """Return the setting of a separator if it is valid.
+
+    Raises:
+        ValueError: If it is neither a name in :data:`SEPARATORS` nor one character.
+    """
+    if separator and separator not in SEPARATORS and len(separator) != 1:
+        raise ValueError(
+            f"separator {separator!r} is not one character; write one of {', '.join(SEPARATORS)}"
+        )
+    return separator
 
 
-class ExportRows(NamedTuple):
-    """Rows of an export.
+def check_encoding(encoding: str | None) -> str | None:
+    """Return the setting of an encoding if it is known.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    try:
+        "".encode(encoding or "utf-8")
+    except LookupError:
+        raise ValueError(
+            f"encoding {encoding!r} is unknown; write utf-8, utf-16 or cp1252"
+        ) from None
+    return encoding
+
+
+class UnreadableTable(ValueError):
+    """A table cannot be read as a whole; the message names the setting that helps."""
+
+
+class TableNames(NamedTuple):
+    """Words for messages.
 
     Attributes:
-        table: The values as text, one column per column of the export; its index is the line in the
+        table: What the table is.
+        settings: Beginning of the names of the settings ``separator``, ``encoding`` and ``sheet``.
+    """
+
+    table: str = "export"
+    settings: str = "calls_export."
+
+
+EXPORT: Final = TableNames()
+
+
+class TextTable(NamedTuple):
+    """Rows of a table.
+
+    Attributes:
+        table: The values as text, one column per column of the file; its index is the line in the
             file (the row in a workbook), from 1.
         broken: Lines that are no rows: ``line`` and ``reason``.
         how: How the file was read, for messages.
@@ -49,14 +100,15 @@ class ExportRows(NamedTuple):
     how: str
 
 
-def parse_export(
+def parse_table(
     content: bytes,
     names: Iterable[str],
     *,
     separator: str | None = None,
     encoding: str | None = None,
     sheet: str | None = None,
-) -> ExportRows:
+    words: TableNames = EXPORT,
+) -> TextTable:
     r"""Split the content of a file into rows of text.
 
     Args:
@@ -65,24 +117,25 @@ def parse_export(
         separator: Character between values, or a name in :data:`SEPARATORS`; ``None`` to detect it.
         encoding: Encoding of a CSV file; ``None`` for UTF-8, or UTF-16 if it shows.
         sheet: Sheet of a workbook; ``None`` for the first one.
+        words: Names of the table and of its settings, for messages.
 
     Raises:
-        UnreadableExport: If the file is empty, or encoding, sheet or a further package is wrong.
+        UnreadableTable: If the file is empty, or encoding, sheet or a further package is wrong.
 
     Example:
-        >>> rows = parse_export(b"call;talk\n1;60\n\n2;x;y\n", ["call", "talk"])
+        >>> rows = parse_table(b"call;talk\n1;60\n\n2;x;y\n", ["call", "talk"])
         >>> rows.table.loc[2, "talk"], rows.how
         ('60', "separator ';', encoding utf-8")
         >>> rows.broken["line"].tolist(), rows.broken["reason"][0][:29]
         ([4], '3 values for 2 columns; write')
     """
     if content.startswith(WORKBOOKS):
-        return _parse_workbook(content, sheet)
-    text, encoding = _decode(content, encoding)
+        return _parse_workbook(content, sheet, words)
+    text, encoding = _decode(content, encoding, words)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     first = next((number for number, line in enumerate(lines) if line.strip()), None)
     if first is None:
-        raise UnreadableExport("The export is empty; export it again")
+        raise UnreadableTable(f"The {words.table} is empty; export it again")
     separator = SEPARATORS.get(separator or "", separator)
     hint = lines[first].strip()
     if hint.lower().startswith("sep=") and len(hint) <= 5:  # a line for Excel
@@ -92,10 +145,11 @@ def parse_export(
     separator = separator or _detect_separator(lines[first], set(names))
     header = _header(_split(lines[first], separator) or [])
     how = f"separator {separator!r}, encoding {encoding}"
-    return _to_rows(_records(lines, first + 1, separator, len(header)), header, how)
+    records = _records(lines, first + 1, separator, len(header), words)
+    return _to_rows(records, header, how, words)
 
 
-def _decode(content: bytes, encoding: str | None) -> tuple[str, str]:
+def _decode(content: bytes, encoding: str | None, words: TableNames) -> tuple[str, str]:
     chosen = encoding
     if chosen is None:
         chosen = next((name for bom, name in BOMS if content.startswith(bom)), None)
@@ -109,9 +163,9 @@ def _decode(content: bytes, encoding: str | None) -> tuple[str, str]:
         return content.decode(chosen), chosen.removesuffix("-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise UnreadableExport(
-            f"Line {line} of the export is not {chosen}: set calls_export.encoding, for example to cp1252 "
-            "(Windows, Western Europe)"
+        raise UnreadableTable(
+            f"Line {line} of the {words.table} is not {chosen}: set {words.settings}encoding, for example to "
+            "cp1252 (Windows, Western Europe)"
         ) from None
 
 
@@ -149,7 +203,7 @@ def _split(line: str, separator: str) -> list[str] | None:
 
 
 def _records(
-    lines: list[str], start: int, separator: str, width: int
+    lines: list[str], start: int, separator: str, width: int, words: TableNames
 ) -> Iterator[tuple[int, list[str] | str]]:
     """Yield the line of each row, from 1, and its values or the reason why it has none."""
     position = start
@@ -170,7 +224,7 @@ def _records(
             continue
         surplus = values[width:]
         if len(values) < width or any(value.strip() for value in surplus):
-            yield number, _wrong_width(len(values), width, separator)
+            yield number, _wrong_width(len(values), width, separator, words)
         else:
             yield number, values[:width]
 
@@ -208,19 +262,19 @@ def _continue(
     return None, position
 
 
-def _wrong_width(found: int, width: int, separator: str) -> str:
+def _wrong_width(found: int, width: int, separator: str, words: TableNames) -> str:
     return (
         f"{found} values for {width} columns; write values that contain {separator!r} in quotes, or set "
-        "calls_export.separator"
+        f"{words.settings}separator"
     )
 
 
 def _to_rows(
-    records: Iterable[tuple[int, list[str] | str]], header: list[str], how: str
-) -> ExportRows:
+    records: Iterable[tuple[int, list[str] | str]], header: list[str], how: str, words: TableNames
+) -> TextTable:
     if repeated := sorted({name for name in header if header.count(name) > 1 and name}):
-        raise UnreadableExport(
-            f"The export has several columns {', '.join(map(repr, repeated))}; rename all but one"
+        raise UnreadableTable(
+            f"The {words.table} has several columns {', '.join(map(repr, repeated))}; rename all but one"
         )
     names = [name or f"column {number}" for number, name in enumerate(header, 1)]
     broken: list[tuple[int, str]] = []
@@ -237,13 +291,14 @@ def _to_rows(
     if rows:
         tables.append(pd.DataFrame(rows, columns=names, index=numbers, dtype=str))
     table = pd.concat(tables[1:]) if len(tables) > 1 else tables[0]
-    return ExportRows(table, pd.DataFrame(broken, columns=["line", "reason"]), how)
+    return TextTable(table, pd.DataFrame(broken, columns=["line", "reason"]), how)
 
 
-def _parse_workbook(content: bytes, sheet: str | None) -> ExportRows:
+def _parse_workbook(content: bytes, sheet: str | None, words: TableNames) -> TextTable:
     if importlib.util.find_spec("python_calamine") is None:
-        raise UnreadableExport(
-            "The export is an Excel workbook: install the extra speech-emotion[excel], or save it as CSV"
+        raise UnreadableTable(
+            f"The {words.table} is an Excel workbook: install the extra speech-emotion[excel], or save it as "
+            "CSV"
         )
     from python_calamine import CalamineError, CalamineWorkbook
 
@@ -252,16 +307,16 @@ def _parse_workbook(content: bytes, sheet: str | None) -> ExportRows:
         names = workbook.sheet_names
         if not names or (sheet is not None and sheet not in names):
             listed = ", ".join(names) or "none"
-            raise UnreadableExport(
-                f"The export has no sheet {sheet!r}: set calls_export.sheet ({listed})"
+            raise UnreadableTable(
+                f"The {words.table} has no sheet {sheet!r}: set {words.settings}sheet ({listed})"
             )
         rows = workbook.get_sheet_by_name(sheet or names[0]).to_python(skip_empty_area=False)
     except (CalamineError, OSError) as error:
-        raise UnreadableExport(f"The workbook cannot be read ({error}); save it as CSV") from error
+        raise UnreadableTable(f"The workbook cannot be read ({error}); save it as CSV") from error
     texts = [(number, [_cell(value) for value in row]) for number, row in enumerate(rows, 1)]
     texts = [(number, row) for number, row in texts if any(row)]
     if not texts:
-        raise UnreadableExport(f"Sheet {sheet or names[0]!r} of the export is empty")
+        raise UnreadableTable(f"Sheet {sheet or names[0]!r} of the {words.table} is empty")
     header = _header(texts[0][1])
     width = len(header)
 
@@ -275,7 +330,7 @@ def _parse_workbook(content: bytes, sheet: str | None) -> ExportRows:
             else:
                 yield number, row[:width]
 
-    return _to_rows(records(), header, f"sheet {sheet or names[0]!r}")
+    return _to_rows(records(), header, f"sheet {sheet or names[0]!r}", words)
 
 
 def _cell(value: Any) -> str:
