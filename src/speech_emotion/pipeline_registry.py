@@ -30,6 +30,7 @@ PIPELINES: Final[dict[str, tuple[str, ...]]] = {
     "sonification": ("sonification",),
     "call_scoring": ("call_scoring", "call_report"),  # a scored batch always gets its page
     "call_evaluation": ("call_evaluation",),
+    "separation_evaluation": ("separation_evaluation",),
     "external_evaluation": ("external_evaluation",),
     "feedback": ("feedback",),
 }

@@ -201,6 +201,13 @@ def test_flags_are_measured_on_the_sample_corpus(tmp_path, run, model):
     assert set(table["condition"]) == {"clean", "telephone"}
     assert (table["n_calls"] == 4).all()
     assert "SYNTHETIC" in (tmp_path / "08_reporting/call_evaluation.json").read_text()
+    mixed = {"calls": 2, "minutes": 0.5, "snr_db": [20.0]}
+    run(tmp_path, "separation_evaluation", model_uri=str(model), mixed_calls=mixed)
+    table = pd.read_csv(tmp_path / "08_reporting/separation.csv")
+    assert table["synthetic"].all()
+    assert set(table["voice"]) == {"MFCC", "MFCC, projection"}  # the model has no encoder
+    assert (table["n_calls"] == 2).all()
+    assert table["confused_share"].between(0, 0.5).all()
 
 
 def test_demo_prints_windows(recordings, model):

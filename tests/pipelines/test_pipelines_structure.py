@@ -70,6 +70,7 @@ def test_every_stage_has_its_name():
         "recipes",
         "registration",
         "reporting",
+        "separation_evaluation",
         "sonification",
     }
     assert set(pipelines) == set(register_pipelines())

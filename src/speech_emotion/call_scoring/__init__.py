@@ -61,6 +61,10 @@ from speech_emotion.call_scoring.settings import (
     CallSettings,
     FlagSettings,
 )
+from speech_emotion.call_scoring.speakers import (
+    VoiceModel,
+    voice_of,
+)
 from speech_emotion.call_scoring.store import (
     UNREAD,
     gather_calls,
@@ -89,6 +93,7 @@ from speech_emotion.call_scoring.synthetic_calls import (
 from speech_emotion.call_scoring.voice_activity import (
     VoiceActivityDetector,
 )
+from speech_emotion.call_scoring.voice_models import fit_mfcc_voices
 
 __all__ = [
     "AGENT",
@@ -111,6 +116,7 @@ __all__ = [
     "SynthesisSettings",
     "SyntheticCall",
     "VoiceActivityDetector",
+    "VoiceModel",
     "assign_roles",
     "call_metrics",
     "capacity_threshold",
@@ -120,6 +126,7 @@ __all__ = [
     "evaluate_separation",
     "find_agent_voices",
     "find_recordings",
+    "fit_mfcc_voices",
     "flag_again",
     "format_clock",
     "format_window",
@@ -142,6 +149,7 @@ __all__ = [
     "sustained_score",
     "synthesize_calls",
     "threshold_of",
+    "voice_of",
     "window_columns",
     "without_empty",
     "write_dialogue",

@@ -18,7 +18,12 @@ from speech_emotion.audio import SILENCE, AudioError, open_recording
 from speech_emotion.call_scoring.activity import PARTY_MEASURES, party_measures, stretches
 from speech_emotion.call_scoring.crosstalk import LEAKING, SAME, SEPARATE, Crosstalk
 from speech_emotion.call_scoring.settings import CallSettings
-from speech_emotion.call_scoring.speakers import Speakers, separate_speakers
+from speech_emotion.call_scoring.speakers import (
+    Speakers,
+    VoiceModel,
+    separate_speakers,
+    voice_of,
+)
 from speech_emotion.call_scoring.voice_activity import (
     BLOCK,
     BlockBuffer,
@@ -29,7 +34,15 @@ from speech_emotion.call_scoring.voice_activity import (
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.runtime import FetchError
 
-__all__ = ["MONO", "Inspection", "Party", "inspect_blocks", "inspect_recording", "rejected"]
+__all__ = [
+    "MONO",
+    "ONE_VOICE",
+    "Inspection",
+    "Party",
+    "inspect_blocks",
+    "inspect_recording",
+    "rejected",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -189,6 +202,8 @@ def inspect_blocks(
     predictor: EmotionPredictor,
     *,
     source: str,
+    voice: VoiceModel | None = None,
+    max_likeness: float = ONE_VOICE,
 ) -> Inspection:
     """Find out how the channels of a recording are connected, and who speaks when.
 
@@ -200,6 +215,8 @@ def inspect_blocks(
         settings: How calls are scored.
         predictor: Its encoder and voice projection separate speakers on one channel.
         source: Path of the recording, for errors.
+        voice: How voices are represented; that of the predictor by default.
+        max_likeness: Likeness of the voices from which they are not separated.
 
     Raises:
         AudioError: If the recording is too short or silent.
@@ -224,7 +241,14 @@ def inspect_blocks(
         speakers, note = None, ""
         if not (settings.score_agent or (layout == MONO and settings.one_channel == "customer")):
             samples = (block[:, channel] for block in blocks())
-            speakers, note = _separate(samples, sample_rate, activity, frame_s, predictor)
+            speakers, note = _separate(
+                samples,
+                sample_rate,
+                activity,
+                frame_s,
+                voice or voice_of(predictor),
+                max_likeness,
+            )
         parties = _voices(activity, speakers, channel, peak, frame_s)
         return Inspection(seconds, n_frames, layout, parties, note)
     parties = _channels(channels, inspector.peaks, frame_s, leaking=layout == LEAKING)
@@ -328,23 +352,18 @@ def _separate(
     sample_rate: int,
     activity: _Activity,
     frame_s: float,
-    predictor: EmotionPredictor,
+    voice: VoiceModel | None,
+    max_likeness: float,
 ) -> tuple[Speakers | None, str]:
     """Separate the speakers of one channel, or say why that is not possible."""
-    if predictor.encoder is None or predictor.voices is None:
+    if voice is None:
         return None, "separating them needs a model with a speech encoder"
     speakers = separate_speakers(
-        samples,
-        sample_rate,
-        activity.speech,
-        activity.kept,
-        frame_s,
-        predictor.encoder,
-        predictor.voices,
+        samples, sample_rate, activity.speech, activity.kept, frame_s, voice
     )
     if speakers is None:
         return None, "too little speech to separate them"
-    if speakers.likeness >= ONE_VOICE:
+    if speakers.likeness >= max_likeness:
         hint = "set calls.one_channel=customer if only customers are recorded"
         return None, f"their voices are too much alike, or only one party speaks ({hint})"
     return speakers, ""

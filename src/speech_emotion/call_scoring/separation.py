@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from speech_emotion.call_scoring.inspection import Inspection, inspect_blocks
+from speech_emotion.call_scoring.inspection import ONE_VOICE, Inspection, inspect_blocks
 from speech_emotion.call_scoring.roles import CUSTOMER, assign_roles
 from speech_emotion.call_scoring.settings import CallSettings
+from speech_emotion.call_scoring.speakers import VoiceModel, likeness
 from speech_emotion.call_scoring.synthetic_calls import SyntheticCall
 from speech_emotion.call_scoring.voice_activity import frame_seconds
 from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
@@ -31,7 +32,11 @@ METRICS: Final = (
 
 
 def evaluate_separation(
-    calls: Iterable[SyntheticCall], predictor: EmotionPredictor, settings: CallSettings
+    calls: Iterable[SyntheticCall],
+    predictor: EmotionPredictor,
+    settings: CallSettings,
+    *,
+    voices: Mapping[str, VoiceModel],
 ) -> pd.DataFrame:
     """Mix the channels of test calls into one, separate the speakers, and compare with the truth.
 
@@ -39,32 +44,68 @@ def evaluate_separation(
 
     Args:
         calls: Test calls of unseen speakers.
-        predictor: A model with a voice projection.
+        predictor: The model.
         settings: How calls are scored.
+        voices: Ways to represent voices, by name.
 
     Returns:
-        One row per call: ``call``, ``condition``, ``line``, ``speakers``, whether they were ``separated`` and
-        ``identified`` (the customer's voice is the right one); ``speech_s`` of both, of which ``missed_s``,
+        One row per call and way: ``voice``, ``call``, ``condition``, ``line``, ``speakers``; ``likeness`` of
+        the voices, and whether they are ``separated`` (else the call goes to review). With the better
+        assignment of the two voices, of all calls: ``speech_s`` of both parties, of which ``missed_s``,
         ``confused_s``, and ``false_s`` where nobody speaks (the diarization error is the sum of the three
-        relative to ``speech_s``); ``customer_s`` of speech, of which ``found_s`` is assigned to the
-        customer; ``scored_s`` assigned to the customer, of which ``wrong_s`` is the agent's alone.
+        relative to ``speech_s``). As scored, so nothing of calls in review: ``customer_s`` of speech, of
+        which ``found_s`` is assigned to the customer; ``scored_s`` assigned to the customer, of which
+        ``wrong_s`` is the agent's alone; whether the customer is ``identified`` (the voice that is scored is
+        the customer's).
     """
     rows = []
     for call in calls:
-        inspection = inspect_blocks(
-            partial(_blocks, call.mixed()),
-            call.sample_rate,
-            1,
-            settings,
-            predictor,
-            source=call.name,
-        )
-        roles = assign_roles(inspection, settings, {"first_speaker": CUSTOMER})
-        truth = _truth(call, inspection.n_frames)
-        row: dict[str, object] = {"call": call.name, "condition": call.condition, "line": call.line}
-        row |= {"speakers": call.speakers, "separated": len(inspection.parties) == 2}
-        rows.append(row | _compare(truth, inspection, roles.roles, frame_seconds(call.sample_rate)))
+        mixed = partial(_blocks, call.mixed())
+        memory: dict[object, np.ndarray] = {}  # ways with one encoder encode once
+        for name, way in voices.items():
+            voice = way._replace(encode=partial(_encode_once, way.encode, memory))
+            inspection = inspect_blocks(
+                mixed,
+                call.sample_rate,
+                1,
+                settings,
+                predictor,
+                source=call.name,
+                voice=voice,
+                max_likeness=np.inf,
+            )
+            alike = 1.0
+            if len(inspection.parties) > 1:
+                alike = likeness(*(party.voice for party in inspection.parties))
+            row: dict[str, object] = {
+                "voice": name,
+                "call": call.name,
+                "condition": call.condition,
+                "line": call.line,
+                "speakers": call.speakers,
+                "likeness": alike,
+                "separated": alike < ONE_VOICE,
+            }
+            roles = (
+                assign_roles(inspection, settings, {"first_speaker": CUSTOMER}).roles
+                if row["separated"]
+                else ()
+            )
+            truth = _truth(call, inspection.n_frames)
+            frame_s = frame_seconds(call.sample_rate)
+            rows.append(row | _compare(truth, inspection, roles, frame_s))
     return pd.DataFrame(rows)
+
+
+def _encode_once(
+    encode: Callable[[np.ndarray], np.ndarray],
+    memory: dict[object, np.ndarray],
+    samples: np.ndarray,
+) -> np.ndarray:
+    key = encode, samples.tobytes()
+    if key not in memory:
+        memory[key] = encode(samples)
+    return memory[key]
 
 
 def _blocks(samples: np.ndarray) -> list[np.ndarray]:
@@ -121,20 +162,23 @@ def separation_metrics(
         seed: Seed of the resampling.
 
     Returns:
-        One row per condition: ``n_calls``, ``hours`` of speech, and with ``_low`` and ``_high``:
+        One row per way to represent voices and condition: ``n_calls``, ``hours`` of speech, ``separated``
+        (number of calls whose voices are apart; the others go to review), and with ``_low`` and ``_high``:
         ``error_rate`` (diarization error without tolerance), ``confused_share`` of the speech,
         ``customer_speech_found``, ``agent_in_customer`` (share of what is scored as the customer's), and
         ``identified_share`` of the calls.
     """
     rows = []
-    for condition, calls in results.groupby("condition", sort=False):
+    for (voice, condition), calls in results.groupby(["voice", "condition"], sort=False):
         counts = bootstrap_counts(len(calls), resamples=resamples, seed=seed)
         values = _metrics(calls, np.ones((1, len(calls)), dtype=int))
         resampled = _metrics(calls, counts)
         row: dict[str, object] = {
+            "voice": voice,
             "condition": condition,
             "n_calls": len(calls),
             "hours": calls["speech_s"].sum() / 3600,
+            "separated": int(calls["separated"].sum()),
         }
         for name in METRICS:
             low, high = map(float, bootstrap_interval(resampled[name], len(calls)))

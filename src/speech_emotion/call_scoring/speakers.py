@@ -7,18 +7,17 @@ a penalty for each change of speaker (Viterbi). Where both speak at once, the lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from speech_emotion.call_scoring.activity import stretches
 from speech_emotion.call_scoring.resampling import StreamResampler
-from speech_emotion.encoders import SpeechEncoder
-from speech_emotion.models import VoiceProjection
+from speech_emotion.models import EmotionPredictor, VoiceProjection
 
-__all__ = ["NOBODY", "Speakers", "separate_speakers"]
+__all__ = ["NOBODY", "Speakers", "VoiceModel", "separate_speakers", "voice_of"]
 
 NOBODY: Final = -1
 PIECE_S: Final = 1.2
@@ -32,6 +31,28 @@ CHANGE: Final = 4.0
 """Cost of a change of speaker, in mean differences of similarity of a frame."""
 STARTS: Final = 10
 ITERATIONS: Final = 50
+
+
+class VoiceModel(NamedTuple):
+    """How the voice in a piece of speech is represented.
+
+    Attributes:
+        sample_rate: Rate in Hz of the samples that ``encode`` takes.
+        encode: Function from samples ``(n_samples,)`` to states ``(n_layers, n_steps, width)``.
+        projection: From mean and standard deviation of the states to a voice.
+    """
+
+    sample_rate: int
+    encode: Callable[[np.ndarray], np.ndarray]
+    projection: VoiceProjection
+
+
+def voice_of(predictor: EmotionPredictor) -> VoiceModel | None:
+    """Return how a model represents voices; ``None`` if it has no encoder or no voice projection."""
+    if predictor.encoder is None or predictor.voices is None:
+        return None
+    encoder = predictor.encoder
+    return VoiceModel(encoder.card.sample_rate, encoder.encode, predictor.voices)
 
 
 @dataclass(frozen=True)
@@ -55,8 +76,7 @@ def separate_speakers(
     speech: np.ndarray,
     kept: np.ndarray,
     frame_s: float,
-    encoder: SpeechEncoder,
-    projection: VoiceProjection,
+    voice: VoiceModel,
 ) -> Speakers | None:
     """Separate two speakers.
 
@@ -66,22 +86,21 @@ def separate_speakers(
         speech: Whether each frame is speech, shape ``(n_frames,)``.
         kept: Whether it is speech or close to speech.
         frame_s: Seconds of a frame.
-        encoder: Encoder of the model.
-        projection: Its voice projection.
+        voice: How voices are represented.
 
     Returns:
         The speakers; ``None`` if there is too little speech to tell.
     """
     spans, vectors = [np.empty((0, 2), dtype=int)], []
-    for start, states in _encoded(blocks, sample_rate, kept, frame_s, encoder):
+    for start, states in _encoded(blocks, sample_rate, kept, frame_s, voice):
         of_stretch = _pieces(start, states.shape[1], frame_s)
         spans.append(of_stretch)
-        vectors.append(_represent(states, speech, of_stretch - start, start, projection))
+        vectors.append(_represent(states, speech, of_stretch - start, start, voice))
     pieces = np.concatenate(spans)
     if len(pieces) < MIN_PIECES:
         return None
     voices = np.concatenate(vectors)
-    units = _directions(voices, len(projection.axes))
+    units = _directions(voices, len(voice.projection.axes))
     nearest, centers = _two_clusters(units)
     if len(set(nearest.tolist())) < 2:
         return None
@@ -100,7 +119,7 @@ def _encoded(
     sample_rate: int,
     kept: np.ndarray,
     frame_s: float,
-    encoder: SpeechEncoder,
+    voice: VoiceModel,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the first frame and the hidden states of each stretch of speech, one step per frame."""
     longest = round(LONGEST_S / frame_s)
@@ -110,13 +129,13 @@ def _encoded(
         for first in range(start, end, longest)
     ]
     waiting = [span for span in waiting if (span[1] - span[0]) * frame_s >= SHORTEST_S][::-1]
-    resampler = StreamResampler(sample_rate, encoder.card.sample_rate)
+    resampler = StreamResampler(sample_rate, voice.sample_rate)
 
     def ready(limit_s: float) -> Iterator[tuple[int, np.ndarray]]:
         while waiting and waiting[-1][1] * frame_s <= limit_s:
             start, end = waiting.pop()
             (samples,) = resampler.cut(np.array([start, end]) * frame_s)
-            yield start, _one_step_per_frame(encoder.encode(samples), end - start)
+            yield start, _one_step_per_frame(voice.encode(samples), end - start)
         if limit_s < np.inf:  # drop the pause before the next stretch
             next_s = min(waiting[-1][0] * frame_s, limit_s) if waiting else limit_s
             resampler.cut(np.array([next_s, next_s]))
@@ -150,7 +169,7 @@ def _represent(
     speech: np.ndarray,
     spans: np.ndarray,
     start: int,
-    projection: VoiceProjection,
+    voice: VoiceModel,
 ) -> np.ndarray:
     """Return the voice in each piece of a stretch, shape ``(n_pieces, n_values)``."""
     n_layers, _, width = states.shape
@@ -162,7 +181,7 @@ def _represent(
             chosen = chosen[:, spoken]
         embeddings[number, :, 0] = chosen.mean(axis=1)
         embeddings[number, :, 1] = chosen.std(axis=1)
-    return projection(embeddings.reshape(len(spans), -1))
+    return voice.projection(embeddings.reshape(len(spans), -1))
 
 
 def _directions(voices: np.ndarray, n_layers: int) -> np.ndarray:

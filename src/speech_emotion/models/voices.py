@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -67,6 +67,11 @@ class VoiceProjection:
             np.stack(scales),
             np.stack(axes).astype(np.float32),
         )
+
+    def without_axes(self) -> Self:
+        """Return one that scales the values in use like this one, and keeps them all."""
+        n_layers, n_used = self.columns.shape
+        return replace(self, axes=np.repeat(np.eye(n_used, dtype=np.float32)[None], n_layers, 0))
 
     def __call__(self, embeddings: np.ndarray) -> np.ndarray:
         """Return voices, shape ``(n, n_layers * n_values)``, of embeddings ``(n, n_features)``."""
