@@ -144,6 +144,11 @@ class CodecReader:
         self._rest = samples[size:]
         return samples[:size]
 
+    def skip(self, size: int) -> None:
+        """Decode and drop samples, because timestamps are not exact enough to jump."""
+        while size > 0 and len(dropped := self.read(min(size, 1 << 18))):
+            size -= len(dropped)
+
     def close(self) -> None:
         """Close the container, not the file."""
         self._container.close()

@@ -311,6 +311,8 @@ class _Reader(Protocol):
 
     def read(self, size: int) -> np.ndarray: ...
 
+    def skip(self, size: int) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -366,6 +368,28 @@ class Recording:
             raise AudioError(self.path, _truncated(expected, count, self.sample_rate))
         if count == 0:
             raise AudioError(self.path, NO_SAMPLES)
+
+    def excerpt(self, start: int, stop: int) -> np.ndarray:
+        """Return samples ``start`` to ``stop``, or as many of them as there are.
+
+        The recording has to be newly opened.
+
+        Raises:
+            AudioError: As :meth:`blocks`.
+        """
+        try:
+            self._reader.skip(start)
+        except (soundfile.SoundFileError, CodecError) as error:
+            raise AudioError(self.path, f"cannot be decoded ({error})") from error
+        blocks = [np.empty((0, self.channels), dtype=np.float32)]
+        block_size, count = max(round(BLOCK_S * self.sample_rate), 1), 0
+        while count < stop - start:
+            block = self._read(min(block_size, stop - start - count), start + count)
+            if len(block) == 0:
+                break
+            blocks.append(block)
+            count += len(block)
+        return np.concatenate(blocks)
 
     def _read(self, size: int, position: int) -> np.ndarray:
         try:
@@ -509,6 +533,21 @@ class _SndfileReader:
         samples = self._file.read(min(size, self._left), dtype="float32", always_2d=True)
         self._left -= len(samples)
         return samples
+
+    def skip(self, size: int) -> None:
+        """Continue ``size`` samples later; jump there if the format allows."""
+        # Decoders of MP3 need some frames to synchronize.
+        jump = min(max(size - self.sample_rate // 2, 0), self._left)
+        if jump:
+            try:
+                self._file.seek(jump)
+                self._left -= jump
+            except soundfile.SoundFileError:
+                jump = 0
+                self._file.seek(0)
+        size -= jump
+        while size > 0 and len(dropped := self.read(min(size, 1 << 18))):
+            size -= len(dropped)
 
     def close(self) -> None:
         """Close the decoder."""
