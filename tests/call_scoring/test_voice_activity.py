@@ -60,6 +60,22 @@ def test_noise_floor_follows_rising_noise():
     assert abs(excess) < 1.5
 
 
+def test_the_background_of_a_channel_is_no_speech():
+    """Breath and echo at -62 dB over a floor of -80 dB: speech alone, background beside a voice."""
+    rate = 8000
+    quiet = burst(rate, level=8e-4, noise=1e-4)  # a faint sound from 2 to 4 s
+    voice = burst(rate, level=0.2, noise=1e-4, seconds=2.0, start=0.5, stop=1.5)
+    alone = frames_of(quiet, rate)["speech"]
+    assert alone.mean() == pytest.approx(2 / 6, abs=0.05)
+    after = frames_of(np.concatenate([voice, quiet]), rate)["speech"]
+    assert after[25:75].all()
+    assert not after[100:].any()
+    # A minute later, 12 dB are forgotten, and the faint sound counts again.
+    pause = burst(rate, level=1e-4, noise=1e-4, seconds=60.0)
+    later = frames_of(np.concatenate([voice, pause, quiet]), rate)["speech"]
+    assert later[-300:].mean() == pytest.approx(2 / 6, abs=0.05)
+
+
 def test_clipped_samples_are_counted():
     samples = np.zeros(8000, dtype="f4")
     samples[:160:2] = 1.0

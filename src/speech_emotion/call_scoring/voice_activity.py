@@ -2,8 +2,9 @@
 
 The noise floor is the minimum of the smoothed level over the last seconds, after R. Martin, *Noise power
 spectral density estimation based on optimal smoothing and minimum statistics*, IEEE TSAP 9, 2001: pauses
-in speech reach it regularly. Decisions look half a second ahead and depend only on the samples, not on
-how they are cut into blocks.
+in speech reach it regularly. Sound that is much quieter than the loudest one of the channel is its
+background: breath, a room, an echo of the other party. Decisions look half a second ahead and depend only
+on the samples, not on how they are cut into blocks.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ OFF_DB: Final = 4.0
 """Levels above the noise floor at which speech starts and ends."""
 MIN_LEVEL_DB: Final = -65.0
 """Level in the speech band, relative to full scale, below which nothing is speech."""
+RANGE_DB: Final = 45.0
+"""Levels so far below the loudest sound of the channel are its background, not speech."""
+FORGET_DB: Final = 0.004
+"""Decay of the loudest level per frame: 12 dB a minute."""
 FLOOR_BIAS_DB: Final = 1.5
 """Difference between the mean level of noise and its minimum."""
 BEFORE: Final = 5
@@ -148,6 +153,7 @@ class VoiceActivityDetector:
         self._smoothed, self._history = empty, empty
         self._last_power = empty  # for smoothing across blocks
         self._in_speech = False
+        self._loudest = -np.inf
         self._since_speech = AFTER + 1  # frames
 
     def push(self, samples: np.ndarray) -> Frames:
@@ -216,8 +222,11 @@ class VoiceActivityDetector:
         above = self._smoothed[:count] - floor - FLOOR_BIAS_DB
         above[self._smoothed[:count] <= MIN_LEVEL_DB] = -np.inf
         speech = np.empty(count, dtype=bool)
-        for frame, level in enumerate(above.tolist()):
-            self._in_speech = level > (OFF_DB if self._in_speech else ON_DB)
+        pairs = zip(self._smoothed[:count].tolist(), above.tolist(), strict=True)
+        for frame, (level, over_floor) in enumerate(pairs):
+            self._loudest = max(level, self._loudest - FORGET_DB)
+            in_range = level > self._loudest - RANGE_DB
+            self._in_speech = in_range and over_floor > (OFF_DB if self._in_speech else ON_DB)
             speech[frame] = self._in_speech
         self._speech = np.append(self._speech, speech)
         self._noise = np.append(self._noise, 10 ** ((floor + FLOOR_BIAS_DB) / 10))
