@@ -1,6 +1,7 @@
 """Documents must agree with the code: links, names of pipelines and protocols, version, Makefile."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,36 @@ def test_every_corpus_is_listed_with_its_defects():
         )
         assert tested.startswith("yes") == entry.tested
         assert defects == "; ".join(entry.defects)
+
+
+def test_every_package_and_module_is_explained_once():
+    source = ROOT / "src/speech_emotion"
+    section = TEXT[ROOT / "docs/architecture.md"].split("\n## Packages\n")[1].split("\n### ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    explained = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    modules = {path.stem for path in source.glob("[a-z]*.py")}
+    packages = {path.parent.name for path in source.glob("*/__init__.py")}
+    assert sorted(explained) == sorted(modules | packages)
+
+
+def test_layers_are_drawn_as_they_are_checked():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    expected = [set(re.findall(r"speech_emotion\.(\w+)", layer)) for layer in layers]
+    drawing = (ROOT / "docs/images/layers.svg").read_text(encoding="utf-8")
+    rows: dict[str, set[str]] = {}
+    for y, name in re.findall(r'class="title" x="[\d.]+" y="(\d+)">(\w+)<', drawing):
+        rows.setdefault(y, set()).add(name)
+    assert list(rows.values()) == expected
+    described = re.search(r"lower rows: (.*)\.</desc>", drawing)[1].split("; ")
+    assert [set(row.split(" and ")) for row in described] == expected
+
+
+def test_data_flow_shows_every_pipeline():
+    drawing = (ROOT / "docs/images/data-flow.svg").read_text(encoding="utf-8")
+    drawn = {name for text in re.findall(r">([^<]+)</text>", drawing) for name in text.split(", ")}
+    assert drawn >= PIPELINES
 
 
 def test_version_is_cited():
