@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -16,6 +17,8 @@ os.environ.setdefault(
     str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))),
 )
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", os.environ["OMP_NUM_THREADS"])
+# Processes of a worker would each import everything again; tests of several processes ask for two.
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", os.environ["OMP_NUM_THREADS"])
 # A Dask worker may start slowly where others start at the same time.
 os.environ.setdefault("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "300s")
 
@@ -272,7 +275,7 @@ def visit(chromium):
 
 @pytest.fixture(scope="session")
 def audit():
-    """Audit a page with axe in light and dark, and at the width of a phone; serious findings fail."""
+    """Audit a page with axe in light, and in dark at the width of a phone; serious findings fail."""
     axe = pytest.importorskip(
         "axe_core_python.sync_playwright", reason="axe is not installed"
     ).Axe()
@@ -280,15 +283,14 @@ def audit():
     def run(page):
         findings = []
         size = page.viewport_size
-        for scheme in ("light", "dark"):
-            for width in (size["width"], 390):
-                page.emulate_media(color_scheme=scheme)
-                page.set_viewport_size({"width": width, "height": size["height"]})
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
-                for finding in axe.run(page)["violations"]:
-                    if finding["impact"] in {"serious", "critical"}:
-                        places = [node["html"][:120] for node in finding["nodes"][:3]]
-                        findings.append((scheme, width, finding["id"], finding["help"], places))
+        for scheme, width in (("light", size["width"]), ("dark", 390)):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": size["height"]})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            for finding in axe.run(page)["violations"]:
+                if finding["impact"] in {"serious", "critical"}:
+                    places = [node["html"][:120] for node in finding["nodes"][:3]]
+                    findings.append((scheme, width, finding["id"], finding["help"], places))
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(size)
         assert findings == []
@@ -456,15 +458,29 @@ def sequences(codes) -> np.ndarray:
     return array
 
 
-@pytest.fixture
-def eagerly():
+@pytest.fixture(scope="session")
+def uncompiled():
     """Compile nothing: for a tiny network that takes four times as long as its training."""
-    import_keras()
-    import tensorflow
 
-    tensorflow.config.run_functions_eagerly(True)
-    yield
-    tensorflow.config.run_functions_eagerly(False)
+    @contextmanager
+    def run():
+        import_keras()
+        import tensorflow
+
+        tensorflow.config.run_functions_eagerly(True)
+        try:
+            yield
+        finally:
+            tensorflow.config.run_functions_eagerly(False)
+
+    return run
+
+
+@pytest.fixture
+def eagerly(uncompiled):
+    """Compile nothing during a test."""
+    with uncompiled():
+        yield
 
 
 @pytest.fixture(scope="session")

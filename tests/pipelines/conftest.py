@@ -5,10 +5,11 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory, run_kedro):
+def project(tmp_path_factory, run_kedro, uncompiled):
     """The whole default pipeline on a tiny sample corpus; returns the folder of its data."""
     data_dir = tmp_path_factory.mktemp("data")
-    run_kedro(data_dir)
+    with uncompiled():
+        run_kedro(data_dir)
     return data_dir
 
 

@@ -32,8 +32,9 @@ def test_ablation_is_not_part_of_the_default_pipeline():
 
 
 @pytest.mark.slow
-def test_ablation_runs_on_the_results_of_a_run(project, run_kedro):
-    run_kedro(project, pipeline_names=["ablation"])
+def test_ablation_runs_on_the_results_of_a_run(project, run_kedro, uncompiled):
+    with uncompiled():
+        run_kedro(project, pipeline_names=["ablation"])
     folder = project / "08_reporting/ablation"
     splits = pd.read_parquet(project / "02_intermediate/splits.parquet")
     training = (splits["protocol"] == "speaker_independent") & (splits["split"] == "train")

@@ -24,7 +24,7 @@ from speech_emotion.runtime.dask import ClusterError
 STAGES = ["ingestion", "augmentation", "feature_engineering", "model_selection"]
 SMALL = {
     "features": {"feature_set": "means_184"},
-    "augmentation": {"variants": 1},
+    "augmentation": {"variants": 1, "telephone": False},
     "selection": {"families": ["random_forest"], "compared": ["speaker_independent"]},
 }
 

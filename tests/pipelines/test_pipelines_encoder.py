@@ -23,14 +23,16 @@ PARAMS = {
     },
     "candidates": {"encoder_attention": {"fixed": {"epochs": 1, "networks": 1, "units": 16}}},
     "embeddings": {"copies": 1},
+    "features": {"feature_set": "means_184"},
 }
 
 
 @pytest.fixture(scope="module")
-def encoded(tmp_path_factory, run_kedro, tiny_encoder):
+def encoded(tmp_path_factory, run_kedro, tiny_encoder, uncompiled):
     """A run with an encoder of random weights up to the report; returns the folder of its data."""
     data_dir = tmp_path_factory.mktemp("data")
-    run_kedro(data_dir, params=PARAMS | {"encoder": str(tiny_encoder)})
+    with uncompiled():
+        run_kedro(data_dir, params=PARAMS | {"encoder": str(tiny_encoder)})
     return data_dir
 
 

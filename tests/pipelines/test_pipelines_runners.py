@@ -27,7 +27,7 @@ def features(tmp_path_factory, run_kedro):
 @pytest.mark.parametrize("runner", ["ParallelRunner", "ThreadRunner"])
 def test_stages_run_in_parallel(features, runner):
     # In a process of its own, as its users do: forking this one, full of threads, would hang.
-    chosen = ["logistic_regression", "random_forest", "conv1d"]
+    chosen = ["logistic_regression", "conv1d"]
     params = f"data_dir={features},features.feature_set=means_36"
     params += f",selection.families={';'.join(chosen)},selection.compared=speaker_independent;random_split"
     command = ["-m", "kedro", "run", "--env", "test", "--pipeline", "model_selection"]

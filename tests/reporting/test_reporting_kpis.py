@@ -270,9 +270,9 @@ def test_pickers_show_any_agent_and_period(calls, visit, tmp_path, audit):
     page.get_by_label("To month").select_option("2026-02")
     own = calls[(calls["agent_id"] == "A02") & (calls["month"] == "2026-02-01")]
     assert tiles.nth(0).locator("b").inner_text() == f"{len(own):,}"
-    minutes, seconds = divmod(round(own["handle_s"].mean()), 60)
+    minutes, seconds = divmod(int(own["handle_s"].mean()), 60)
     assert tiles.nth(1).locator("b").inner_text() == f"{minutes}:{seconds:02d}"
-    assert tiles.nth(2).locator("b").inner_text() == f"{100 * own['fcr'].mean():.1f} %"
+    assert tiles.nth(2).locator("b").inner_text() == f"{100 * own['fcr'].mean():.1f}\xa0%"
     assert page.locator("#charts svg").count() == 3
     angry = own[own["flag"] == "angry"]
     rows = page.locator("#angry tbody tr")

@@ -109,6 +109,15 @@ def test_bad_recordings_are_refused_with_a_reason(client, content, status, messa
     assert "object at 0x" not in answer.text
 
 
+@pytest.mark.parametrize(
+    "request_body", [{"files": {"file": ("call.wav", b"RIFF")}}, {"json": {"audio": "UklGRg=="}}]
+)
+def test_forms_and_json_are_refused_with_what_to_send(client, request_body):
+    answer = client.post("/calls", **request_body)
+    assert answer.status_code == 415
+    assert "curl --data-binary" in answer.json()["detail"]
+
+
 def test_names_are_no_paths(client, call):
     answer = client.post("/calls", params={"call": "../../etc/passwd"}, content=encoded(call))
     assert answer.status_code == 200
@@ -163,6 +172,7 @@ def test_health_and_documentation(client):
     assert set(schema["paths"]["/calls"]["post"]["responses"]) >= {
         "200",
         "413",
+        "415",
         "422",
         "503",
         "504",

@@ -22,6 +22,7 @@ from speech_emotion.reporting.plotting import describe, row_interval
 __all__ = [
     "figure_html",
     "mp3_base64",
+    "page_script",
     "plot_html",
     "png_base64",
     "read_template",
@@ -36,6 +37,11 @@ PLOT_OPTIONS: Final = {"responsive": True, "modeBarButtonsToRemove": ["sendChart
 def read_template(name: str) -> str:
     """Return the text of a file in ``reporting/templates``."""
     return files("speech_emotion.reporting").joinpath("templates", name).read_text("utf-8")
+
+
+def page_script(name: str) -> str:
+    """Return a script in ``reporting/templates`` with the helpers that all scripts share."""
+    return read_template("page.js") + read_template(name)
 
 
 def template(name: str, **filters: Callable[..., Any]) -> Any:

@@ -39,10 +39,12 @@ SYNTHETIC: Final = (
 )
 ERRORS: Final = {
     413: "The recording is larger than the limit",
+    415: "The body is a form or JSON, not a recording",
     422: "The recording cannot be scored; `detail` says why and what to do",
     503: "As many recordings as allowed are being scored; try again",
     504: "Scoring took longer than the limit",
 }
+SEND: Final = "send the recording itself, e.g. curl --data-binary @call.wav"
 EXAMPLE: Final[dict[str, Any]] = {
     "call": "call.wav",
     "model": "speech-emotion version 3",
@@ -171,7 +173,9 @@ def create_app(
     )
     async def score_call(
         request: Request,
-        call: str = Query("call.wav", max_length=500, description="Name of the recording"),
+        call: str = Query(
+            "call.wav", min_length=1, max_length=500, description="Name of the recording"
+        ),
         windows: bool = Query(True, description="Whether windows are returned"),
         customer_channel: int = Query(-1, description="Channel of the customer; -1 if not known"),
         direction: Literal["", "inbound", "outbound"] = Query(
@@ -222,6 +226,9 @@ def _suffix(call: str) -> str:
 
 async def _receive(request: Request, path: Path, max_bytes: int) -> None:
     """Write the body of a request to a file, and stop at the limit."""
+    kind = request.headers.get("content-type", "")
+    if kind.startswith(("multipart/", "application/json")):
+        raise HTTPException(415, f"{ERRORS[415]}: {SEND}")
     too_large = HTTPException(413, f"{ERRORS[413]}, {max_bytes / 1e6:g} MB")
     if int(request.headers.get("content-length") or 0) > max_bytes:
         raise too_large
@@ -233,9 +240,7 @@ async def _receive(request: Request, path: Path, max_bytes: int) -> None:
                 raise too_large
             file.write(block)
     if not size:
-        raise HTTPException(
-            422, "The body is empty: send the recording, e.g. curl --data-binary @call.wav"
-        )
+        raise HTTPException(422, f"The body is empty: {SEND}")
 
 
 def _score(

@@ -179,6 +179,7 @@ def draw_comparisons(
 
 def write_kpi_page(
     calls: pd.DataFrame,
+    all_calls: pd.DataFrame,
     rejected: pd.DataFrame,
     breakdown: pd.DataFrame,
     effects: pd.DataFrame,
@@ -191,6 +192,7 @@ def write_kpi_page(
 
     Args:
         calls: Selected calls.
+        all_calls: Calls of all days; the page that links all reports shows any of their months.
         rejected: Rows of the export that were left out.
         breakdown: KPIs by all dimensions.
         effects: Effects of anger.
@@ -213,4 +215,4 @@ def write_kpi_page(
     files.put(f"{REPORTS}/plotly.js", get_plotlyjs().encode())
     reports = {name.removeprefix(f"{REPORTS}/") for name in files.names(REPORTS)}
     names = {name.removesuffix(".html") for name in reports if name.endswith(".html")}
-    return explorer_page(calls, settings, names, selection)
+    return explorer_page(add_kpi_columns(all_calls, settings), settings, names, selection)

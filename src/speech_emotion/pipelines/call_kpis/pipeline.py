@@ -82,6 +82,7 @@ def create_pipeline() -> Pipeline:
                 write_kpi_page,
                 {
                     "calls": "selected_calls",
+                    "all_calls": "calls",
                     "rejected": "rejected_calls",
                     "breakdown": "call_kpis_table",
                     "effects": "anger_effects_table",

@@ -11,7 +11,7 @@ import pandas as pd
 from speech_emotion.call_scoring import CallSettings
 from speech_emotion.reporting.calls.playback import script_file
 from speech_emotion.reporting.calls.timelines import channel_id, color_of, labels_of, target_of
-from speech_emotion.reporting.rendering import read_template, template
+from speech_emotion.reporting.rendering import page_script, template
 
 __all__ = ["calls_page", "row_files", "shown_flags"]
 
@@ -88,7 +88,7 @@ def calls_page(
             "n_others": int((flags == CALM).sum()),
             "before": before_s,
         },
-        script=read_template("calls/calls.js"),
+        script=page_script("calls/calls.js"),
     )
 
 

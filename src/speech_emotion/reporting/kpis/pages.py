@@ -27,7 +27,13 @@ from speech_emotion.contact_center import (
 )
 from speech_emotion.reporting.kpis.figures import AGENT_COLORS, CENTER_COLOR, calls_note
 from speech_emotion.reporting.plotting import row_interval
-from speech_emotion.reporting.rendering import figure_html, mp3_base64, read_template, template
+from speech_emotion.reporting.rendering import (
+    figure_html,
+    mp3_base64,
+    page_script,
+    read_template,
+    template,
+)
 
 __all__ = ["KpiEvidence", "explorer_page", "kpi_page", "sound_page"]
 
@@ -65,7 +71,8 @@ class KpiEvidence:
         """Name of the page's file: what is selected, and the days."""
         first, last = self.calls["day"].min(), self.calls["day"].max()
         chosen = self.selection.agents or [self.selection.title.replace("the contact ", "")]
-        slug = re.sub(r"[^\w-]+", "_", "+".join(chosen), flags=re.ASCII).strip("_") or "selection"
+        slugs = [re.sub(r"[^\w-]+", "_", name, flags=re.ASCII).strip("_") for name in chosen]
+        slug = "+".join(filter(None, slugs)) or "selection"
         return f"{slug}_{first:%Y-%m-%d}_{last:%Y-%m-%d}"
 
     @property
@@ -228,7 +235,7 @@ def kpi_page(evidence: KpiEvidence, figures: dict[str, go.Figure]) -> str:
             name: figure_html(figure, name, auto_play=False) for name, figure in figures.items()
         },
         theme=read_template("theme.js"),
-        tables=read_template("kpis/tables.js"),
+        tables=page_script("kpis/tables.js"),
         listed=LISTED,
     )
 
@@ -246,7 +253,7 @@ def explorer_page(
     """Render the page that shows the KPIs of any agent, team and months, and links the reports.
 
     Args:
-        calls: From :func:`~speech_emotion.contact_center.select_period`, of all agents.
+        calls: From :func:`~speech_emotion.contact_center.add_kpi_columns`, of all agents and days.
         settings: Settings of the KPIs.
         selections: Names of the reports in the folder of the page.
         chosen: What is shown first.
@@ -289,6 +296,8 @@ def explorer_page(
             "min_calls": settings.min_calls,
             "agent": chosen.agents[0] if len(chosen.agents) == 1 else "",
             "team": chosen.team or "",
+            "from": f"{chosen.from_ or first:%Y-%m}",
+            "to": f"{chosen.to or last:%Y-%m}",
             "angry": [
                 [
                     row["call_id"],
@@ -305,7 +314,7 @@ def explorer_page(
                 for row in listed.head(EXPLORED).to_dict("records")
             ],
         },
-        script=read_template("kpis/explorer.js"),
+        script=page_script("kpis/explorer.js"),
     )
 
 
@@ -344,7 +353,7 @@ def sound_page(sound: KpiSound) -> str:
             "right": RIGHT,
             "readings": _readings(sound),
         },
-        script=read_template("kpis/sonification.js"),
+        script=page_script("kpis/sonification.js"),
         summary=f"{title}. {_summary(sound)}",
         title=title,
     )

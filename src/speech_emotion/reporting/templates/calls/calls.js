@@ -1,13 +1,10 @@
-"use strict";
 // Show, sort, filter and page the calls; load the details and the sound of a call when it is opened.
 (() => {
-  const DATA = JSON.parse(document.getElementById("data").textContent);
   const LABELS = DATA.labels; // objects of the page have sorted keys
   const AT = Object.fromEntries(DATA.columns.map((name, position) => [name, position]));
-  const table = document.getElementById("calls");
+  const table = byId("calls");
   if (!table) return;
   const body = table.tBodies[0];
-  const byId = (id) => document.getElementById(id);
   const form = byId("filters");
   const rows = DATA.rows;
   const state = { sort: "flag", rising: true, page: 0, found: rows, opened: new Map() };
@@ -39,32 +36,9 @@
   let others = null;
   const loadOthers = () => (others ||= loadRows(DATA.others).then(fillChoices));
 
-  const clock = (seconds) => {
-    if (seconds === null || seconds === undefined) return "–";
-    const whole = Math.floor(seconds);
-    const two = (value) => String(value).padStart(2, "0");
-    const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-    return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
-  };
-  const percent = (share) => (share === null ? "–" : `${Math.round(100 * share)}\u00a0%`);
   const decimal = (value) => (value === null ? "–" : value.toFixed(2));
   const length = (seconds) => (seconds < 60 ? `${Math.round(seconds)} s` : `${clock(seconds)} min`);
   const signed = (value) => (value === null ? "–" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2));
-
-  function element(name, attributes = {}, ...children) {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  }
-
-  function shape(name, attributes, parent, text) {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (text !== undefined) made.textContent = text;
-    parent.append(made);
-    return made;
-  }
 
   // Rows: filter, sort, page.
   const RANKS = Object.fromEntries(DATA.flags.map((flag, rank) => [flag, rank]));
@@ -139,7 +113,7 @@
       if (detail) mark(made, detail, true);
     }
     const total = others ? rows.length : rows.length + DATA.n_others;
-    byId("shown").textContent = `${state.found.length.toLocaleString("en")} of ${total.toLocaleString("en")} shown`;
+    byId("shown").textContent = `${count(state.found.length)} of ${count(total)} shown`;
     byId("place").textContent = `Page ${state.page + 1} of ${pages}`;
     byId("previous").disabled = state.page === 0;
     byId("next").disabled = state.page === pages - 1;
@@ -551,7 +525,7 @@
       const list = byId(name);
       const kept = list.value;
       const values = [...new Set(rows.map((row) => row[AT[name]]))].filter(Boolean);
-      values.sort(new Intl.Collator(undefined, { numeric: true }).compare);
+      values.sort(compareNames);
       list.replaceChildren(element("option", { value: "" }, "all"), ...values.map((value) => element("option", { value }, value)));
       list.value = values.includes(kept) ? kept : "";
     }
@@ -570,8 +544,7 @@
       const again = state.sort === name;
       state.rising = again ? !state.rising : TEXTS.has(name) || name === "flag";
       state.sort = name;
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      button.closest("th").setAttribute("aria-sort", state.rising ? "ascending" : "descending");
+      markSorted(button.closest("th"), state.rising);
       state.page = 0;
       sort();
       update();

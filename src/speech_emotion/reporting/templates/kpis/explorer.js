@@ -1,33 +1,11 @@
-"use strict";
 // KPIs of the chosen team, agent and months, from monthly sums; angry calls sorted and filtered.
 (() => {
-  const DATA = JSON.parse(document.getElementById("data").textContent);
-  const byId = (id) => document.getElementById(id);
   const MONTH = 0, TEAM = 1, AGENT = 2, N = 3, TOTAL = 4, SQUARES = 5, N_FCR = 6, FCR = 7, N_ANGRY = 8, ANGRY = 9;
   const months = [...new Set(DATA.rows.map((row) => row[MONTH]))].sort();
   const SHOWN = 100;
   const order = { column: 6, rising: false };
 
-  function element(name, attributes = {}, ...children) {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  }
-  function shape(name, attributes, parent, text) {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (text !== undefined) made.textContent = text;
-    parent.append(made);
-    return made;
-  }
-  const clock = (seconds) => {
-    if (seconds === null || Number.isNaN(seconds)) return "–";
-    const whole = Math.round(seconds);
-    return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-  };
-  const percent = (share) => (share === null || Number.isNaN(share) ? "–" : `${(100 * share).toFixed(1)} %`);
-  const count = (number) => number.toLocaleString("en");
+  const precise = (share) => percent(share, 1);
 
   function sums(rows) {
     const total = [0, 0, 0, 0, 0, 0, 0];
@@ -72,23 +50,24 @@
     const own = rows.filter((row) => inScope(row[TEAM], row[AGENT], wanted));
     const name = wanted.agent ? `agent ${wanted.agent}` : wanted.team ? `team ${wanted.team}` : "the contact center";
     const span = wanted.from === wanted.to ? wanted.from : `${wanted.from} to ${wanted.to}`;
-    byId("chosen").textContent = `${name}, ${span}`;
+    byId("chosen").textContent = `${name[0].toUpperCase()}${name.slice(1)}, ${span}`;
     byId("name").textContent = name;
+    byId("center").hidden = !(wanted.agent || wanted.team);
     const all = sums(own);
     const range = (kpi, words) => (Number.isNaN(kpi.low) ? "" : `[${words(kpi.low)}, ${words(kpi.high)}], `);
     byId("tiles").replaceChildren(
       tile("calls", count(all.n), ""),
-      tile("AHT", clock(all.aht.value), `${range(all.aht, clock)}target ${clock(DATA.target_aht)}${against(all.aht, DATA.target_aht, true)}`),
-      tile("FCR", percent(all.fcr.value), `${range(all.fcr, percent)}target ${percent(DATA.target_fcr)}${against(all.fcr, DATA.target_fcr, false)}`),
-      tile("angry calls", percent(all.angry.value), `${range(all.angry, percent)}n = ${count(all.angry.n)}`),
+      tile("average handling time (AHT)", clock(all.aht.value), `${range(all.aht, clock)}target ${clock(DATA.target_aht)}${against(all.aht, DATA.target_aht, true)}`),
+      tile("resolved at first contact (FCR)", precise(all.fcr.value), `${range(all.fcr, precise)}target ${precise(DATA.target_fcr)}${against(all.fcr, DATA.target_fcr, false)}`),
+      tile("angry calls", precise(all.angry.value), `${range(all.angry, precise)}n = ${count(all.angry.n)}`),
     );
     const shown = months.filter((month) => inPeriod(month, wanted));
     const series = (part) => shown.map((month) => sums(part.filter((row) => row[MONTH] === month)));
     const [mine, center] = [series(own), series(rows)];
     byId("charts").replaceChildren(
-      chart("AHT", "aht", shown, mine, center, DATA.target_aht, clock, name),
-      chart("FCR", "fcr", shown, mine, center, DATA.target_fcr, percent, name),
-      chart("Angry calls", "angry", shown, mine, center, null, percent, name),
+      chart("Average handling time (AHT)", "aht", shown, mine, center, DATA.target_aht, clock, name),
+      chart("Resolved at first contact (FCR)", "fcr", shown, mine, center, DATA.target_fcr, precise, name),
+      chart("Angry calls", "angry", shown, mine, center, null, precise, name),
     );
     list(wanted);
   }
@@ -151,15 +130,15 @@
   function list(wanted) {
     const found = DATA.angry.filter((row) => inPeriod(row[1].slice(0, 7), wanted) && inScope(row[3], row[2], wanted));
     const { column, rising } = order;
-    const collator = new Intl.Collator(undefined, { numeric: true });
     found.sort((a, b) => {
       const [x, y] = [a[column], b[column]];
       if (x === null || y === null) return (x === null) - (y === null);
-      return (rising ? 1 : -1) * (typeof x === "number" ? x - y : collator.compare(x, y));
+      return (rising ? 1 : -1) * (typeof x === "number" ? x - y : compareNames(x, y));
     });
     byId("count").textContent = `${count(found.length)} calls${found.length > SHOWN ? `, the first ${SHOWN} are shown` : ""}.`;
     byId("angry").tBodies[0].replaceChildren(...found.slice(0, SHOWN).map((row) => {
-      const texts = [...row.slice(0, 6), percent(row[6]), clock(row[7]), clock(row[8])];
+      const start = row[1].replace(" ", "\u00a0");
+      const texts = [row[0], start, ...row.slice(2, 6), precise(row[6]), clock(row[7]), clock(row[8])];
       const cells = texts.map((text, at) => element("td", { class: at > 5 ? "number" : "" }, text || "–"));
       const link = row[9] ? element("a", { href: `../calls/calls.html#call=${encodeURIComponent(row[9])}` }, row[9]) : "–";
       return element("tr", {}, ...cells, element("td", {}, link));
@@ -169,15 +148,16 @@
   function choices(id, values, first) {
     byId(id).replaceChildren(...(first === undefined ? [] : [element("option", { value: "" }, first)]), ...values.map((value) => element("option", { value }, value)));
   }
-  const collator = new Intl.Collator(undefined, { numeric: true });
-  const unique = (at, keep = () => true) => [...new Set(DATA.rows.filter(keep).map((row) => row[at]))].filter(Boolean).sort(collator.compare);
+  const unique = (at, keep = () => true) => [...new Set(DATA.rows.filter(keep).map((row) => row[at]))].filter(Boolean).sort(compareNames);
   choices("team", unique(TEAM), "all teams");
   choices("agent", unique(AGENT), "all agents");
   choices("from", months);
   choices("to", months);
   byId("team").value = DATA.team;
   byId("agent").value = DATA.agent;
-  byId("to").value = months.at(-1);
+  const within = (month) => (month < months[0] ? months[0] : month > months.at(-1) ? months.at(-1) : month);
+  byId("from").value = within(DATA.from);
+  byId("to").value = within(DATA.to);
   byId("pick").addEventListener("change", (event) => {
     if (event.target.id === "team") choices("agent", unique(AGENT, (row) => !byId("team").value || row[TEAM] === byId("team").value), "all agents");
     if (byId("to").value < byId("from").value) byId(event.target.id === "from" ? "to" : "from").value = event.target.value;
@@ -187,8 +167,7 @@
     header.querySelector("button").addEventListener("click", () => {
       order.rising = order.column === column ? !order.rising : column < 6;
       order.column = column;
-      for (const other of byId("angry").tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      header.setAttribute("aria-sort", order.rising ? "ascending" : "descending");
+      markSorted(header, order.rising);
       list(chosen());
     });
   });

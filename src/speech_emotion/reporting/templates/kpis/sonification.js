@@ -1,8 +1,5 @@
-"use strict";
 // Play the voices together; the chart and the slider seek, boxes mute.
 (() => {
-  const DATA = JSON.parse(document.getElementById("data").textContent);
-  const byId = (id) => document.getElementById(id);
   const audios = [...document.querySelectorAll("audio[data-voice]")];
   const first = audios[0];
   const [play, position, cursor, chart, now] = ["play", "position", "cursor", "chart", "now"].map(byId);

@@ -1,4 +1,3 @@
-"use strict";
 // Tables of the class "sortable" are sorted by a click on a header.
 (() => {
   for (const table of document.querySelectorAll("table.sortable")) {
@@ -14,12 +13,11 @@
         const numeric = rows.some((row) => row.cells[column].dataset.value !== undefined);
         const before = header.getAttribute("aria-sort");
         const rising = before ? before === "descending" : !numeric;
-        for (const other of headers) other.removeAttribute("aria-sort");
-        header.setAttribute("aria-sort", rising ? "ascending" : "descending");
+        markSorted(header, rising);
         const way = rising ? 1 : -1;
         rows.sort((a, b) => {
           const [x, y] = [value(a), value(b)];
-          if (!numeric) return way * x.localeCompare(y, undefined, { numeric: true });
+          if (!numeric) return way * compareNames(x, y);
           const [p, q] = [parseFloat(x), parseFloat(y)];
           if (Number.isNaN(p) || Number.isNaN(q)) return Number.isNaN(p) - Number.isNaN(q); // last
           return way * (p - q);
