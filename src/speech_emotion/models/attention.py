@@ -6,13 +6,10 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from sklearn.utils.validation import check_random_state
 
-from speech_emotion.models.keras_training import import_keras, outputs
+from speech_emotion.models.keras_training import NetworkClassifier, import_keras, standardization
 
 __all__ = ["AttentionClassifier"]
 
@@ -25,7 +22,7 @@ MASKED: Final = -1e4
 """Added to the attention scores of padding."""
 
 
-class AttentionClassifier(ClassifierMixin, BaseEstimator):
+class AttentionClassifier(NetworkClassifier):
     """A Keras network that weights frames by attention, and pools them to mean and standard deviation.
 
     Frames of all layers of an encoder pass one dense layer, so that the network learns the weights of the
@@ -58,6 +55,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):
             validation data ``val_loss`` and ``val_accuracy``.
     """
 
+    DTYPES = (np.float32, np.float16)
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"validation": True}
 
     def __init__(
@@ -108,31 +106,24 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):
             ValueError: If there is only one class, or ``units`` is no multiple of ``heads``.
         """
         keras = import_keras()
-        X, y = validate_data(self, X, y, dtype=[np.float32, np.float16], allow_nd=True)
-        check_classification_targets(y)
-        encoder = LabelEncoder().fit(y)
-        self.classes_ = encoder.classes_
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has only one class, {self.classes_[0]!r}; at least two are needed")
+        X, y, encoder = self._checked(X, y)
         if self.units % self.heads:
             raise ValueError(f"units={self.units} is no multiple of heads={self.heads}")
-        X = _as_frames(X)
         one_hot = np.eye(len(self.classes_), dtype=np.float32)
         targets = one_hot[encoder.transform(y)]
         weights = compute_sample_weight("balanced", y).astype(np.float32)
         recorded = None
         if validation is not None:
-            frames = _as_frames(np.asarray(validation[0], dtype=np.float32))
+            frames = self._as_frames(np.asarray(validation[0], dtype=np.float32))
             recorded = (frames, one_hot[encoder.transform(validation[1])])
         seeds = check_random_state(self.random_state).randint(2**31, size=self.networks)
         keras.utils.set_random_seed(int(seeds[0]))
-        inputs = keras.Input(X.shape[1:])
-        standardize = self._standardization(inputs, *_moments(X))
+        standardize = standardization(X.shape[1:], *_moments(X))
         members, curves = [], []
         for seed in seeds:
             keras.utils.set_random_seed(int(seed))
             body = self._body(X.shape[1:])
-            network = keras.Model(inputs, body(standardize.output))
+            network = keras.Model(standardize.input, body(standardize.output))
             self._compile(network, steps=self.epochs * -(-len(X) // self.batch_size))
             fitted = network.fit(
                 self._batches(X, targets, weights, seed=int(seed)),
@@ -145,7 +136,7 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):
             curves.append(fitted.history)
         answers = [body(standardize.output) for body in members]
         self.network_ = keras.Model(
-            inputs, keras.layers.Average()(answers) if len(answers) > 1 else answers[0]
+            standardize.input, keras.layers.Average()(answers) if len(answers) > 1 else answers[0]
         )
         self.history_ = [
             {name: float(np.mean([curve[name][epoch] for curve in curves])) for name in curves[0]}
@@ -153,28 +144,10 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):
         ]
         return self
 
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Return probabilities, shape ``(n, n_classes)``, columns as in ``classes_``."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float32, np.float16], allow_nd=True, reset=False)
-        # float32 probabilities do not sum to 1 exactly.
-        probabilities = outputs(self.network_, _as_frames(X)).astype(np.float64)
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Return the most probable class of each utterance, shape ``(n,)``."""
-        best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
-
-    def _standardization(self, inputs: Any, mean: np.ndarray, variance: np.ndarray) -> Any:
-        keras = import_keras()
-        frames = keras.ops.cast(inputs, "float32")
-        # Multiplying by the mask keeps padding at zero after scaling.
-        is_frame = keras.ops.cast(
-            keras.ops.any(keras.ops.not_equal(frames, 0.0), axis=-1, keepdims=True), "float32"
-        )
-        scaled = keras.layers.Normalization(mean=mean, variance=np.maximum(variance, 1e-8))(frames)
-        return keras.Model(inputs, scaled * is_frame)
+    @staticmethod
+    def _as_frames(X: ArrayLike) -> np.ndarray:
+        X = np.asarray(X)
+        return X[:, np.newaxis] if X.ndim == 2 else X
 
     def _body(self, shape: tuple[int, int]) -> Any:
         """Network from standardized frames to probabilities."""
@@ -238,10 +211,6 @@ class AttentionClassifier(ClassifierMixin, BaseEstimator):
                 return _masked(frames, longest, generator), targets[rows], weights[rows]
 
         return Batches()
-
-
-def _as_frames(X: np.ndarray) -> np.ndarray:
-    return X[:, np.newaxis] if X.ndim == 2 else X
 
 
 def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

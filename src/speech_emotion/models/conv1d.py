@@ -6,15 +6,14 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import GroupShuffleSplit
-from sklearn.preprocessing import LabelEncoder
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from sklearn.utils.validation import check_random_state
 
 from speech_emotion.models.keras_training import (
+    NetworkClassifier,
     import_keras,
     outputs,
+    standardization,
     stop_callbacks,
     training_batches,
 )
@@ -25,7 +24,7 @@ STOP_SHARE: Final = 0.15
 """Share of the training speakers that early stopping sets aside."""
 
 
-class Conv1DClassifier(ClassifierMixin, BaseEstimator):
+class Conv1DClassifier(NetworkClassifier):
     """A Keras network of 1-D convolutions over time, with mean and max pooling.
 
     Channels are standardized with the statistics of the training frames; all-zero frames are padding and
@@ -119,29 +118,23 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
             ValueError: If there is only one class, or ``patience`` without ``groups`` of two speakers.
         """
         keras = import_keras()
-        X, y = validate_data(self, X, y, dtype=np.float32, allow_nd=True, ensure_min_features=1)
-        check_classification_targets(y)
-        encoder = LabelEncoder().fit(y)
-        self.classes_ = encoder.classes_
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has only one class, {self.classes_[0]!r}; at least two are needed")
+        X, y, encoder = self._checked(X, y)
         if self.patience is not None and (groups is None or len(np.unique(groups)) < 2):
             raise ValueError(
                 "patience needs groups of at least two speakers, because early stopping sets some aside: "
                 "pass groups, or set patience to None"
             )
-        X = _as_sequences(X)
         seed = check_random_state(self.random_state).randint(2**31)
         keras.utils.set_random_seed(seed)
         train = stop = np.arange(len(X))
         if self.patience is not None:
             split = GroupShuffleSplit(1, test_size=STOP_SHARE, random_state=seed)
             train, stop = next(split.split(X, y, groups))
-        scaling = self._scaling(X[train])
+        scaling = standardization(X.shape[1:], *self._statistics(X[train]))
 
         def prepare(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             targets = keras.utils.to_categorical(encoder.transform(y), len(self.classes_))
-            return outputs(scaling, _as_sequences(X)), targets
+            return outputs(scaling, self._as_frames(X)), targets
 
         training = prepare(X[train], y[train])
         callbacks = []
@@ -179,16 +172,10 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
         ]
         return self
 
-    def _scaling(self, X: np.ndarray) -> Any:
-        keras = import_keras()
-        mean, variance = self._statistics(X)
-        inputs = keras.Input(X.shape[1:])
-        # Multiplying by the mask keeps padding at zero after scaling.
-        is_frame = keras.ops.any(keras.ops.not_equal(inputs, 0.0), axis=-1, keepdims=True)
-        scaled = keras.layers.Normalization(
-            axis=-1 if mean.ndim == 1 else (1, 2), mean=mean, variance=np.maximum(variance, 1e-8)
-        )(inputs)
-        return keras.Model(inputs, scaled * keras.ops.cast(is_frame, "float32"))
+    @staticmethod
+    def _as_frames(X: ArrayLike) -> np.ndarray:
+        X = np.asarray(X, dtype=np.float32)
+        return X[:, :, np.newaxis] if X.ndim == 2 else X
 
     def _body(self, shape: tuple[int, int]) -> Any:
         keras = import_keras()
@@ -228,21 +215,3 @@ class Conv1DClassifier(ClassifierMixin, BaseEstimator):
             weights = layers.Softmax(axis=1)(layers.Dense(1)(x))
             pooled.append(layers.Flatten()(layers.Dot(axes=1)([weights, x])))
         return layers.Concatenate()(pooled)
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Return probabilities, shape ``(n, n_classes)``, columns as in ``classes_``."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, allow_nd=True, reset=False)
-        # float32 probabilities do not sum to 1 exactly.
-        probabilities = outputs(self.network_, _as_sequences(X)).astype(np.float64)
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Return the most probable class of each utterance, shape ``(n,)``."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
-
-
-def _as_sequences(X: ArrayLike) -> np.ndarray:
-    X = np.asarray(X, dtype=np.float32)
-    return X[:, :, np.newaxis] if X.ndim == 2 else X

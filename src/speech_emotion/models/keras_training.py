@@ -1,15 +1,27 @@
-"""Keras helpers: deterministic set-up, batches with mixup and masks, early stopping."""
+"""Base class and helpers of networks: set-up, standardization, batches with mixup and masks, stopping."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-__all__ = ["import_keras", "outputs", "stop_callbacks", "training_batches"]
+__all__ = [
+    "NetworkClassifier",
+    "import_keras",
+    "outputs",
+    "standardization",
+    "stop_callbacks",
+    "training_batches",
+]
 
 BLOCK: Final = 512
 """Utterances per call of a network."""
@@ -38,6 +50,64 @@ def outputs(network: Any, X: np.ndarray) -> np.ndarray:
     # Calling the network is faster than `predict`, which compiles a graph first.
     starts = range(0, len(X), BLOCK)
     return np.concatenate([network(X[at : at + BLOCK], training=False) for at in starts])
+
+
+def standardization(shape: tuple[int, ...], mean: np.ndarray, variance: np.ndarray) -> Any:
+    """Make a network that standardizes frames and keeps padding, which is all zero, at zero.
+
+    Args:
+        shape: ``(n_frames, n_channels)``.
+        mean: Of each channel, or of each value: shape ``(n_channels,)`` or ``shape``.
+        variance: Likewise.
+    """
+    keras = import_keras()
+    inputs = keras.Input(shape)
+    frames = keras.ops.cast(inputs, "float32")
+    # Multiplying by the mask keeps padding at zero after scaling.
+    is_frame = keras.ops.any(keras.ops.not_equal(frames, 0.0), axis=-1, keepdims=True)
+    scaled = keras.layers.Normalization(
+        axis=-1 if mean.ndim == 1 else (1, 2), mean=mean, variance=np.maximum(variance, 1e-8)
+    )(frames)
+    return keras.Model(inputs, scaled * keras.ops.cast(is_frame, "float32"))
+
+
+class NetworkClassifier(ClassifierMixin, BaseEstimator):
+    """What networks share: checks of the data, and predictions. ``fit`` sets ``network_``."""
+
+    DTYPES: ClassVar[tuple[DTypeLike, ...]] = (np.float32,)
+    """Accepted without conversion."""
+
+    @staticmethod
+    def _as_frames(X: ArrayLike) -> np.ndarray:
+        """Return an array ``(n, n_frames, n_channels)`` for frames, or for a table."""
+        raise NotImplementedError
+
+    def _checked(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, LabelEncoder]:
+        """Return frames, labels and their encoder, and set ``classes_``.
+
+        Raises:
+            ValueError: If there is only one class.
+        """
+        X, y = validate_data(self, X, y, dtype=list(self.DTYPES), allow_nd=True)
+        check_classification_targets(y)
+        encoder = LabelEncoder().fit(y)
+        self.classes_ = encoder.classes_
+        if len(self.classes_) < 2:
+            raise ValueError(f"y has only one class, {self.classes_[0]!r}; at least two are needed")
+        return self._as_frames(X), y, encoder
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return probabilities, shape ``(n, n_classes)``, columns as in ``classes_``."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=list(self.DTYPES), allow_nd=True, reset=False)
+        # float32 probabilities do not sum to 1 exactly.
+        probabilities = outputs(self.network_, self._as_frames(X)).astype(np.float64)
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the most probable class of each utterance, shape ``(n,)``."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
 
 def training_batches(

@@ -177,7 +177,9 @@ def create_app(
             "call.wav", min_length=1, max_length=500, description="Name of the recording"
         ),
         windows: bool = Query(True, description="Whether windows are returned"),
-        customer_channel: int = Query(-1, description="Channel of the customer; -1 if not known"),
+        customer_channel: int = Query(
+            -1, ge=-1, description="Channel of the customer; -1 if not known"
+        ),
         direction: Literal["", "inbound", "outbound"] = Query(
             "", description="Who called, for calls with both parties on one channel"
         ),
