@@ -258,9 +258,9 @@ def test_midi_has_the_same_notes_times_and_tempo(calls, tmp_path):
 def test_the_legend_describes_the_sound_mapping(calls):
     legend = sound_of(calls, "A01;A02").legend
     assert legend["Time"] == "one beat of 0.5 s is one day, 5 in total, from 2026-01-05"
-    assert legend["Pitch"].startswith("AHT from 180 s (C3) to 600 s (C6) on C major pentatonic")
+    assert legend["Pitch"].startswith("AHT from 3:00 (C3) to 10:00 (C6) on C major pentatonic")
     assert legend["Left and right"] == "A01 left, A02 right"
-    assert legend["Reference"] == "soft pure tone: the target, 300 s (A3)"
+    assert legend["Reference"] == "soft pure tone: the target, 5:00 (A3)"
     assert legend["Silence"] == "a day without a value (2 of 10)"
     assert "Data" not in legend
     assert "GENERATED" in sound_of(calls.assign(synthetic=True)).legend["Data"]

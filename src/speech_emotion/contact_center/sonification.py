@@ -293,7 +293,7 @@ def _legend(
     """Describe the sound mapping in words."""
 
     def format_value(value: float) -> str:
-        return f"{value:.0f} s" if kpi == "aht" else f"{value:.1%}"
+        return f"{value // 60:.0f}:{value % 60:02.0f}" if kpi == "aht" else f"{value:.1%}"
 
     scale = scale_notes(mapping)
     low, high = note_name(scale[0]), note_name(scale[-1])
@@ -305,11 +305,12 @@ def _legend(
         "both": f"volume ({mapping.min_level_db:g} dB and a nearly pure tone at 0 %) and timbre, sharp",
     }[mapping.anger_cue]
     width = (ends[1] - ends[0]) / len(scale)
+    of_each = f"{width:.0f} s" if kpi == "aht" else f"{width:.1%}"
     lines = {
         "Time": f"one beat of {mapping.beat_s:g} s is one {grain}, {played['period'].nunique()} in total, "
         f"from {played['period'].min():%Y-%m-%d}",
         "Pitch": f"{kpi.upper()} from {format_value(ends[0])} ({low}) to {format_value(ends[1])} ({high}) on "
-        f"{mapping.root} {mapping.scale.replace('_', ' ')}, {len(scale)} notes of {format_value(width)} each",
+        f"{mapping.root} {mapping.scale.replace('_', ' ')}, {len(scale)} notes of {of_each} each",
         "Angry share": f"{angry} from {mapping.full_anger_share:.0%}",
         "Short notes": f"fewer than {settings.min_calls} calls",
         "Silence": f"a {grain} without a value "

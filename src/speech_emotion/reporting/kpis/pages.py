@@ -335,7 +335,8 @@ def sound_page(sound: KpiSound) -> str:
     Args:
         sound: From :func:`~speech_emotion.contact_center.sonification.kpi_sound`.
     """
-    title = f"{sound.kpi.upper()} by {sound.grain}: {' and '.join(sound.voices)}"
+    name = {"aht": "Average handling time", "fcr": "Resolved at first contact"}[sound.kpi]
+    title = f"{name} ({sound.kpi.upper()}) by {sound.grain}: {' and '.join(sound.voices)}"
     return template("kpis/sonification.html.j2").render(
         sound=sound,
         voices=[_voice(sound, name, number) for number, name in enumerate(sound.voices)],

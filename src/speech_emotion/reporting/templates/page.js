@@ -30,6 +30,10 @@ const clock = (seconds) => {
 const percent = (share, digits = 0) => (unknown(share) ? "–" : `${(100 * share).toFixed(digits)}\u00a0%`);
 const count = (number) => number.toLocaleString("en");
 
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+});
+
 // The header of the column that a table is sorted by says so.
 function markSorted(header, rising) {
   for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");

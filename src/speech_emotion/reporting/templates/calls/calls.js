@@ -134,7 +134,7 @@
     badge.textContent = DATA.names[flag] ?? flag;
     const open = element("button", { type: "button", class: "open", "aria-expanded": "false" }, value("call"));
     const role = value("role") === "mixed" ? "mixed" : `${value("role")}, channel ${value("channel")}`;
-    const call = element("td", {}, open, element("small", {}, role));
+    const call = element("td", { class: "name" }, open, element("small", {}, role));
     const where = [value("start"), value("agent") && `agent ${value("agent")}`].filter(Boolean);
     if (where.length) call.append(element("small", { class: "narrow" }, where.join(", ")));
     call.append(element("small", { class: "narrow" }, value("reason")));
