@@ -293,7 +293,8 @@ def _legend(
     """Describe the sound mapping in words."""
 
     def format_value(value: float) -> str:
-        return f"{value // 60:.0f}:{value % 60:02.0f}" if kpi == "aht" else f"{value:.1%}"
+        minutes, seconds = divmod(round(value), 60)
+        return f"{minutes}:{seconds:02d}" if kpi == "aht" else f"{value:.1%}"
 
     scale = scale_notes(mapping)
     low, high = note_name(scale[0]), note_name(scale[-1])
