@@ -37,7 +37,9 @@ def test_everything_is_written(generated):
     (report,) = (reporting / "call_kpis/reports").glob("A02_2026-01-15_2026-03-15.html")
     assert "KPIs of A02" in report.read_text()
     assert f"reports/{report.name}" in page
-    months = {row[0] for row in json.loads(page.split('id="data">')[1].split("</script>")[0])["rows"]}
+    months = {
+        row[0] for row in json.loads(page.split('id="data">')[1].split("</script>")[0])["rows"]
+    }
     assert months == {"2026-01", "2026-02", "2026-03"}  # beyond the selected days, too
     for name in ("call_kpis", "call_series", "anger_effects", "angry_calls", "sonification_notes"):
         assert pd.read_csv(reporting / f"{name}.csv")["synthetic"].all(), name
@@ -73,7 +75,7 @@ def test_sound_and_midi_agree(generated):
         "Left and right: A01 left, A02 right" in (reporting / "sonification_legend.txt").read_text()
     )
     sound_page = (reporting / "sonification/sonification.html").read_text()
-    assert "Resolved at first contact (FCR) by week: A01 and A02" in sound_page
+    assert "First call resolution (FCR) by week: A01 and A02" in sound_page
 
 
 def test_runs_are_tracked_with_parameters_figures_and_artifacts(generated):

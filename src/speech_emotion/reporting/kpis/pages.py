@@ -25,7 +25,7 @@ from speech_emotion.contact_center import (
     note_name,
     scale_notes,
 )
-from speech_emotion.reporting.kpis.figures import AGENT_COLORS, CENTER_COLOR, calls_note
+from speech_emotion.reporting.kpis.figures import AGENT_COLORS, CENTER_COLOR, TITLES, calls_note
 from speech_emotion.reporting.plotting import row_interval
 from speech_emotion.reporting.rendering import (
     figure_html,
@@ -335,8 +335,7 @@ def sound_page(sound: KpiSound) -> str:
     Args:
         sound: From :func:`~speech_emotion.contact_center.sonification.kpi_sound`.
     """
-    name = {"aht": "Average handling time", "fcr": "Resolved at first contact"}[sound.kpi]
-    title = f"{name} ({sound.kpi.upper()}) by {sound.grain}: {' and '.join(sound.voices)}"
+    title = f"{TITLES[sound.kpi]} by {sound.grain}: {' and '.join(sound.voices)}"
     return template("kpis/sonification.html.j2").render(
         sound=sound,
         voices=[_voice(sound, name, number) for number, name in enumerate(sound.voices)],

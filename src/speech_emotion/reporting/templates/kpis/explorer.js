@@ -57,16 +57,16 @@
     const range = (kpi, words) => (Number.isNaN(kpi.low) ? "" : `[${words(kpi.low)}, ${words(kpi.high)}], `);
     byId("tiles").replaceChildren(
       tile("calls", count(all.n), ""),
-      tile("average handling time (AHT)", clock(all.aht.value), `${range(all.aht, clock)}target ${clock(DATA.target_aht)}${against(all.aht, DATA.target_aht, true)}`),
-      tile("resolved at first contact (FCR)", precise(all.fcr.value), `${range(all.fcr, precise)}target ${precise(DATA.target_fcr)}${against(all.fcr, DATA.target_fcr, false)}`),
+      tile("average handle time (AHT)", clock(all.aht.value), `${range(all.aht, clock)}target ${clock(DATA.target_aht)}${against(all.aht, DATA.target_aht, true)}`),
+      tile("first call resolution (FCR)", precise(all.fcr.value), `${range(all.fcr, precise)}target ${precise(DATA.target_fcr)}${against(all.fcr, DATA.target_fcr, false)}`),
       tile("angry calls", precise(all.angry.value), `${range(all.angry, precise)}n = ${count(all.angry.n)}`),
     );
     const shown = months.filter((month) => inPeriod(month, wanted));
     const series = (part) => shown.map((month) => sums(part.filter((row) => row[MONTH] === month)));
     const [mine, center] = [series(own), series(rows)];
     byId("charts").replaceChildren(
-      chart("Average handling time (AHT)", "aht", shown, mine, center, DATA.target_aht, clock, name),
-      chart("Resolved at first contact (FCR)", "fcr", shown, mine, center, DATA.target_fcr, precise, name),
+      chart("Average handle time (AHT)", "aht", shown, mine, center, DATA.target_aht, clock, name),
+      chart("First call resolution (FCR)", "fcr", shown, mine, center, DATA.target_fcr, precise, name),
       chart("Angry calls", "angry", shown, mine, center, null, precise, name),
     );
     list(wanted);
