@@ -1,4 +1,4 @@
-"""Shared by all benchmarks: alternating timings, and a table of ratios at the end of the run."""
+"""Shared by all benchmarks: alternating timings, and tables of ratios and figures at the end of the run."""
 
 import time
 from collections.abc import Callable
@@ -37,10 +37,18 @@ class Ratios:
 
 
 RATIOS = pytest.StashKey[Ratios]()
+FIGURES = pytest.StashKey[list[tuple[str, str, str]]]()
 
 
 def pytest_configure(config):
     config.stash[RATIOS] = Ratios()
+    config.stash[FIGURES] = []
+
+
+@pytest.fixture(scope="session")
+def figures(request) -> list[tuple[str, str, str]]:
+    """Collect figures without a reference: subject, what was measured, value with unit."""
+    return request.config.stash[FIGURES]
 
 
 @pytest.fixture(scope="session")
@@ -72,11 +80,16 @@ def take_turns() -> Callable[..., list[float]]:
 
 def pytest_terminal_summary(terminalreporter, config):
     head = ("case", "reference", "ratio", "goal", "reached")
-    table = [head, *config.stash[RATIOS].rows]
-    if len(table) == 1:
+    show(terminalreporter, "ratios", head, config.stash[RATIOS].rows)
+    show(terminalreporter, "figures", ("subject", "measured", "value"), config.stash[FIGURES])
+
+
+def show(terminalreporter, title, head, rows):
+    """Print a table, if it has rows."""
+    if not rows:
         return
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    terminalreporter.section("ratios")
-    for row in [head, tuple("-" * width for width in widths), *table[1:]]:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    terminalreporter.section(title)
+    for row in [head, tuple("-" * width for width in widths), *rows]:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         terminalreporter.write_line("| " + " | ".join(cells) + " |")
