@@ -75,7 +75,7 @@ def summary_of(n):
             "flag": flag,
             "threshold": 0.34,
             "reason": "not angry: score at most 0.21, flagged from 0.34",
-            "start": pd.Timestamp("2026-01-01 08:00") + starts,
+            "started": pd.Timestamp("2026-01-01 08:00") + starts,
             "agent": [f"A{number:02d}" for number in random.integers(0, 50, n)],
             "queue": random.choice(["billing", "sales", "technical"], n),
         }

@@ -302,7 +302,7 @@ def test_a_large_batch_is_paged_and_filtered(scored_calls, tmp_path, visit):
     summary = pd.concat([summary] * 600, ignore_index=True).assign(
         call=[f"{number:04d}.wav" for number in numbers],
         score=[number / 6000 for number in numbers],
-        start=pd.Timestamp("2026-03-01")
+        started=pd.Timestamp("2026-03-01")
         + pd.to_timedelta([number // 100 for number in numbers], "D"),
         agent=[f"A{number % 7}" for number in numbers],
         queue=["billing" if number % 2 else "sales" for number in numbers],
@@ -321,7 +321,7 @@ def test_a_large_batch_is_paged_and_filtered(scored_calls, tmp_path, visit):
         (summary["flag"] != "calm")
         & (summary["agent"] == "A3")
         & (summary["queue"] == "billing")
-        & summary["start"].between("2026-03-02", "2026-03-04")
+        & summary["started"].between("2026-03-02", "2026-03-04")
     ]
     assert 0 < len(expected) < 50
     assert sorted(calls_of(page)) == sorted(expected["call"])

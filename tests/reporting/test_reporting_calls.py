@@ -149,7 +149,7 @@ def test_every_row_of_a_large_batch_is_in_the_page_or_one_file(scored_calls):
 
 def test_optional_columns_are_shown(scored_calls):
     summary = scored_calls.call_summary.assign(
-        start=pd.to_datetime(["2026-03-02 10:30", "2026-03-04 09:00", None, "2026-03-05 08:00"]),
+        started=["2026-03-02T10:30:00+01:00", "2026-03-04T09:00:00", "", "2026-03-05T08:00:00Z"],
         agent=["A01", None, "A02", "A01"],
         queue="billing",
         model="speech-emotion version 3",

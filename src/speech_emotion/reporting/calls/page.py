@@ -48,7 +48,7 @@ def calls_page(
     """Render the page. It has the first flagged calls; :func:`row_files` has the others.
 
     Args:
-        summary: One row per scored channel. Columns on model, threshold, start, agent, customer, queue and
+        summary: One row per scored channel. Columns on model, threshold, started, agent, customer, queue and
             direction are optional.
         rejected: ``call`` and ``reason`` of recordings that were not scored.
         settings: How the calls were scored, which the page explains.
@@ -95,9 +95,9 @@ def calls_page(
 def _header(summary: pd.DataFrame, settings: CallSettings) -> dict[str, str]:
     """Return what the scores depend on, by name."""
     header = {}
-    if "start" in summary and summary["start"].notna().any():
-        days = pd.to_datetime(summary["start"].dropna(), format="mixed").dt.strftime("%Y-%m-%d")
-        first, last = days.min(), days.max()
+    starts = set(map(_start, summary.get("started", ()))) - {""}
+    if starts:
+        first, last = min(starts)[:10], max(starts)[:10]
         header["Calls"] = first if first == last else f"{first} to {last}"
     if "model" in summary and len(summary):
         header["Model"] = ", ".join(sorted(set(summary["model"])))
@@ -167,7 +167,7 @@ def _rows(summary: pd.DataFrame, target: str, labels: list[str]) -> Iterator[lis
             "emotion_share": _rounded(shares.get(likeliest)),
             "reason": str(row["reason"]),
             "threshold": _rounded(row.get("threshold")),
-            "start": _start(row.get("start")),
+            "start": _start(row.get("started")),
         }
         values |= {name: _text(row.get(name)) for name in METADATA}
         yield [values[name] for name in COLUMNS]
@@ -178,7 +178,7 @@ def _rounded(value: Any, digits: int = 3) -> float | None:
 
 
 def _start(value: Any) -> str:
-    return "" if value is None or pd.isna(value) else f"{pd.Timestamp(value):%Y-%m-%d %H:%M}"
+    return f"{pd.Timestamp(value):%Y-%m-%d %H:%M}" if _text(value) else ""
 
 
 def _text(value: Any) -> str:
