@@ -331,7 +331,7 @@ def test_report_has_contents_landmarks_and_text_alternatives(report, evidence):
 
 
 @pytest.mark.browser
-def test_report_fits_a_phone_and_follows_dark_mode(report, evidence, visit, tmp_path):
+def test_report_fits_phones_and_paper_and_follows_dark_mode(report, evidence, visit, tmp_path):
     (tmp_path / "report.html").write_text(report(evidence()), encoding="utf-8")
     page = visit(tmp_path / "report.html")
     page.set_viewport_size({"width": 390, "height": 800})
@@ -344,6 +344,13 @@ def test_report_fits_a_phone_and_follows_dark_mode(report, evidence, visit, tmp_
         page.wait_for_function(color.format(ink))
         body = page.evaluate("getComputedStyle(document.body).color")
         assert "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", body)) == ink
+    page.set_viewport_size({"width": 1400, "height": 800})
+    widest = "Math.max(...[...document.querySelectorAll('.main-svg')].map(e => e.clientWidth))"
+    page.wait_for_function(f"{widest} > 700")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(f"{widest} <= 700")  # of paper
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function(f"{widest} > 700")
 
 
 def test_report_shows_the_loss_over_each_line(report, evidence):

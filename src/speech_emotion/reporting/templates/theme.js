@@ -5,8 +5,9 @@
   const DARK = { ink: "#e6eaef", grid: "#323a44", zero: "#66707c", paper: "#1e242b" };
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 40rem)");
+  const PAPER = 680; // pixels of A4 within its margins
 
-  function restyle(colors) {
+  function restyle(colors, size = {}) {
     for (const plot of document.querySelectorAll(".js-plotly-plot")) {
       const update = {
         "font.color": colors.ink,
@@ -14,6 +15,7 @@
         plot_bgcolor: "rgba(0,0,0,0)",
         "hoverlabel.bgcolor": colors.paper,
         "hoverlabel.font.color": colors.ink,
+        ...size,
       };
       for (const axis of Object.keys(plot._fullLayout)) {
         if (!/^[xy]axis\d*$/.test(axis)) continue;
@@ -32,8 +34,10 @@
   narrow.addEventListener("change", follow);
   addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((details) => { details.open = true; });
-    restyle(LIGHT);
+    restyle(LIGHT, { width: PAPER });
   });
-  addEventListener("afterprint", follow);
+  addEventListener("afterprint", () => {
+    restyle(dark.matches ? DARK : LIGHT, { width: null, autosize: true });
+  });
   follow();
 })();
