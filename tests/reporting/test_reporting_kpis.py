@@ -296,7 +296,7 @@ def test_fifty_agents_and_three_years_fit_on_a_page(visit, tmp_path):
     page = visit(path)
     assert page.locator("#agent option").count() == 51
     assert page.locator("#from option").count() >= 36
-    assert "agent A17" in page.locator("#chosen").inner_text()
+    assert "Agent A17" in page.locator("#chosen").inner_text()
     own = calls[calls["agent_id"] == "A17"]
     assert page.locator("#tiles b").first.inner_text() == f"{len(own):,}"
 
