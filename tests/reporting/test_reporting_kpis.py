@@ -347,7 +347,7 @@ def sound(year):
 
 def test_sound_page_contains_sound_chart_and_legend(sound):
     page = sound_page(sound)
-    assert Links(page).outside == ["#main"]
+    assert Links(page).outside == ["#main", "../index.html"]
     assert page.count("data:audio/mpeg;base64,") == 3  # two agents and the target
     assert page.count("<title>A0") == sound.notes["voice"].str.startswith("A").sum() == 12
     for name, text in sound.legend.items():
