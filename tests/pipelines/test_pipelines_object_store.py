@@ -7,7 +7,7 @@ from speech_emotion.settings import PROJECT, on_disk
 STAGES = ["ingestion", "augmentation", "feature_engineering", "model_selection", "reporting"]
 SMALL = {
     "features": {"feature_set": "means_184"},
-    "augmentation": {"variants": 1, "telephone": False},
+    "augmentation": {"copies": [], "variants": 1, "telephone": False},
     "selection": {"families": ["shrinkage_lda"], "compared": ["speaker_independent"]},
 }
 

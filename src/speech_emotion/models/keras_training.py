@@ -94,7 +94,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = encoder.classes_
         if len(self.classes_) < 2:
             raise ValueError(f"y has only one class, {self.classes_[0]!r}; at least two are needed")
-        return self._as_frames(X), y, encoder
+        return self._as_frames(X), np.asarray(y), encoder
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return probabilities, shape ``(n, n_classes)``, columns as in ``classes_``."""
