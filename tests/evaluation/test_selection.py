@@ -167,10 +167,8 @@ def test_features_without_utterance_are_refused(index, statistics, utterances, s
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_family_is_trained_tested_and_saved(
-    family, index, inputs_of, utterances, splits, selection, tmp_path, request
+    family, index, inputs_of, utterances, splits, selection, tmp_path
 ):
-    if "epochs" in QUICK[family]:
-        request.getfixturevalue("eagerly")
     inputs = inputs_of[FAMILIES[family].inputs]
     protocols = ["speaker_independent", "random_split"]
     if "epochs" in QUICK[family]:
