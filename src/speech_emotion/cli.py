@@ -327,6 +327,7 @@ def review(
             port=port,
             access_log=False,  # what somebody searched for is not logged
             proxy_headers=False,
+            timeout_graceful_shutdown=3,  # a paused player holds its connection
             ssl_certfile=certificate,
             ssl_keyfile=key,
             log_level="warning",
@@ -488,7 +489,7 @@ def _project_parameters(env: str | None) -> dict[str, Any]:
     if not (project / "conf").is_dir():
         return {}
     with KedroSession.create(project, env=env, save_on_close=False) as session:
-        return session.load_context().params  # type: ignore[attr-defined]
+        return session.load_context().config_loader["parameters"]  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ person needs. Every request is timed, from sending it to the last byte.
 
 import datetime as dt
 import http.client
+import os
 import random
 import re
 import subprocess
@@ -103,6 +104,7 @@ def work(port, token, end, times, failures):
         times.append((kind, time.perf_counter() - start))
         if answer.status not in {200, 303}:
             failures.append((kind, answer.status))
+            raise ConnectionError(f"{kind}: {answer.status}")
         return answer.headers.get("Location"), text
 
     time.sleep(listen.uniform(0, 8))
@@ -116,6 +118,13 @@ def work(port, token, end, times, failures):
         form = {"csrf": csrf, "verdict": listen.choice(("angry", "not_angry"))}
         place, _ = ask("verdict", "POST", f"{item}/verdict", form)
         place, _ = ask("next", "GET", place)
+
+
+def processor_s(process):
+    """Processor time of a process so far, which other load does not change."""
+    with open(f"/proc/{process}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_fifty_reviewers_and_a_hundred_thousand_items(benchmark, tmp_path, capsys):
@@ -146,16 +155,23 @@ def test_fifty_reviewers_and_a_hundred_thousand_items(benchmark, tmp_path, capsy
             for thread in threads:
                 thread.join()
 
+        before = processor_s(server.pid)
         benchmark.pedantic(load, rounds=1)
+        spent = processor_s(server.pid) - before
     finally:
         server.terminate()
         server.wait()
     assert failures == []
+    lines = []
+    for kind in ("queue", "next", "item", "verdict"):
+        values = 1000 * np.array([seconds for name, seconds in times if name == kind])
+        median, high = np.percentile(values, (50, 95))
+        lines.append(f"{kind}: median {median:.0f} ms, 95 % below {high:.0f} ms, n = {len(values)}")
+    each = 1000 * spent / len(times)
+    lines.append(f"processor time of the application: {each:.0f} ms a request")
+    lines.append(f"load of the machine: {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
     with capsys.disabled():
-        for kind in ("queue", "next", "item", "verdict"):
-            values = 1000 * np.array([seconds for name, seconds in times if name == kind])
-            median, high = np.percentile(values, (50, 95))
-            print(f"\n{kind}: median {median:.0f} ms, 95 % below {high:.0f} ms, n = {len(values)}")  # noqa: T201
+        print("", *lines, sep="\n")  # noqa: T201
     pages = [seconds for kind, seconds in times if kind in {"queue", "item"}]
     assert len({kind for kind, _ in times}) == 4
     assert np.median(pages) < 0.1

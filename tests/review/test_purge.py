@@ -57,6 +57,7 @@ def everything(reviewed, tables_of_calls, scored_calls):
     summary[["call", "call_id", "agent", "started"]].to_parquet(
         folder / "02_intermediate/call_metadata.parquet"
     )
+    roles.iloc[:0].to_parquet(folder / "02_intermediate/nothing.parquet")
     kpis = pd.DataFrame({"call_id": ["K1", "K2"], "recording": [CALL, OTHER], "talk_s": [1.0, 2.0]})
     kpis.to_parquet(folder / "02_intermediate/calls.parquet")
     page = folder / "08_reporting/calls"

@@ -239,8 +239,8 @@ def test_audio_that_moved_is_explained_and_found_again(ada, lea, reviewed, setti
     assert "The recording is not at /nowhere/call.wav any more" in ada.text
     assert ada.client.get(f"/items/{item}/audio").status_code == 404
     lea.get("/queue")
-    answer = lea.post("/read")
-    assert "4+recordings+moved" in answer.headers["location"]
+    lea.get(lea.post("/read").headers["location"])
+    assert "4 recordings moved" in lea.text
     with reviewed.database.read() as connection:
         assert dict(connection.execute(sa.select(calls.c.call, calls.c.recording)).all()) == there
     assert ada.get(f"/items/{item}/audio").status_code == 200
@@ -256,7 +256,8 @@ def test_calls_that_were_erased_or_scored_again_meanwhile(ada, reviewed, setting
     ada.get(f"/items/{first}")
     assert "The call was scored again" in ada.text
     answer = ada.post(f"/items/{first}/verdict", verdict="angry")
-    assert "scored+again+meanwhile" in answer.headers["location"]
+    ada.get(answer.headers["location"])
+    assert "Stored: angry. The call was scored again meanwhile" in ada.text
     with reviewed.database.write() as connection:
         connection.execute(calls.delete())
         assert count_items(connection, Filters(), "open") == 0
@@ -328,6 +329,8 @@ def test_two_leads_do_not_overwrite_each_other(app, lea):
 
 
 def test_wrong_filters_are_told_and_filter_nothing(ada):
+    ada.get("/queue?told=Call+0800+now")
+    assert "0800" not in ada.text
     ada.get("/queue?score_from=high")
     assert "nothing is filtered" in ada.text
     ada.get("/queue?from=31.12.2026&page=999")

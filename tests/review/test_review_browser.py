@@ -26,16 +26,19 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def running(database, folder, settings, port=0):
     """Serve the application from a thread, like the command does."""
     app = create_app(database, folder, settings, Access(hosts=frozenset({"127.0.0.1"})))
-    config = uvicorn.Config(app, port=port, log_level="warning", proxy_headers=False)
+    options = {"log_level": "warning", "proxy_headers": False, "timeout_graceful_shutdown": 1}
+    config = uvicorn.Config(app, port=port, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.05)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

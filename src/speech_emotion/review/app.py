@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import logging
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ from speech_emotion.review.media import (
 )
 from speech_emotion.review.security import RateLimit, same_secret
 from speech_emotion.review.settings import QueueSettings, ReviewSettings
-from speech_emotion.review.sync import read_scored_calls
+from speech_emotion.review.sync import SyncResult, read_scored_calls
 from speech_emotion.review.users import (
     LEAD,
     Session,
@@ -565,6 +566,20 @@ def _local_path(target: str) -> str:
     return target if local else "/"
 
 
+LATE: Final = "-late"
+
+
+def _told(code: str) -> str:
+    """Return what happened in words; links may carry no words of their own."""
+    verdict = code.removesuffix(LATE)
+    if verdict in VERDICT_WORDS:
+        late = " The call was scored again meanwhile: it counts for the earlier scores."
+        return f"Stored: {VERDICT_WORDS[verdict]}.{late if code.endswith(LATE) else ''}"
+    if re.fullmatch(r"read(\.\d{1,9}){5}", code):
+        return f"Read: {SyncResult(*map(int, code.split('.')[1:]))}."
+    return {"undone": "The verdict was undone.", "stored": "Stored."}.get(code, "")
+
+
 FILTER_FIELDS: Final = ("reason", "agent", "queue", "from", "to", "score_from", "score_to")
 
 
@@ -631,7 +646,8 @@ def _add_queue(app: FastAPI, shared: _Application) -> None:
             choices=shared.choices(),
             blind=stored.queue.blind,
             empty=values.get("empty") == "1",
-            told=values.get("told", ""),
+            told=_told(values.get("told", "")),
+            can_undo=values.get("told", "").removesuffix(LATE) in VERDICT_WORDS,
         )
         return response
 
@@ -726,7 +742,8 @@ def _add_item(app: FastAPI, shared: _Application) -> None:
             may=may,
             problem=problem,
             no_sound=shared.media.problem(row.scored_call, row.recording),
-            told=values.get("told", ""),
+            told=_told(values.get("told", "")),
+            can_undo=values.get("told", "").removesuffix(LATE) in VERDICT_WORDS,
         )
         return response
 
@@ -768,11 +785,7 @@ def _add_item(app: FastAPI, shared: _Application) -> None:
                 next=True,
                 kept=given.note or "",
             )
-        told = VERDICT_WORDS[given.verdict]
-        if status == reviews.WITHDRAWN:
-            told += (
-                " (the call was scored again meanwhile: the verdict counts for the earlier scores)"
-            )
+        told = given.verdict + (LATE if status == reviews.WITHDRAWN else "")
         return RedirectResponse(f"/next?{urlencode(link | {'told': told})}", 303)
 
     @app.post("/items/{item}/skip")
@@ -805,6 +818,8 @@ def _take(
                 "The call was scored again: a verdict counts for the earlier scores, which are shown here."
             )
         return False, "The call was scored again: its new scores have items of their own."
+    if any(name == visit.user.name for name, _ in places):
+        return True, ""
     try:
         with shared.database.write() as connection:
             if reviews.claim(connection, row.id, visit.user.id, moment=now(), minutes=minutes):
@@ -912,7 +927,7 @@ def _add_leads(app: FastAPI, shared: _Application) -> None:
     @app.get("/settings")
     def show_settings(request: Request, visit: Visit = lead) -> Response:
         stored = shared.queue_settings()
-        told = request.query_params.get("told", "")
+        told = _told(request.query_params.get("told", ""))
         return settings_page(visit, stored, stored.queue.model_dump(), told=told)
 
     @app.post("/settings")
@@ -946,7 +961,7 @@ def _add_leads(app: FastAPI, shared: _Application) -> None:
                 "Your values are in the form, theirs beside it; store again to replace theirs."
             )
             return settings_page(visit, stored, new.model_dump(), text, 409)
-        return RedirectResponse(f"/settings?{urlencode({'told': 'Stored.'})}", 303)
+        return RedirectResponse(f"/settings?{urlencode({'told': 'stored'})}", 303)
 
     @app.post("/read")
     def read_calls(visit: Visit = lead) -> Response:
@@ -959,7 +974,8 @@ def _add_leads(app: FastAPI, shared: _Application) -> None:
         finally:
             shared.reading.release()
         shared.forget_choices()
-        return RedirectResponse(f"/queue?{urlencode({'told': f'Read: {result}.'})}", 303)
+        counts = ".".join(map(str, result))
+        return RedirectResponse(f"/queue?{urlencode({'told': f'read.{counts}'})}", 303)
 
 
 def _parquet(table: Any) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
@@ -133,7 +134,11 @@ items = sa.Table(
     sa.Column("agent", sa.Text, nullable=False),
     sa.Column("queue", sa.Text, nullable=False),
     sa.Column("started_at", UtcTime),
-    sa.Index("items_status", "status", "position"),
+    # Everything that filters, so that counting and searching read the index alone.
+    sa.Index(
+        "items_queue",
+        *("status", "position", "reason", "agent", "queue", "score", "started_at", "reviews", "id"),
+    ),
 )
 
 assignments = sa.Table(
@@ -202,6 +207,7 @@ class Database:
     def __init__(self, url: str):
         self.url = _checked(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
+        self._writer = threading.Lock()
         options: dict[str, Any] = {"pool_pre_ping": True}
         if self.sqlite:
             if self.url.database and self.url.database != ":memory:":
@@ -236,10 +242,25 @@ class Database:
         Raises:
             DatabaseError: If the database cannot be used.
         """
-        with self._explained(), self._engine.connect() as connection:
+        with self._alone(), self._explained(), self._engine.connect() as connection:
             writing = connection.execution_options(writes=True)
             with writing.begin():
                 yield writing
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let writers of this process take turns: SQLite would have them poll, and some never win."""
+        if not self.sqlite:
+            yield
+            return
+        if not self._writer.acquire(timeout=BUSY_S):
+            raise DatabaseError(
+                f"The database {self.url!r} is locked for more than {BUSY_S:g} s: try again"
+            )
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def compact(self) -> None:
         """Give deleted rows back to the file system: nothing of them stays in an SQLite file."""

@@ -726,7 +726,7 @@ class _Matcher:
 
     def rows(self, table: pa.Table) -> pa.ChunkedArray | pa.Array:
         """Return which rows of a table belong to the calls."""
-        found = pa.array([False] * len(table))
+        found = pa.array([False] * len(table), pa.bool_())
         for name in table.column_names:
             kind = table.schema.field(name).type
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):

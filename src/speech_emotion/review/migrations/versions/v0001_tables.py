@@ -74,7 +74,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["scored_call"], ["calls.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("items_status", "items", ["status", "position"], unique=False)
+    op.create_index(
+        "items_queue",
+        "items",
+        ["status", "position", "reason", "agent", "queue", "score", "started_at", "reviews", "id"],
+        unique=False,
+    )
     op.create_index(op.f("ix_items_scored_call"), "items", ["scored_call"], unique=False)
     op.create_table(
         "sessions",
