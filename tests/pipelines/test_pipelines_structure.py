@@ -67,6 +67,7 @@ def test_every_stage_has_its_name():
         "feedback",
         "ingestion",
         "model_selection",
+        "monitoring",
         "recipes",
         "registration",
         "reporting",

@@ -31,6 +31,8 @@ SELECTION_TABLES: Final = frozenset(
 )
 """Tables of model selection. When all that a run makes are saved, its models are tracked."""
 EXTERNAL_TABLE: Final = "external_evaluation.metrics_table"
+DRIFT_TABLE: Final = "monitoring.drift_table"
+WEEKS_TABLE: Final = "monitoring.weeks_table"
 CURVES: Final = ("loss", "accuracy", "val_loss", "val_accuracy")
 TARGET: Final = "angry"
 COPIED_TAGS: Final = ("mlflow.user", "mlflow.source.name", "mlflow.source.type")
@@ -124,6 +126,10 @@ class TrackingHooks:
             _log_kpis(self._run_id, self._catalog["call_kpis_table"].load())
         elif dataset_name == EXTERNAL_TABLE:
             _log_external(self._run_id, self._catalog)
+        elif dataset_name == DRIFT_TABLE:
+            _log_drift(self._run_id, self._catalog[DRIFT_TABLE].load())
+        elif dataset_name == WEEKS_TABLE:
+            _log_weeks(self._run_id, self._catalog[WEEKS_TABLE].load())
         elif dataset_name in self._tables and self._is_complete():
             self._tracked.add(LEADERBOARD)
             _ModelTracker(self._run_id, self._catalog, self._env).log()
@@ -380,6 +386,40 @@ def _log_kpis(run_id: str, breakdown: pd.DataFrame) -> None:
         if pd.notna(row[name])
     ]
     mlflow.MlflowClient().log_batch(run_id, metrics)
+
+
+def _log_drift(run_id: str, drift: pd.DataFrame) -> None:
+    """Log the effect on each measure, and the number of alarms."""
+    import mlflow
+
+    now = int(time.time() * 1000)
+    metrics = [_metric(f"drift.{row.measure}", row.effect, now) for row in drift.itertuples()]
+    metrics.append(_metric("alarms", int(drift["alarm"].sum()), now))
+    client = mlflow.MlflowClient()
+    client.log_batch(run_id, metrics)
+    named = ", ".join(drift.loc[drift["alarm"], "measure"]) or "none"
+    client.set_tag(run_id, "drift_alarms", named)
+
+
+def _log_weeks(run_id: str, weeks: pd.DataFrame) -> None:
+    """Log weekly means over time; the step is the number of the week since 1970."""
+    import mlflow
+    import pandas as pd
+    from mlflow.entities import Metric
+
+    metrics = []
+    for row in weeks.to_dict("records"):
+        monday = pd.Timestamp(row.pop("week_from"))
+        step = (monday - pd.Timestamp("1970-01-05")).days // 7
+        stamp = int(monday.timestamp() * 1000)
+        metrics += [
+            Metric(f"week.{name}", float(value), stamp, step)
+            for name, value in row.items()
+            if pd.notna(value)
+        ]
+    client = mlflow.MlflowClient()
+    for start in range(0, len(metrics), 1000):  # MLflow accepts no more at once
+        client.log_batch(run_id, metrics[start : start + 1000])
 
 
 def _log_external(run_id: str, catalog: DataCatalog) -> None:

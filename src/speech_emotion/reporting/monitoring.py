@@ -1,0 +1,140 @@
+"""Page of monitoring: which measures have changed, and how they developed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from speech_emotion.reporting.plotting import COLORS, finish_figure
+from speech_emotion.reporting.sections import Section, sections_page
+
+__all__ = ["drift_figure", "monitoring_page", "weeks_figure"]
+
+TITLE: Final = "Monitoring of scored calls"
+SYNTHETIC: Final = "The model was trained on SYNTHETIC speech: its scores mean nothing."
+
+
+def drift_figure(drift: pd.DataFrame, *, periods: str) -> go.Figure:
+    """Draw the effect of each measure; alarms stand out.
+
+    Args:
+        drift: Table of :func:`speech_emotion.monitoring.compare_periods`.
+        periods: The periods in words.
+    """
+    rows = drift.sort_values("effect", key=abs)
+    figure = go.Figure()
+    for alarm, color, name in ((False, COLORS[0], "no alarm"), (True, COLORS[1], "alarm")):
+        part = rows[rows["alarm"] == alarm]
+        figure.add_bar(
+            x=part["effect"].abs(),
+            y=part["title"],
+            orientation="h",
+            name=name,
+            marker={"color": color, "pattern": {"shape": "/" if alarm else ""}},
+            customdata=part[["reference", "period", "p_adjusted"]],
+            hovertemplate="%{y}: %{customdata[0]:.3g} before, %{customdata[1]:.3g} now, adjusted p "
+            "%{customdata[2]:.2g}",
+        )
+    figure.update_yaxes(categoryorder="array", categoryarray=list(rows["title"]), automargin=True)
+    figure.update_xaxes(title="effect (Kolmogorov-Smirnov distance; Cohen's h of shares)")
+    alarms = ", ".join(drift.loc[drift["alarm"], "title"]) or "none"
+    return finish_figure(
+        figure,
+        "What has changed",
+        periods,
+        summary=f"Alarms: {alarms}.",
+        height=160 + 26 * max(len(rows), 4),
+    )
+
+
+def weeks_figure(weeks: pd.DataFrame, *, n_calls: int) -> go.Figure:
+    """Draw weekly means of loudness, signal-to-noise ratio, flagged calls and score.
+
+    Args:
+        weeks: Table of :func:`speech_emotion.monitoring.weekly_table`.
+        n_calls: Number of calls with a start.
+    """
+    shown = {
+        "snr_db": "signal-to-noise ratio, dB",
+        "loudness_dbfs": "loudness, dBFS",
+        "score": "highest score, mean",
+        "flagged": "share of flagged calls",
+    }
+    figure = make_subplots(rows=4, cols=1, shared_xaxes=True, subplot_titles=list(shown.values()))
+    for row, name in enumerate(shown, start=1):
+        figure.add_scatter(
+            x=weeks["week_from"],
+            y=weeks[name],
+            mode="lines+markers",
+            marker={"color": COLORS[0]},
+            showlegend=False,
+            customdata=weeks[["n_calls"]],
+            hovertemplate="week from %{x}: %{y:.3g}, n = %{customdata[0]} calls",
+            row=row,
+            col=1,
+        )
+    last = weeks.iloc[-1] if len(weeks) else None
+    summary = (
+        "No calls."
+        if last is None
+        else f"Last week: flagged {last['flagged']:.1%} of {last['n_calls']} calls."
+    )
+    return finish_figure(
+        figure, "Weekly means", f"n = {n_calls} calls with a start", summary=summary, height=720
+    )
+
+
+def monitoring_page(
+    drift: pd.DataFrame,
+    weeks: pd.DataFrame,
+    figures: dict[str, go.Figure],
+    *,
+    periods: str,
+    left_out: str = "",
+    synthetic: bool = False,
+) -> str:
+    """Render drift and weekly means as one self-contained HTML file.
+
+    Args:
+        drift: Table of :func:`speech_emotion.monitoring.compare_periods`.
+        weeks: Table of :func:`speech_emotion.monitoring.weekly_table`.
+        figures: ``drift`` and ``weeks``.
+        periods: The periods in words.
+        left_out: Which calls are left out, and why.
+        synthetic: Whether a model was trained on synthetic speech.
+    """
+    alarms = drift.loc[drift["alarm"], "title"]
+    verdict = f"Alarms: {', '.join(alarms)}." if len(alarms) else "No alarm."
+    shown = pd.DataFrame(
+        {
+            "measure": drift["title"],
+            "of": drift["kind"],
+            "before": drift["reference"].map("{:.3g}".format),
+            "now": drift["period"].map("{:.3g}".format),
+            "effect": drift["effect"].map("{:+.2f}".format),
+            "adjusted p": drift["p_adjusted"].map("{:.2g}".format),
+            "alarm": drift["alarm"].map({True: "ALARM", False: ""}),
+            "n": drift["n_reference"].astype(str) + " / " + drift["n_period"].astype(str),
+        }
+    )
+    sections = [
+        Section(
+            "drift",
+            "What has changed",
+            f"{verdict} Medians of numbers and shares of calls; n are calls before / now. An alarm needs an "
+            "effect that matters and an adjusted p-value below the level, so that without a change "
+            "hardly any alarm is raised.",
+            shown,
+        ),
+        Section("weeks", "Weekly means", "", weeks.round(3).astype(str)),
+    ]
+    return sections_page(
+        TITLE,
+        f"{periods}. {left_out}".strip(),
+        sections,
+        figures,
+        note=SYNTHETIC if synthetic else "",
+    )

@@ -1,0 +1,181 @@
+"""Drift of calls: measures, periods, alarms on simulated changes, and the pipeline."""
+
+from datetime import date, timedelta
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from speech_emotion.monitoring import (
+    MonitoringSettings,
+    Periods,
+    compare_periods,
+    measure_calls,
+    weekly_table,
+)
+
+FIRST = date(2026, 1, 5)  # a Monday
+PERIODS = Periods(FIRST + timedelta(7), FIRST + timedelta(13), FIRST, FIRST + timedelta(6))
+SETTINGS = MonitoringSettings()
+
+
+def simulated(seed, *, n=200, level=0.0, snr=0.0, score=0.0):
+    """Two weeks of calls; the second one is changed."""
+    rng = np.random.default_rng(seed)
+    second = np.repeat([0, 1], n)
+    scores = np.clip(rng.beta(2, 6, 2 * n) + score * second, 0, 1)
+    return pd.DataFrame(
+        {
+            "call": [str(number) for number in range(2 * n)],
+            "channel": 0,
+            "day": [
+                FIRST + timedelta(int(number)) for number in rng.integers(0, 7, 2 * n) + 7 * second
+            ],
+            "model": "m",
+            "snr_db": rng.normal(20, 4, 2 * n) + snr * second,
+            "loudness_dbfs": rng.normal(-25, 3, 2 * n) + level * second,
+            "speech_share": rng.beta(8, 2, 2 * n),
+            "minutes": rng.lognormal(1.2, 0.6, 2 * n),
+            "score": scores,
+            "flagged": (scores > 0.6).astype(float),
+            "share_angry": rng.beta(1, 9, 2 * n),
+        }
+    )
+
+
+def alarms(**change):
+    tables = [compare_periods(simulated(seed, **change), PERIODS, SETTINGS) for seed in range(200)]
+    return np.mean([table["alarm"].any() for table in tables])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"level": -3, "snr": -2}, id="codec"),
+        pytest.param({"snr": -4}, id="noise"),
+        pytest.param({"score": 0.1}, id="callers"),
+    ],
+)
+def test_changes_raise_an_alarm(change):
+    assert alarms(**change) >= 0.95
+
+
+def test_without_a_change_hardly_any_alarm_is_raised():
+    assert alarms() <= 0.02
+
+
+def test_small_effects_are_no_alarm_however_many_calls_there_are():
+    table = compare_periods(simulated(0, n=20_000, snr=-0.4), PERIODS, SETTINGS)
+    row = table.set_index("measure").loc["snr_db"]
+    assert row["p_adjusted"] < 1e-6
+    assert not row["alarm"]
+
+
+def test_shares_are_compared_by_effect_size_and_exact_test():
+    measured = simulated(0).assign(flagged=np.repeat([0.0, 1.0], 200))
+    row = compare_periods(measured, PERIODS, SETTINGS).set_index("measure").loc["flagged"]
+    assert row["reference"] == 0
+    assert row["period"] == 1
+    assert row["effect"] == pytest.approx(np.pi)
+    assert row["alarm"]
+
+
+def test_too_few_calls_are_an_error_that_names_the_period():
+    with pytest.raises(
+        ValueError, match=r"reference \(2026-01-05 to 2026-01-11\) has 10 .* 30 are needed"
+    ):
+        compare_periods(simulated(0, n=10), PERIODS, SETTINGS)
+
+
+def test_periods_end_with_the_last_call_and_must_not_overlap():
+    days = pd.Series([FIRST, FIRST + timedelta(20), None])
+    chosen = Periods.choose(days, SETTINGS)
+    assert chosen.end == FIRST + timedelta(20)
+    assert chosen.start == FIRST + timedelta(14)
+    assert chosen.reference_end == FIRST + timedelta(13)
+    assert chosen.reference_start == FIRST + timedelta(7)
+    with pytest.raises(ValueError, match="overlaps the period"):
+        Periods.choose(
+            days, MonitoringSettings(start=FIRST, end=FIRST + timedelta(6), reference_end=FIRST)
+        )
+    with pytest.raises(ValueError, match="No scored call has a start"):
+        Periods.choose(pd.Series([None, None], dtype=object), SETTINGS)
+    with pytest.raises(ValueError, match="end 2026-01-04 is before start 2026-01-05"):
+        MonitoringSettings(start=FIRST, end=FIRST - timedelta(1))
+
+
+def summary(n=80):
+    rows = np.arange(n)
+    started = [f"{FIRST + timedelta(int(number) % 14)}T10:00:00" for number in rows]
+    return pd.DataFrame(
+        {
+            "call": [f"call {number}" for number in rows],
+            "channel": 0,
+            "minutes": 3.0,
+            "talk_share": 0.4,
+            "loudness_dbfs": np.where(rows % 14 < 7, -20.0, -30.0) + rows % 3,
+            "score": 0.2,
+            "share_angry": 0.0,
+            "flag": np.where(rows % 10 == 0, "angry", "calm"),
+            "model": "speech-emotion version 1",
+            "synthetic_model": True,
+            "started": np.where(rows == 0, "yesterday", started),
+        }
+    )
+
+
+def windows(calls):
+    table = pd.DataFrame({"call": np.repeat(calls, 4), "channel": 0})
+    return table.assign(
+        snr_db=np.tile([10.0, 20.0, 30.0, 90.0], len(calls)),
+        speech_share=0.8,
+        confidence=0.5,
+        p_angry=np.tile([0.1, 0.2, 0.3, 0.9], len(calls)),
+        out_of_domain=np.tile(["", "", "", "noisy"], len(calls)),
+    )
+
+
+def test_measures_are_means_of_scored_windows_whatever_the_blocks_are():
+    table, rows = summary(4), windows([f"call {number}" for number in range(4)])
+    whole = measure_calls(table, [rows], target="angry")
+    split = measure_calls(table, [rows.iloc[:5], rows.iloc[5:]], target="angry")
+    pd.testing.assert_frame_equal(whole, split)
+    assert whole["snr_db"].tolist() == [20.0] * 4
+    assert whole["mean_target"].tolist() == pytest.approx([0.2] * 4)
+    assert whole["outside"].tolist() == [0.25] * 4
+    assert whole["flagged"].tolist() == [1, 0, 0, 0]
+    assert pd.isna(whole["day"].iloc[0])
+    assert whole["day"].iloc[1] == FIRST + timedelta(1)
+
+
+def test_weeks_begin_on_monday():
+    weeks = weekly_table(measure_calls(summary(), [], target="angry"))
+    assert weeks["week_from"].tolist() == ["2026-01-05", "2026-01-12"]
+    assert weeks["n_calls"].sum() == 79
+
+
+def test_the_pipeline_reports_alarms_and_logs_weeks(run_kedro, tmp_path, caplog):
+    folder = tmp_path / "07_model_output/calls"
+    folder.mkdir(parents=True)
+    table = summary()
+    table.to_parquet(folder / "summary.parquet")
+    windows(table["call"]).to_parquet(folder / "emotions.parquet")
+    run_kedro(
+        tmp_path,
+        params={"from": "2026-01-12", "to": "2026-01-18"},
+        pipeline_names=["monitoring"],
+    )
+    assert "loudness, dBFS has changed: -19 before, -29 now" in caplog.text
+    page = (tmp_path / "08_reporting/monitoring/monitoring.html").read_text()
+    assert "1 calls have no start" in page
+    assert "SYNTHETIC" in page
+    drift = pd.read_csv(tmp_path / "08_reporting/monitoring/drift.csv").set_index("measure")
+    assert drift.index[drift["alarm"]].tolist() == ["loudness_dbfs"]
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    run = next(run for run in client.search_runs(experiments) if "alarms" in run.data.metrics)
+    assert run.data.metrics["alarms"] == 1
+    assert run.data.tags["drift_alarms"] == "loudness_dbfs"
+    history = client.get_metric_history(run.info.run_id, "week.loudness_dbfs")
+    assert len({each.step for each in history}) == 2
