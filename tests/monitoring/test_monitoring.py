@@ -45,7 +45,7 @@ def simulated(seed, *, n=200, level=0.0, snr=0.0, score=0.0):
 
 
 def alarms(**change):
-    tables = [compare_periods(simulated(seed, **change), PERIODS, SETTINGS) for seed in range(200)]
+    tables = [compare_periods(simulated(seed, **change), PERIODS, SETTINGS) for seed in range(100)]
     return np.mean([table["alarm"].any() for table in tables])
 
 
