@@ -122,7 +122,7 @@ def feedback_page(
         Section(
             "metrics",
             "Precision, recall and false alarms",
-            "All verdicts, and those set aside for testing.",
+            f"{_in_words(shown)} The table also has the verdicts set aside for testing.",
             shown,
         ),
         Section(
@@ -136,8 +136,17 @@ def feedback_page(
     ]
     return sections_page(
         TITLE,
-        DESCRIPTION.format(model=model),
+        (f"{SYNTHETIC} " if synthetic else "") + DESCRIPTION.format(model=model),
         sections,
         {"reliability": figure},
-        note=SYNTHETIC if synthetic else "",
+    )
+
+
+def _in_words(shown: pd.DataFrame) -> str:
+    """Return the first row, the current flags on all verdicts, as a sentence."""
+    row = shown.iloc[0]
+    values = ", ".join(f"{title} {row[title]}" for title in METRICS.values())
+    return (
+        f"Current flags, all verdicts: {values}; n = {row['items']} items, {row['angry']} of them angry, "
+        f"in {row['calls with verdicts']} calls."
     )

@@ -133,8 +133,7 @@ def monitoring_page(
     ]
     return sections_page(
         TITLE,
-        f"{periods}. {left_out}".strip(),
+        " ".join(filter(None, [SYNTHETIC if synthetic else "", f"{periods}.", left_out])),
         sections,
         figures,
-        note=SYNTHETIC if synthetic else "",
     )

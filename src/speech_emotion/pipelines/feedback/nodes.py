@@ -80,7 +80,8 @@ def recalibrate_model(
     """Fit probability and threshold to the calibration part.
 
     Returns:
-        ``current`` and ``recalibrated`` (``None`` with a ``reason``): threshold and scaling.
+        ``current`` and ``recalibrated`` (``None`` with a ``reason``): threshold and scaling; ``model`` and
+        ``synthetic``.
     """
     thresholds = summary.loc[summary["model"] == model.title, "threshold"].dropna()
     if thresholds.empty:
@@ -98,6 +99,9 @@ def recalibrate_model(
         CURRENT: _as_dict(found.current),
         RECALIBRATED: found.proposed and _as_dict(found.proposed),
         "reason": found.reason,
+        # The model is not loaded again after registration, which may change the alias.
+        "model": model.title,
+        "synthetic": model.synthetic,
     }
 
 
@@ -147,7 +151,6 @@ def describe_changes(operations: dict[str, Any], metrics: pd.DataFrame) -> pd.Da
 def draw_reliability(
     items: pd.DataFrame,
     operations: dict[str, Any],
-    model: EmotionPredictor,
     settings: FeedbackSettings,
 ) -> go.Figure:
     """Draw the share of angry items against the score, before and after recalibration."""
@@ -159,7 +162,7 @@ def draw_reliability(
         assert scaling is not None
         curves[RECALIBRATED] = reliability(test, scaling(scores), bins=settings.bins)
     return pages.reliability_figure(
-        curves, n_items=len(test), n_calls=test["call"].nunique(), synthetic=model.synthetic
+        curves, n_items=len(test), n_calls=test["call"].nunique(), synthetic=operations["synthetic"]
     )
 
 
@@ -169,7 +172,6 @@ def write_page(
     excluded: pd.DataFrame,
     figure: go.Figure,
     operations: dict[str, Any],
-    model: EmotionPredictor,
 ) -> str:
     """Write the results as one HTML page."""
     return pages.feedback_page(
@@ -177,9 +179,9 @@ def write_page(
         changes,
         excluded,
         figure,
-        model=model.title,
+        model=operations["model"],
         reason=operations["reason"],
-        synthetic=model.synthetic,
+        synthetic=operations["synthetic"],
     )
 
 

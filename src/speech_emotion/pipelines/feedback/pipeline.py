@@ -45,7 +45,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 draw_reliability,
-                ["items", "operations", "scoring_model", "params:feedback"],
+                ["items", "operations", "params:feedback"],
                 "reliability_figure",
                 name="draw_reliability",
             ),
@@ -57,7 +57,6 @@ def create_pipeline() -> Pipeline:
                     "excluded_table",
                     "reliability_figure",
                     "operations",
-                    "scoring_model",
                 ],
                 "feedback_page",
                 name="write_page",
