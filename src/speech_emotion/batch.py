@@ -25,14 +25,22 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import pandas as pd
+from pyarrow.parquet import ParquetFile
 
 from speech_emotion.audio import AUDIO_SUFFIXES, find_audio
-from speech_emotion.datasets import ModelDataset
+from speech_emotion.datasets import ModelDataset, neutralize_formulas
 from speech_emotion.models import PackedPredictor
-from speech_emotion.runtime import ClusterSettings, DaskEngine, connect, fan_out, running_on
+from speech_emotion.runtime import (
+    ClusterSettings,
+    DaskEngine,
+    connect,
+    fan_out,
+    replacing,
+    running_on,
+)
 
 __all__ = ["predict_folder"]
 
@@ -40,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 NOT_READ: Final = "_not_read.csv"
 """Name of the list of recordings that were found and not read."""
+
+State: TypeAlias = tuple[int, str] | None
+"""Size and version of a recording, if they are known."""
 
 
 def predict_folder(
@@ -53,7 +64,9 @@ def predict_folder(
 ) -> pd.DataFrame:
     """Predict the emotion of every recording in a folder that has no result of the model yet.
 
-    The model is resolved and loaded once, so an alias that moves during the run changes nothing.
+    A recording that was replaced (other size, or time of the last change) is predicted again, and its
+    former result removed. Results of recordings that were deleted are kept. The model is resolved and
+    loaded once, so an alias that moves during the run changes nothing.
 
     Args:
         recordings: Folder of recordings, searched in depth.
@@ -79,13 +92,26 @@ def predict_folder(
             f"No {', '.join(AUDIO_SUFFIXES)} below {recordings}: {found.describe()}; check the path"
         )
     (logger.warning if len(found.rejected) else logger.info)("%s", found.describe())
-    names = sorted(found.recordings["name"])
     model_id, uri = _resolve(model_uri)
     folder = results / f"model={model_id}"
-    due = sorted(set(names) - _predicted(folder))
+    listed = found.recordings.sort_values("name", ignore_index=True)
+    states = list(zip(listed["size"], listed["version"], strict=True))
+    names = listed["name"].tolist()
+    predicted = _predicted(folder)
+    due = [
+        (name, *state)
+        for name, state in zip(names, states, strict=True)
+        if name not in predicted or predicted[name] not in {None, state}
+    ]
+    replaced = {name: tuple(state) for name, *state in due if name in predicted}
     results.mkdir(parents=True, exist_ok=True)
     not_read = [found.rejected[["name", "path", "reason"]]]
-    logger.info("%d recordings, %d have a result already", len(names), len(names) - len(due))
+    logger.info(
+        "%d recordings, %d have a result already; %d were replaced since then",
+        len(names),
+        len(names) - len(due),
+        len(replaced),
+    )
     parts = [due[start : start + files_per_part] for start in range(0, len(due), files_per_part)]
     rows: list[dict[str, Any]] = []
     if parts:
@@ -106,6 +132,7 @@ def predict_folder(
                     continue
                 rows.append(row | {"unusable": outcome.unusable, "failure": None})
                 not_read.append(outcome.not_read)
+    _remove_outdated(folder, replaced)
     _write_not_read(pd.concat(not_read, ignore_index=True), results)
     return pd.DataFrame(rows, columns=["part", "recordings", "unusable", "failure"])
 
@@ -119,9 +146,8 @@ class _Outcome(NamedTuple):
 
 def _write_not_read(table: pd.DataFrame, results: Path) -> None:
     """Write the recordings that were found and not read; the name hides it from readers of Parquet."""
-    partial = results / f"{NOT_READ}.partial"
-    table.to_csv(partial, index=False)
-    partial.replace(results / NOT_READ)
+    with replacing(results / NOT_READ) as partial:
+        neutralize_formulas(table).to_csv(partial, index=False)
     if len(table):
         first = table.iloc[0]
         logger.warning(
@@ -134,7 +160,7 @@ def _write_not_read(table: pd.DataFrame, results: Path) -> None:
 
 
 def _predict_parts(
-    parts: list[list[str]], shared: tuple[Any, ...], workers: int
+    parts: list[list[tuple[str, int, str]]], shared: tuple[Any, ...], workers: int
 ) -> Iterator[_Outcome | str]:
     """Yield the outcome of each part, or why it failed.
 
@@ -154,7 +180,7 @@ def _predict_parts(
 
 
 def _predict_part(
-    names: Sequence[str], recordings: Path, folder: Path, model: PackedPredictor
+    files: Sequence[tuple[str, int, str]], recordings: Path, folder: Path, model: PackedPredictor
 ) -> _Outcome | str:
     """Predict some recordings and write their rows, in a worker.
 
@@ -164,19 +190,21 @@ def _predict_part(
         The outcome, or what went wrong.
     """
     try:
+        names = [name for name, *_ in files]
         paths = [str(recordings / name) for name in names]
         predicted = model.unpacked().predict_each(paths)
         table, transient = predicted.table, predicted.transient
-        table.insert(0, "recording", list(names))
+        table.insert(0, "recording", names)
+        table["size"], table["version"] = [size for _, size, _ in files], [one[2] for one in files]
         unusable = int(table["error"].notna().sum())
         not_read = pd.DataFrame({"name": names, "path": paths, "reason": table["error"]})[transient]
         table = table[~transient]
         # Typed, so that a part without errors, or with nothing else, can be read with the others.
         table = table.astype({"recording": "string", "emotion": "string", "error": "string"})
-        partial = folder / f".{_part_name(names)}.partial"
+        table = table.astype({"size": "int64", "version": "string"})
         if len(table):
-            table.to_parquet(partial, index=False)
-            partial.rename(folder / f"{_part_name(names)}.parquet")
+            with replacing(folder / f"{_part_name(files)}.parquet") as partial:
+                table.to_parquet(partial, index=False)
     except Exception as error:
         return repr(error)
     return _Outcome(unusable, not_read)
@@ -193,11 +221,38 @@ def _resolve(model_uri: str) -> tuple[str, str]:
     return model_id, f"models:/{model_id}"
 
 
-def _predicted(folder: Path) -> set[str]:
-    if next(folder.glob("*.parquet"), None) is None:
-        return set()
-    return set(pd.read_parquet(folder, columns=["recording"])["recording"])
+def _predicted(folder: Path) -> dict[str, State]:
+    """Return size and version of each recording that has a result."""
+    return dict(pair for path in sorted(folder.glob("*.parquet")) for pair in _states(path))
 
 
-def _part_name(names: Sequence[str]) -> str:
-    return "part-" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+def _states(path: Path) -> list[tuple[str, State]]:
+    """Return the recordings of a part, in order; those of older versions have no state."""
+    file = ParquetFile(path)
+    if "version" not in file.schema_arrow.names:
+        return [(name, None) for name in file.read(["recording"])["recording"].to_pylist()]
+    names, sizes, versions = file.read(["recording", "size", "version"]).to_pydict().values()
+    return [(one[0], one[1:]) for one in zip(names, sizes, versions, strict=True)]
+
+
+def _remove_outdated(folder: Path, current: dict[str, State]) -> None:
+    """Remove the former results of recordings that were replaced and have a new result."""
+    paths = sorted(folder.glob("*.parquet")) if current else []
+    stored = {path: _states(path) for path in paths}
+    done = {one for states in stored.values() for one in states} & set(current.items())
+    renewed = {name for name, _ in done}
+    for path, states in stored.items():
+        kept = [name not in renewed or state == current[name] for name, state in states]
+        if all(kept):
+            continue
+        if not any(kept):
+            path.unlink()
+            continue
+        table = pd.read_parquet(path)[kept]
+        with replacing(path) as partial:
+            table.to_parquet(partial, index=False)
+
+
+def _part_name(files: Sequence[tuple[str, int, str]]) -> str:
+    lines = "\n".join(" ".join(map(str, file)) for file in files)
+    return "part-" + hashlib.sha256(lines.encode()).hexdigest()[:16]

@@ -20,7 +20,9 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -555,7 +557,13 @@ def _readable_errors() -> Iterator[None]:
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
-        yield
+        with _terminating():
+            yield
+    except KeyboardInterrupt:
+        _end_tracked_runs()
+        raise click.ClickException(
+            "Interrupted. What was finished is kept: the same command goes on from there"
+        ) from None
     except (click.exceptions.Exit, click.ClickException):
         raise
     except Exception as error:
@@ -568,6 +576,29 @@ def _readable_errors() -> Iterator[None]:
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C: workers are stopped, and finished work is stored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _end_tracked_runs() -> None:
+    """Mark the runs of this process as killed; MLflow would call them finished."""
+    if "mlflow" not in sys.modules:
+        return
+    import mlflow
+
+    while mlflow.active_run():
+        mlflow.end_run("KILLED")
 
 
 def _is_expected(error: Exception) -> bool:
@@ -587,7 +618,8 @@ def _is_expected(error: Exception) -> bool:
 
 def _describe(error: Exception) -> str:
     """Return the message of an error, without what pydantic adds for programmers."""
-    message = re.sub(r"\n *For further information visit .*", "", str(error))
+    text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    message = re.sub(r"\n *For further information visit .*", "", text)
     message = re.sub(r"Extra inputs are not permitted \[.*\]", "there is no such setting", message)
     return re.sub(
         r"(Value error, )?(.*) \[type=\w+, input_value=(.*), input_type=\w+\]",

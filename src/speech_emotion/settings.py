@@ -9,6 +9,7 @@ from speech_emotion.hooks import (
     ConfigurationHooks,
     ConsoleHooks,
     EstimateHooks,
+    StoreHooks,
     SummaryHooks,
     TrackingHooks,
     quiet_libraries,
@@ -16,6 +17,9 @@ from speech_emotion.hooks import (
 from speech_emotion.runtime import is_url
 
 quiet_libraries()  # before plugins import them
+
+# Recordings of callers, and what is derived from them, is readable by its owner only.
+os.umask(int(os.environ.get("SPEECH_EMOTION_UMASK", "077"), 8))
 
 
 def find_home() -> Path:
@@ -49,6 +53,7 @@ HOOKS = (
     TrackingHooks(),
     EstimateHooks(),
     ClusterHooks(),
+    StoreHooks(),
     ConsoleHooks(),
     ConfigurationHooks(),
 )

@@ -2,6 +2,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -151,6 +152,32 @@ def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
     assert set(kept["call"]) == set(index["call"].iloc[:-1])
     with pytest.raises(ValueError, match=r"1 of \d results, that of .*angry\.wav among them"):
         collect()
+
+
+def without_a_window(path):
+    pd.read_parquet(path).iloc[1:].to_parquet(path)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"), [("window", without_a_window), ("window", cut), ("channel", cut)]
+)
+def test_damaged_shards_are_set_aside_and_made_anew(scoring, caplog, kind, damage):
+    _, score, collect, cache = scoring
+    score()
+    before = collect()
+    (name,) = cache.within(kind).names()
+    path = Path(f"{cache.path}/{kind}/{name}.parquet")
+    damage(path)
+    caplog.clear()
+    score()
+    assert f"{path} was damaged" in caplog.text
+    assert path.with_name(path.name + ".damaged").exists()
+    for one, other in zip(before, collect(), strict=True):
+        pd.testing.assert_frame_equal(one, other)
 
 
 @pytest.mark.parametrize("size", [1, 2, 64])

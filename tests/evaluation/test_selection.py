@@ -154,7 +154,7 @@ def test_normalization_removes_differences_between_speakers(index, statistics, u
 
 
 def test_features_without_utterance_are_refused(index, statistics, utterances, splits):
-    with pytest.raises(ValueError, match="c:000 have no label or split"):
+    with pytest.raises(ValueError, match="utterance_id 'c:000': the features are not of these"):
         make_examples(
             index,
             statistics,

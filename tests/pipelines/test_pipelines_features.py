@@ -1,11 +1,14 @@
 import itertools
+import logging
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from speech_emotion.audio import content_digest, read_samples
 from speech_emotion.features import (
     FeatureSettings,
+    extraction,
     gather_features,
     index_features,
     store,
@@ -25,7 +28,7 @@ def utterances(tone, write_sound):
         rows = []
         for number in range(count):
             path = write_sound(f"{number}.wav", tone(200 + 10 * number, seconds=0.3))
-            rows.append((f"c:{number:03d}", str(path), f"hash {number}"))
+            rows.append((f"c:{number:03d}", str(path), content_digest(*read_samples(path))))
         path = write_sound("broken.wav", tone(seconds=0.3))
         path.write_text("no sound")
         return pd.DataFrame(
@@ -225,3 +228,93 @@ def test_without_copies_there_is_still_an_example(utterances):
     recorded = utterances(1).iloc[:1].assign(synthetic=False)
     sounds, _ = draw_augmentation(recorded, plan_of(recorded).iloc[:0], SETTINGS)
     assert list(sounds) == ["recording"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [PermissionError(13, "denied"), OSError(5, "I/O error"), MemoryError(), RuntimeError("?")],
+)
+def test_what_fails_now_is_listed_and_done_by_the_next_run(
+    utterances, cache, monkeypatch, caplog, error
+):
+    few, decode = utterances(2), extraction.load_audio
+
+    def fail(path, *rest, **options):
+        if path.endswith("0.wav"):
+            raise error
+        return decode(path, *rest, **options)
+
+    monkeypatch.setattr(extraction, "load_audio", fail)
+    extract(few, plan_of(few), cache)
+    assert "2 of 6 sounds could not be used now; the next run tries them again" in caplog.text
+    features, _, rejected = collect(few, plan_of(few), cache)
+    assert set(features["utterance_id"]) == {"c:001"}
+    assert rejected["path"].str.endswith("0.wav").sum() == 2
+    monkeypatch.undo()
+    extract(few, plan_of(few), cache)
+    features, _, rejected = collect(few, plan_of(few), cache)
+    assert set(features["utterance_id"]) == {"c:000", "c:001"}
+    assert rejected["path"].str.endswith("broken.wav").all()
+
+
+def test_a_recording_that_was_replaced_after_ingestion_is_not_used(
+    utterances, cache, write_sound, tone
+):
+    few = utterances(2)
+    write_sound("0.wav", tone(999, seconds=0.3))
+    extract(few, plan_of(few), cache)
+    _, _, rejected = collect(few, plan_of(few), cache)
+    replaced = rejected[rejected["path"].str.endswith("0.wav")]
+    assert replaced["reason"].str.contains("another one than at ingestion; run the ingestion").all()
+    assert len(replaced) == 2
+    # With its digest it is another sound, which has a key of its own.
+    few.loc[0, "content_hash"] = content_digest(*read_samples(few["path"][0]))
+    extract(few, plan_of(few), cache)
+    features, _, _ = collect(few, plan_of(few), cache)
+    assert set(features["utterance_id"]) == {"c:000", "c:001"}
+
+
+def damage_end(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def damage_page(path):
+    content = bytearray(path.read_bytes())
+    at = len(content) // 2
+    content[at : at + 8] = bytes(255 - one for one in content[at : at + 8])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [damage_end, damage_page])
+def test_a_damaged_shard_is_set_aside_and_made_anew(utterances, cache, tmp_path, caplog, damage):
+    few = utterances(2)
+    extract(few, plan_of(few), cache)
+    before = collect(few, plan_of(few), cache)
+    (path,) = tmp_path.glob("cache*/*.parquet")
+    damage(path)
+    with caplog.at_level(logging.WARNING):
+        extract(few, plan_of(few), cache)
+    assert "was damaged" in caplog.text
+    assert path.with_name(path.name + ".damaged").exists()
+    for one, other in zip(before, collect(few, plan_of(few), cache), strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_shards_of_older_versions_are_read(utterances, cache, tmp_path):
+    few = utterances(2)
+    extract(few, plan_of(few), cache)
+    (path,) = tmp_path.glob("cache*/*.parquet")
+    pd.read_parquet(path).drop(columns="unread").to_parquet(path)
+    assert extract(few, plan_of(few), cache).empty
+    assert len(collect(few, plan_of(few), cache)[0]) == 4
+
+
+def test_rows_that_a_shard_lost_are_made_anew(utterances, cache, tmp_path):
+    few = utterances(2)
+    extract(few, plan_of(few), cache)
+    before = collect(few, plan_of(few), cache)
+    (path,) = tmp_path.glob("cache*/*.parquet")
+    pd.read_parquet(path).iloc[1:].to_parquet(path)
+    assert len(extract(few, plan_of(few), cache)) == 1
+    for one, other in zip(before, collect(few, plan_of(few), cache), strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))

@@ -8,6 +8,7 @@ from speech_emotion.pipelines.model_selection.nodes import (
     gather_candidates,
     score_candidate,
 )
+from speech_emotion.runtime import JoinError
 
 LABELS = ["angry", "sad"]
 SELECTION = SelectionSettings(
@@ -91,3 +92,18 @@ def test_the_best_model_in_cross_validation_is_the_champion(stored):
     assert board.loc[board["champion"], "uar"].item() == best["uar"] >= 0.9
     assert set(calibrated["model"]) == set(calibration["model"]) == set(board["model"])
     assert choice["temperature"] > 0
+
+
+def test_missing_predictions_of_a_family_are_an_error_and_another_kind_of_input_is_not(stored):
+    predictions, metrics, *_ = gather_candidates(*stored)
+    is_lost = (predictions["model"] == "mlp") & predictions["utterance_id"].isin(["c:01", "c:02"])
+    few = predictions[~is_lost]
+    with pytest.raises(
+        JoinError, match=r"2 of 40 rows of predictions of .* the first: utterance_id"
+    ):
+        compare_candidates(few, metrics, LABELS, SELECTION)
+    # A model on embeddings may lack sounds that have features.
+    for table in (few, metrics):
+        table["model"] = table["model"].replace("mlp", "encoder_mlp")
+    calibrated, *_ = compare_candidates(few, metrics, LABELS, SELECTION)
+    assert set(calibrated["model"].value_counts()) == {38}

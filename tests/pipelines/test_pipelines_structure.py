@@ -93,6 +93,13 @@ def test_catalog_of_every_environment_resolves(catalog, data_dir):
             assert str(path).startswith(str(data_dir)), f"{name} is stored at {path}"
 
 
+def test_every_result_is_written_as_a_whole(catalog):
+    outputs = set().union(*(one.all_outputs() for one in register_pipelines().values()))
+    for name in sorted(outputs - {"reporting.evidence"}):
+        kind = type(catalog.get(name))
+        assert kind.__module__.startswith("speech_emotion.datasets"), f"{name}: {kind}"
+
+
 def test_parameters_of_every_environment_are_typed(catalog):
     for pipeline in register_pipelines().values():
         for name in pipeline.inputs():

@@ -1,4 +1,6 @@
+import errno
 import os
+import shutil
 import subprocess
 import sys
 
@@ -6,6 +8,7 @@ import mlflow
 import pandas as pd
 import pytest
 
+from speech_emotion import batch
 from speech_emotion.batch import predict_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.serve]
@@ -52,8 +55,8 @@ def test_the_model_is_that_of_the_projects_tracking_server(served, tmp_path):
     (tmp_path / "conf/base/parameters.yml").write_text("{}")
     environment = os.environ | {"SPEECH_EMOTION_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "speech_emotion"]
-    batch = [*command, "batch", str(served.recordings), "results", "--workers", "1"]
-    subprocess.run(batch, check=True, cwd=tmp_path, env=environment)
+    words = [*command, "batch", str(served.recordings), "results", "--workers", "1"]
+    subprocess.run(words, check=True, cwd=tmp_path, env=environment)
     assert len(pd.read_parquet(tmp_path / "results")) == 4
     recording = str(next(served.recordings.rglob("*.flac")))
     done = subprocess.run(
@@ -82,10 +85,10 @@ def test_a_lost_worker_fails_one_part_and_spares_the_others(
     predictor.save(tmp_path / "model")
 
     def fan_out(function, calls, *, shared, n_jobs):
-        for (names,) in calls:
-            if "day 0/angry.WAV" in names:
+        for (files,) in calls:
+            if files[0][0] == "day 0/angry.WAV":
                 raise RuntimeError("A worker was lost")
-            yield function(names, *shared)
+            yield function(files, *shared)
 
     monkeypatch.setattr(module, "fan_out", fan_out)
     results = tmp_path / "results"
@@ -103,19 +106,43 @@ def test_an_empty_folder_is_an_error(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_a_part_that_fails_is_reported_and_spares_the_others(served, tmp_path):
+def test_a_part_that_fails_is_reported_and_spares_the_others(served, tmp_path, monkeypatch):
     mlflow.set_tracking_uri(served.store)
     results = tmp_path / "results"
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     for name in ("a.wav", "b.wav"):
         (recordings / name).write_bytes(b"")
-    model = mlflow.models.get_model_info("models:/speech-emotion@champion").model_id
-    blocked = results / f"model={model}" / ".part-"
-    blocked.parent.mkdir(parents=True)
-    from speech_emotion.batch import _part_name
+    write, predict = batch.replacing, []
 
-    os.mkdir(f"{blocked}{_part_name(['b.wav']).removeprefix('part-')}.partial")
+    def fail_once(path):
+        predict.append(path)
+        if len(predict) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path)
+
+    monkeypatch.setattr(batch, "replacing", fail_once)
     parts = predict_folder(recordings, results, files_per_part=1, workers=1)
     assert parts["failure"].notna().sum() == 1
     assert list(pd.read_parquet(results)["recording"]) == ["a.wav"]
+
+
+def test_a_replaced_recording_is_predicted_again_and_a_deleted_one_keeps_its_result(
+    served, predictor, tmp_path
+):
+    predictor.save(tmp_path / "model")
+    recordings, results = tmp_path / "recordings", tmp_path / "results"
+    sounds = sorted(served.recordings.rglob("*.*"))[:3]
+    recordings.mkdir()
+    for name, sound in zip("abc", sounds, strict=True):
+        shutil.copy(sound, recordings / f"{name}{sound.suffix}")
+    names = [path.name for path in sorted(recordings.iterdir())]
+    options = {"model_uri": str(tmp_path / "model"), "workers": 1}
+    assert predict_folder(recordings, results, **options)["recordings"].tolist() == [3]
+    (recordings / names[0]).write_bytes(b"no sound")
+    (recordings / names[1]).unlink()
+    assert predict_folder(recordings, results, **options)["recordings"].tolist() == [1]
+    table = pd.read_parquet(results).set_index("recording").sort_index()
+    assert table.index.tolist() == names
+    assert table["error"].notna().tolist() == [True, False, False]
+    assert predict_folder(recordings, results, **options).empty

@@ -266,6 +266,7 @@ def _transforms(data: AblationData, plan: pd.DataFrame) -> pd.Series:
     """Transform of each row's variant, missing for recordings."""
     planned = plan.loc[plan["protocol"] == PROTOCOL, [*KEYS, "transform"]]
     index = data.index.assign(variant=_originals(data))
+    # Recordings themselves are not in the plan.
     return index.merge(planned, on=KEYS, how="left", validate="m:1")["transform"]
 
 

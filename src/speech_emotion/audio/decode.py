@@ -6,6 +6,7 @@ length in a header is never trusted, and nothing is allocated by it.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -48,6 +49,7 @@ __all__ = [
     "Recording",
     "SoundLimits",
     "check_rate",
+    "content_digest",
     "load_audio",
     "open_recording",
     "read_samples",
@@ -105,6 +107,7 @@ MISSING = "no such file; check the path and that links lead somewhere"
 EMPTY = "empty file (0 bytes); replace it by an intact copy"
 POINTER = "a Git-LFS pointer, not the recording; run `git lfs pull`"
 NO_SAMPLES = "contains no samples; replace it by an intact copy"
+REPLACED: Final = "its sound is another one than at ingestion; run the ingestion pipeline again"
 CHANGED: Final = "changed while being read; read it again when it is complete"
 
 
@@ -198,6 +201,7 @@ def load_audio(
     sample_rate: int = 22050,
     *,
     limits: SoundLimits = LIMITS,
+    content: str | None = None,
 ) -> np.ndarray:
     """Decode a sound file to mono; the format is detected from its content.
 
@@ -207,6 +211,7 @@ def load_audio(
         path: Path or URL (``s3://…``) of the file, or an open binary file.
         sample_rate: Rate to resample to, in Hz (soxr, high quality).
         limits: Largest accepted recording.
+        content: Result of :func:`content_digest` that the recording must have; ``None`` for any.
 
     Returns:
         Samples, shape ``(n_samples,)``, float32, full scale at ±1.
@@ -227,6 +232,8 @@ def load_audio(
     """
     check_rate(sample_rate)
     samples, native_rate = read_samples(path, limits=limits)
+    if content is not None and content_digest(samples, native_rate) != content:
+        raise AudioError(path, REPLACED, transient=True)
     mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
     if (peak := float(np.abs(mono).max())) < SILENCE:
         reason = f"silent: the peak amplitude of its averaged channels is {peak:.1g}; replace it"
@@ -237,6 +244,18 @@ def load_audio(
     if len(resampled) == 0:
         raise AudioError(path, f"too short: {len(mono)} samples at {native_rate} Hz")
     return resampled
+
+
+def content_digest(samples: np.ndarray, sample_rate: int) -> str:
+    """Return a digest of decoded sound, the same for copies and other containers of it.
+
+    Args:
+        samples: Result of :func:`read_samples`, shape ``(n_samples, n_channels)``.
+        sample_rate: Rate in Hz.
+    """
+    digest = hashlib.sha256(f"{sample_rate} {samples.shape}".encode())
+    digest.update(samples.tobytes())
+    return digest.hexdigest()
 
 
 def read_samples(

@@ -66,7 +66,6 @@ from speech_emotion.call_scoring.speakers import (
     voice_of,
 )
 from speech_emotion.call_scoring.store import (
-    UNREAD,
     gather_calls,
     join_tables,
     list_calls,
@@ -103,7 +102,6 @@ __all__ = [
     "MIXED",
     "PASSAGES",
     "UNKNOWN",
-    "UNREAD",
     "CallSettings",
     "ChannelStream",
     "FlagSettings",

@@ -10,10 +10,17 @@ import pandas as pd
 
 from speech_emotion.call_scoring.inspection import Inspection
 from speech_emotion.call_scoring.scoring import ScoredCall
-from speech_emotion.runtime import KEY, RECENT, ShardStore, digest, list_stored
+from speech_emotion.runtime import (
+    KEY,
+    RECENT,
+    UNREAD,
+    DamagedShard,
+    ShardStore,
+    digest,
+    list_stored,
+)
 
 __all__ = [
-    "UNREAD",
     "gather_calls",
     "join_tables",
     "list_calls",
@@ -24,8 +31,8 @@ __all__ = [
     "without_empty",
 ]
 
-UNREAD: Final = "unread"
-"""Column that marks recordings which could not be fetched."""
+N_WINDOWS: Final = "n_windows"
+"""Column with the number of rows that the call has in the table of windows."""
 WINDOWS: Final = "window"
 CHANNELS: Final = "channel"
 INSPECTIONS: Final = "inspection"
@@ -58,7 +65,10 @@ def store_calls(
 def _store(cache: ShardStore, prefix: str, calls: list[tuple[str, ScoredCall]]) -> None:
     name = f"{prefix}{digest(*(key for key, _ in calls))}"
     windows = [call.windows.assign(**{KEY: key}) for key, call in calls]
-    channels = [call.channels.assign(**{KEY: key, UNREAD: call.unread}) for key, call in calls]
+    channels = [
+        call.channels.assign(**{KEY: key, UNREAD: call.unread, N_WINDOWS: len(call.windows)})
+        for key, call in calls
+    ]
     # Channels last: a shard counts only if both tables are there.
     cache.within(WINDOWS).put(name, join_tables(windows))
     cache.within(CHANNELS).put(name, join_tables(channels))
@@ -106,11 +116,37 @@ def load_inspections(found: pd.DataFrame, cache: ShardStore) -> Iterator[Inspect
 
 
 def list_calls(cache: ShardStore, prefix: str) -> pd.DataFrame:
-    """List the stored keys with their shards, and whether their recordings could not be fetched."""
-    stored = list_stored(cache.within(CHANNELS), prefix, [UNREAD]).astype({UNREAD: bool})
-    stored = stored[stored["shard"].isin(cache.within(WINDOWS).names(prefix))]
+    """List the stored keys with their shards, and whether their recordings could not be fetched.
+
+    Shards whose two tables do not belong together are set aside.
+    """
+    stored = list_stored(cache.within(CHANNELS), prefix, [UNREAD, N_WINDOWS])
+    stored = stored.astype({UNREAD: bool})
+    windows = cache.within(WINDOWS)
+    names = set(windows.names(prefix))
+    whole = [
+        name
+        for name, calls in stored.groupby("shard")
+        if name in names and _has_windows(windows, str(name), calls)
+    ]
+    stored = stored[stored["shard"].isin(whole)].drop(columns=N_WINDOWS)
     # Stored twice: by two runs at the same time, or because it could not be fetched before.
     return stored.sort_values(UNREAD, kind="stable").drop_duplicates(KEY)
+
+
+def _has_windows(store: ShardStore, name: str, calls: pd.DataFrame) -> bool:
+    """Whether the table of windows has as many rows of each call as the other table says."""
+    try:
+        found = store.load(name, [KEY])[KEY].value_counts()
+        expected = calls.drop_duplicates(KEY).set_index(KEY)[N_WINDOWS]
+        if expected.isna().any():
+            return True  # of an older version
+        expected = expected[expected > 0].astype(int)
+        if expected.to_dict() != found.to_dict():
+            raise store.set_aside(name, "it does not have the windows of its calls")
+    except DamagedShard:
+        return False
+    return True
 
 
 def gather_calls(
@@ -138,7 +174,7 @@ def _gather(found: pd.DataFrame, store: ShardStore, *, size: int) -> Iterator[pd
         rows = join_tables(tables)
         order = rows[KEY].map(dict(zip(calls[KEY], range(len(calls)), strict=True)))
         rows = rows.iloc[order.to_numpy(dtype=int).argsort(kind="stable")]
-        yield rows.drop(columns=[KEY, UNREAD], errors="ignore").reset_index(drop=True)
+        yield rows.drop(columns=[KEY, UNREAD, N_WINDOWS], errors="ignore").reset_index(drop=True)
 
 
 def join_tables(tables: list[pd.DataFrame]) -> pd.DataFrame:

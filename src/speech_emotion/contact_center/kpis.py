@@ -62,7 +62,7 @@ class KpiSettings(Settings):
     same_topic: bool = True
     fcr_of: Literal["calls", "first_contacts"] = "calls"
     min_calls: int = Field(30, ge=1)
-    resamples: int = Field(400, ge=100)
+    resamples: int = Field(400, ge=100, le=100_000)
     seed: int = 0
     target_aht_s: float = Field(480.0, gt=0)
     target_fcr: float = Field(0.70, gt=0, lt=1)

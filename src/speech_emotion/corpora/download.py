@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import logging
 import re
-import shutil
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from speech_emotion.audio import AUDIO_SUFFIXES
 from speech_emotion.config import Settings
 from speech_emotion.corpora.entry import CORPORA
+from speech_emotion.runtime import replacing_folder
 
 __all__ = ["DownloadError", "DownloadSettings", "download_corpora", "unpack"]
 
@@ -185,19 +185,17 @@ def unpack(archive: Path, folder: Path, *, recordings: int | None = None) -> Non
             missing.
         OSError: If ``folder`` is not empty.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    if folder.exists() and any(folder.iterdir()):
+        raise OSError(f"{folder} is not empty")
     with zipfile.ZipFile(archive) as file:
         for entry in file.infolist():
             _check_entry(entry, archive)
         found = sum(Path(name).suffix.lower() in AUDIO_SUFFIXES for name in file.namelist())
         if recordings is not None and found < recordings:
             raise DownloadError(f"{archive} contains {found} recordings instead of {recordings}")
-        file.extractall(partial)
-    (partial / COMPLETE).touch()
-    if folder.exists():
-        folder.rmdir()
-    partial.rename(folder)
+        with replacing_folder(folder) as partial:
+            file.extractall(partial)
+            (partial / COMPLETE).touch()
 
 
 def _check_entry(entry: zipfile.ZipInfo, archive: Path) -> None:

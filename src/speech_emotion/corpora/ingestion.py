@@ -5,7 +5,6 @@ Every recording is in exactly one of two tables, the utterances or the rejected 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections import Counter
@@ -25,6 +24,7 @@ from speech_emotion.audio import (
     SILENCE,
     AudioError,
     SoundLimits,
+    content_digest,
     find_audio,
     read_samples,
     trim_silence,
@@ -418,8 +418,6 @@ def _audio_properties(
             "unusable": f"too short: {seconds:.3f} s, corpora.min_duration_s is {min_duration_s} s"
         }
     trimmed = trim_silence(mono, trim_db)
-    digest = hashlib.sha256(f"{rate} {samples.shape}".encode())
-    digest.update(samples.tobytes())
     values = (
         rate,
         samples.shape[1],
@@ -428,7 +426,7 @@ def _audio_properties(
         len(trimmed),
         peak,
         float(np.sqrt(np.mean(np.square(mono, dtype=np.float64)))),
-        digest.hexdigest(),
+        content_digest(samples, rate),
     )
     return dict(zip(AUDIO_PROPERTIES, values, strict=True))
 

@@ -20,6 +20,7 @@ from speech_emotion.config import Settings
 from speech_emotion.corpora.entry import CORPORA
 from speech_emotion.corpora.ingestion import SYNTHETIC_MARK
 from speech_emotion.corpora.voice import Speaker, speak
+from speech_emotion.runtime import replacing_folder
 
 __all__ = ["SampleSettings", "sample_recordings", "write_sample"]
 
@@ -152,20 +153,17 @@ def write_sample(folder: Path, settings: SampleSettings, *, progress: bool = Tru
         return
     if folder.exists() and any(folder.iterdir()) and not marked.exists():
         raise FileExistsError(f"{folder} contains files that are not the sample corpus; move them")
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     recordings = list(sample_recordings(settings))
-    for recording in tqdm(
-        recordings, desc="Generating the sample corpus", disable=None if progress else True
-    ):
-        path = partial / recording.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        samples = speak(*recording[2:], path.name, recording.sample_rate)
-        soundfile.write(path, samples, recording.sample_rate, subtype="PCM_16")
-    _add_defects(partial, settings)
-    (partial / SYNTHETIC_MARK).write_text(mark)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with replacing_folder(folder) as partial:
+        for recording in tqdm(
+            recordings, desc="Generating the sample corpus", disable=None if progress else True
+        ):
+            path = partial / recording.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            samples = speak(*recording[2:], path.name, recording.sample_rate)
+            soundfile.write(path, samples, recording.sample_rate, subtype="PCM_16")
+        _add_defects(partial, settings)
+        (partial / SYNTHETIC_MARK).write_text(mark)
 
 
 def _add_defects(folder: Path, settings: SampleSettings) -> None:

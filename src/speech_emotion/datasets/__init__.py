@@ -26,6 +26,15 @@ from speech_emotion.datasets.registry import (
     RegistryDataset,
 )
 from speech_emotion.datasets.run_info import RunInfoDataset
+from speech_emotion.datasets.stored import (
+    CSVDataset,
+    JSONDataset,
+    JSONLinesDataset,
+    ParquetDataset,
+    PartitionedDataset,
+    TextDataset,
+    neutralize_formulas,
+)
 
 __all__ = [
     "TEST_SET",
@@ -36,18 +45,23 @@ __all__ = [
     "AudioDataset",
     "BlocksDataset",
     "BlockwiseDataset",
+    "CSVDataset",
     "CacheDataset",
     "CorporaDataset",
     "DocumentDataset",
     "EncoderDataset",
     "EstimatorDataset",
     "FilesDataset",
+    "JSONDataset",
+    "JSONLinesDataset",
     "MidiDataset",
     "ModelCardDataset",
     "ModelDataset",
     "ModelVersionDataset",
     "NotRegistered",
     "OptionalDataset",
+    "ParquetDataset",
+    "PartitionedDataset",
     "PredictorDataset",
     "RawFileDataset",
     "RecordingsDataset",
@@ -57,5 +71,7 @@ __all__ = [
     "RunInfoDataset",
     "Sound",
     "TableBlocks",
+    "TextDataset",
     "describe_inputs",
+    "neutralize_formulas",
 ]

@@ -12,6 +12,8 @@ import numpy as np
 from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import get_filepath_str, get_protocol_and_path
 
+from speech_emotion.runtime import replacing
+
 __all__ = ["ArrayBlocks", "ArrayDataset"]
 
 
@@ -71,18 +73,18 @@ class ArrayDataset(AbstractDataset[np.ndarray | ArrayBlocks, np.ndarray]):
             dtype, shape, blocks = data.dtype, data.shape, [np.ascontiguousarray(data)]
         else:
             dtype, shape, blocks = np.dtype(data.dtype), data.shape, data.blocks
-        self._fs.makedirs(self._fs._parent(self._filepath), exist_ok=True)
-        partial = f"{self._filepath}.partial"
         header = {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
             "shape": shape,
         }
-        with self._fs.open(partial, "wb") as file:
+        with (
+            replacing(self._filepath, self._fs) as partial,
+            self._fs.open(partial, "wb") as file,
+        ):
             np.lib.format.write_array_header_2_0(file, header)
             for block in blocks:
                 file.write(block.tobytes())
-        self._fs.mv(partial, self._filepath)
 
     def load(self) -> np.ndarray:
         """Map the array read-only."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
+from speech_emotion.datasets.stored import save_atomically
 from speech_emotion.runtime import is_url
 
 __all__ = ["ArtifactDataset"]
@@ -54,7 +55,7 @@ class ArtifactDataset(AbstractDataset[Any, Any]):
 
     def save(self, data: Any) -> None:
         """Save the dataset and copy its file."""
-        self._dataset.save(data)
+        save_atomically(self._dataset, data)
         import mlflow
 
         if is_url(self._filepath) or mlflow.active_run() is None:

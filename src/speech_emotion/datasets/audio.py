@@ -14,6 +14,8 @@ from kedro.io import AbstractDataset
 from kedro.io.core import get_filepath_str, get_protocol_and_path
 from kedro_datasets._typing import ImagePreview
 
+from speech_emotion.runtime import write_bytes
+
 __all__ = ["AudioDataset", "Sound"]
 
 
@@ -59,7 +61,6 @@ class AudioDataset(AbstractDataset[Sound, Sound]):
 
     def save(self, data: Sound) -> None:
         """Write the samples."""
-        self._fs.makedirs(self._fs._parent(self._path), exist_ok=True)
         buffer = io.BytesIO()
         soundfile.write(
             buffer,
@@ -68,8 +69,7 @@ class AudioDataset(AbstractDataset[Sound, Sound]):
             format=str(self._path).rsplit(".", 1)[-1].upper(),
             **self._save_args,
         )
-        with self._fs.open(self._path, "wb") as file:
-            file.write(buffer.getvalue())
+        write_bytes(self._path, buffer.getvalue(), self._fs)
 
     def load(self) -> Sound:
         """Read all samples as float32."""

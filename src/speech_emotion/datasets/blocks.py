@@ -8,7 +8,9 @@ from typing import Any, BinaryIO, Final
 import pandas as pd
 from kedro.io import DatasetError
 from kedro.io.core import get_filepath_str
-from kedro_datasets.pandas import ParquetDataset
+
+from speech_emotion.datasets.stored import ParquetDataset
+from speech_emotion.runtime import replacing
 
 __all__ = ["BlocksDataset", "BlockwiseDataset", "TableBlocks"]
 
@@ -38,13 +40,15 @@ class BlocksDataset(ParquetDataset):
             for block in ([data] if isinstance(data, pd.DataFrame) else data)
         )
         path = get_filepath_str(self._get_save_path(), self._protocol)
-        partial = f"{path}.partial"
         first = next(tables)
-        with self._fs.open(partial, "wb") as file, ParquetWriter(file, first.schema) as writer:
+        with (
+            replacing(path, self._fs) as partial,
+            self._fs.open(partial, "wb") as file,
+            ParquetWriter(file, first.schema) as writer,
+        ):
             writer.write_table(first)
             for table in tables:
                 writer.write_table(table)
-        self._fs.mv(partial, path)
         self._invalidate_cache()
 
 

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from kedro_datasets._typing import HTMLPreview
-from kedro_datasets.text import TextDataset
+
+from speech_emotion.datasets.stored import TextDataset
 
 __all__ = ["DocumentDataset", "ModelCardDataset"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,6 @@ class EstimatorDataset(AbstractDataset[Any, Any]):
     def _write(self, data: BaseEstimator, folder: Path) -> None:
         from speech_emotion.models import save_estimator
 
-        shutil.rmtree(folder, ignore_errors=True)
         save_estimator(data, folder)
 
     def _read(self, folder: Path) -> BaseEstimator:

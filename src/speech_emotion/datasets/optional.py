@@ -6,6 +6,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
+from speech_emotion.datasets.stored import save_atomically
+
 __all__ = ["OptionalDataset"]
 
 
@@ -53,7 +55,7 @@ class OptionalDataset(AbstractDataset[Any, Any]):
         """Save into the dataset."""
         if self._dataset is None:
             raise DatasetError("There is no path to save to; set the dataset's filepath")
-        self._dataset.save(data)
+        save_atomically(self._dataset, data)
 
     def _exists(self) -> bool:
         return self._dataset is not None and self._dataset.exists()

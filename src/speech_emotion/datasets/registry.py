@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -44,6 +45,11 @@ CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 DESCRIPTION_LENGTH: Final = 5000
 """Characters of a description that every store of MLflow keeps."""
+REGISTRATION: Final = "registration"
+INCOMPLETE: Final = "incomplete"
+"""Tag of a version that is being registered, and of one whose registration was interrupted."""
+MISSING: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+"""Error codes of MLflow for a model and an alias that do not exist."""
 NOTE_LENGTH: Final = 8000
 """Characters that MLflow accepts in a tag."""
 REQUIRED: Final = (
@@ -90,6 +96,7 @@ class Registration:
             test set.
         decision: Whether it becomes champion and why, if that was decided by other data than the test
             set; ``None`` to compare ``value`` with the champion's.
+        obstacle: Why it must not become champion, whatever its value; empty if nothing is against it.
     """
 
     predictor: EmotionPredictor
@@ -101,6 +108,7 @@ class Registration:
     metrics: dict[str, float] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
     decision: tuple[bool, str] | None = None
+    obstacle: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,19 +146,23 @@ def decide_alias(registration: Registration, champion: dict[str, str] | None) ->
     Returns:
         The alias and the reason in words.
     """
+    ours = f"{registration.metric} {registration.value:.4f}"
+    theirs = float("nan") if champion is None else float(champion.get(registration.metric, "nan"))
+    if registration.obstacle:
+        return CHALLENGER, f"{ours} does not count: {registration.obstacle}"
     if registration.decision is not None:
         better, reason = registration.decision
         return CHAMPION if better else CHALLENGER, reason
-    ours = f"{registration.metric} {registration.value:.4f}"
-    if champion is None:
+    if math.isfinite(registration.value) and champion is None:
         return CHAMPION, f"{ours}: there was no champion"
-    if champion.get("split") != registration.split:
+    comparable = math.isfinite(registration.value) and math.isfinite(theirs)
+    if champion is None or champion.get("split") != registration.split or not comparable:
+        split = None if champion is None else champion.get("split")
         return CHALLENGER, (
-            f"{ours} cannot be compared: the champion was evaluated on another test set "
-            f"(split {champion.get('split')}, here {registration.split}); set the alias by hand "
+            f"{ours} cannot be compared: the champion was evaluated on another test set, or by another "
+            f"metric (split {split}, here {registration.split}); set the alias by hand "
             "to replace it"
         )
-    theirs = float(champion[registration.metric])
     if registration.value > theirs:
         return CHAMPION, f"{ours} beats the former champion's {theirs:.4f} on the same split"
     return CHALLENGER, f"{ours} does not beat the champion's {theirs:.4f} on the same split"
@@ -171,10 +183,18 @@ class RegistryDataset(AbstractDataset["Registration | NotRegistered", "Registere
         self.registered: Registered | None = None
 
     def save(self, data: Registration | NotRegistered) -> None:
-        """Log the model with its metrics and data, register a new version and give it an alias."""
+        """Log the model with its metrics and data, register a new version and give it an alias.
+
+        The alias is given last. A version whose registration was interrupted is deleted by the next one.
+
+        Raises:
+            MlflowException: If the registry cannot be read or written; then nothing is decided.
+        """
         if isinstance(data, NotRegistered):
             logger.warning("No version of %s is registered: %s", self._name, data.reason)
             return
+        client = mlflow.MlflowClient()
+        self._remove_incomplete(client)
         alias, reason = decide_alias(data, self._champion_tags())
         package = Path(speech_emotion.__file__).parent
         with tempfile.TemporaryDirectory() as folder:
@@ -188,23 +208,45 @@ class RegistryDataset(AbstractDataset["Registration | NotRegistered", "Registere
                 input_example=pd.DataFrame({"audio": [data.example]}),
                 pip_requirements=_pinned(data.predictor),
             )
-        client = mlflow.MlflowClient()
         if data.metrics:
             dataset = data.inputs.get(TEST_SET) or data.inputs.get(TRAINING_SET)
             mlflow.log_metrics(data.metrics, model_id=logged.model_id, dataset=dataset)
-        version = self._register(client, logged, data)
+        version = self._register(client, logged, data, reason)
         client.set_registered_model_alias(self._name, alias, version)
-        client.set_model_version_tag(self._name, version, "alias_reason", reason)
+        client.delete_model_version_tag(self._name, version, REGISTRATION)
         self.registered = Registered(self._name, version, alias, reason)
         logger.info("Registered %s version %s as %s: %s", self._name, version, alias, reason)
 
-    def _register(self, client: mlflow.MlflowClient, logged: Any, data: Registration) -> str:
+    def _remove_incomplete(self, client: mlflow.MlflowClient) -> None:
+        """Finish or delete the versions that interrupted runs left."""
+        for found in client.search_model_versions(f"name = '{self._name}'"):
+            if found.tags.get(REGISTRATION) != INCOMPLETE:
+                continue
+            version = client.get_model_version(self._name, found.version)
+            if version.run_id and _is_running(client, version.run_id):
+                continue  # another process is registering it
+            if version.aliases:  # only the mark is left
+                client.delete_model_version_tag(self._name, version.version, REGISTRATION)
+                continue
+            client.delete_model_version(self._name, version.version)
+            logger.warning(
+                "Deleted %s version %s: the run that registered it was interrupted",
+                self._name,
+                version.version,
+            )
+
+    def _register(
+        self, client: mlflow.MlflowClient, logged: Any, data: Registration, reason: str
+    ) -> str:
         """Create a version of the registered model, which is created too if it is the first."""
         try:
             client.get_registered_model(self._name)
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code not in MISSING:
+                raise
             client.create_registered_model(self._name)
         tags = {data.metric: repr(data.value), "split": data.split} | data.tags
+        tags |= {"alias_reason": reason, REGISTRATION: INCOMPLETE}
         version = client.create_model_version(
             self._name,
             logged.model_uri,
@@ -224,7 +266,9 @@ class RegistryDataset(AbstractDataset["Registration | NotRegistered", "Registere
     def _champion_tags(self) -> dict[str, str] | None:
         try:
             version = mlflow.MlflowClient().get_model_version_by_alias(self._name, CHAMPION)
-        except MlflowException:  # there may be no such model, or no such alias
+        except MlflowException as error:
+            if error.error_code not in MISSING:
+                raise  # a champion that cannot be looked up now is not a missing one
             return None
         return dict(version.tags)
 
@@ -258,6 +302,14 @@ def versions_of_run(name: str, run_id: str) -> list[ModelVersion]:
     client = mlflow.MlflowClient()
     found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
     return [client.get_model_version(name, version.version) for version in found]
+
+
+def _is_running(client: mlflow.MlflowClient, run_id: str) -> bool:
+    """Whether a run, other than that of this process, goes on."""
+    active = mlflow.active_run()
+    if active is not None and active.info.run_id == run_id:
+        return False
+    return client.get_run(run_id).info.status == "RUNNING"
 
 
 def _signature(labels: tuple[str, ...]) -> ModelSignature:

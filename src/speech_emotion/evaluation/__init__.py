@@ -70,6 +70,7 @@ from speech_emotion.evaluation.metrics import (
 from speech_emotion.evaluation.protocol_data import (
     CLEAN,
     CROSS_VALIDATION,
+    OUTDATED,
     TELEPHONE,
     Examples,
     Subset,
@@ -98,6 +99,7 @@ __all__ = [
     "EXTERNAL",
     "EXTERNAL_METRICS",
     "METRICS",
+    "OUTDATED",
     "TELEPHONE",
     "BudgetSettings",
     "CandidateSettings",

@@ -39,7 +39,7 @@ from speech_emotion.models import (
     EmotionPredictor,
     Threshold,
 )
-from speech_emotion.runtime import ShardStore
+from speech_emotion.runtime import ShardStore, join
 
 __all__ = [
     "EXTERNAL",
@@ -71,6 +71,7 @@ EXTERNAL_METRICS: Final = (
 """Metrics of :func:`external_table`, each with ``_low`` and ``_high``."""
 GROUPS: Final = ("corpus", "language", "sex", "speaker")
 DESCRIPTION: Final = ["utterance_id", "corpus", "language", "speaker", "sex", "label", "exposure"]
+AGAIN: Final = "run the external_evaluation pipeline again"
 KEYS: Final = ["utterance_id", "variant"]
 
 
@@ -87,7 +88,7 @@ class ExternalSettings(Settings):
 
     telephone: bool = True
     by: Annotated[list[str], SplitNames] = Field(default=list(GROUPS))
-    bootstrap: int = Field(1000, ge=100)
+    bootstrap: int = Field(1000, ge=100, le=100_000)
     seed: int = 0
 
 
@@ -280,9 +281,11 @@ def _predict(
     described = utterances[[name for name in DESCRIPTION if name in utterances]]
     for keys, inputs in _blocks(index, predictor, cache):
         values = predictor.predict_proba(**inputs)
-        table = keys.merge(described, on="utterance_id", how="left", validate="m:1")
+        table = join(keys, described, "utterance_id", names=("sounds", "utterances"), remedy=AGAIN)
         table["condition"] = np.where(keys["variant"] == TELEPHONE_TEST, TELEPHONE, CLEAN)
-        table = table.merge(index[[*KEYS, "line"]], on=KEYS, how="left", validate="1:1")
+        table = join(
+            table, index[[*KEYS, "line"]], KEYS, names=("sounds", "index of sounds"), remedy=AGAIN
+        )
         table = table.drop(columns="variant").assign(
             model=predictor.name,
             protocol=EXTERNAL,

@@ -13,11 +13,13 @@ import pandas as pd
 from speech_emotion.audio import TELEPHONE_TEST, line_of_test
 from speech_emotion.corpora import ENROLLED, TEST, TRAIN
 from speech_emotion.models import SpeakerNormalizer, with_normalized_values
+from speech_emotion.runtime import join
 
 __all__ = [
     "CLEAN",
     "CONDITIONS",
     "CROSS_VALIDATION",
+    "OUTDATED",
     "TELEPHONE",
     "Examples",
     "Inputs",
@@ -41,6 +43,9 @@ CONDITIONS: Final = {CLEAN: 0, TELEPHONE: TELEPHONE_TEST}
 
 MAX_VARIANT: Final = -2 - TELEPHONE_TEST
 """Largest number of a copy; the one over a training line is still above the test variant."""
+OUTDATED: Final = (
+    "the features are not of these utterances; run the feature_engineering pipeline again"
+)
 DESCRIPTION: Final = ["utterance_id", "corpus", "speaker", "sex", "label"]
 
 Inputs: TypeAlias = pd.DataFrame | np.ndarray
@@ -209,20 +214,18 @@ def make_examples(
             ``enrolled``, in utterances.
 
     Raises:
-        ValueError: If a row of ``index`` has no utterance or no split, or a label is not in ``labels``.
+        JoinError: If a row of ``index`` has no utterance or no split.
+        ValueError: If ``inputs`` has other rows than ``index``, or a label is not in ``labels``.
     """
     split = splits[splits["protocol"] == protocol].drop(columns="protocol")
-    table = index[["utterance_id", "variant"]].merge(
-        utterances[DESCRIPTION], on="utterance_id", how="left", validate="m:1"
-    )
+    if len(inputs) != len(index):
+        raise ValueError(f"{len(inputs)} inputs for {len(index)} rows of features: {OUTDATED}")
+    keys = index[["utterance_id", "variant"]]
+    names = ("features", "utterances")
+    table = join(keys, utterances[DESCRIPTION], "utterance_id", names=names, remedy=OUTDATED)
     ids, is_line = table["utterance_id"], table["variant"] == TELEPHONE_TEST
     table["line"] = ids.where(~is_line, ids[is_line].map(line_of_test)).where(is_line, "")
-    table = table.merge(split, on="utterance_id", how="left", validate="m:1")
-    if (missing := table[["label", "split"]].isna().any(axis=1)).any():
-        raise ValueError(
-            f"Features of {table.loc[missing, 'utterance_id'].iloc[0]} have no label or split: the "
-            "features are older than the utterances; run the feature_engineering pipeline again"
-        )
+    table = join(table, split, "utterance_id", names=("features", "splits"), remedy=OUTDATED)
     if unknown := sorted(set(table["label"]) - set(labels)):
         raise ValueError(f"Label {unknown[0]!r} is none of: {', '.join(labels)}")
     return Examples(protocol, table, inputs, tuple(labels), copies, telephone, enrolment_prior)

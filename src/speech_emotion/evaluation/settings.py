@@ -138,7 +138,7 @@ class CandidateSettings(Settings):
     renamed: ClassVar[dict[str, str]] = {"experts": "bandwidth_models"}
 
     family: FamilyName
-    trials: int = Field(10, ge=1)
+    trials: int = Field(10, ge=1, le=100_000)
     minutes: float | None = Field(None, gt=0)
     copies: int | None = Field(None, ge=0)
     telephone: bool = True
@@ -197,6 +197,8 @@ class SelectionSettings(Settings):
         seed: Seed of samplers and estimators.
         n_jobs: Number of parallel trainings with one thread each; -1 for one a core. The results do not
             depend on it.
+        leaking_champion: Whether a model that was selected under a protocol whose test shares speakers with
+            training may become champion of the registry; otherwise it is registered as challenger.
         max_members: Largest number of families in each ensemble; below 2 for no ensembles.
         bootstrap: Resamples of speakers behind each interval.
         evaluation_minutes: Minutes for the evaluation of each family; protocols that would need more are
@@ -232,8 +234,9 @@ class SelectionSettings(Settings):
     enrolment_prior: float = Field(4.0, ge=0)
     seed: int = 0
     n_jobs: int = -1
+    leaking_champion: bool = False
     max_members: int = Field(4, ge=0)
-    bootstrap: int = Field(1000, ge=100)
+    bootstrap: int = Field(1000, ge=100, le=100_000)
     evaluation_minutes: float | None = Field(None, gt=0)
     storage: str
 

@@ -19,10 +19,10 @@ import optuna
 import pandas as pd
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
 from speech_emotion.evaluation.cross_validation import fit_estimator, probabilities
+from speech_emotion.evaluation.journal import mend_journal
 from speech_emotion.evaluation.metrics import confusion, uar
 from speech_emotion.evaluation.protocol_data import CLEAN, Examples
 from speech_emotion.evaluation.settings import CandidateSettings, SelectionSettings
@@ -30,7 +30,10 @@ from speech_emotion.runtime import fan_out, workers
 
 __all__ = ["TuningError", "best_parameters", "trial_table", "tune"]
 
-FINISHED: Final = tuple(state for state in TrialState if state.is_finished())
+ERROR: Final = "error"
+"""User attribute of a trial whose hyperparameters cannot be trained."""
+PERMANENT: Final = (ValueError, ArithmeticError, np.linalg.LinAlgError)
+"""Errors that the same hyperparameters raise again; all others have causes outside of the trial."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +52,10 @@ def tune(
     """Search the candidate's space for the highest mean UAR over the folds.
 
     An interrupted study is resumed: finished trials of earlier runs on the same data, folds and space
-    count. Runs on several machines with one storage share a study, and each starts trials until there
-    are enough. A trial is pruned when its running mean falls below the median of the others, and when the
-    minutes are over, unless no trial is complete yet.
+    count. A trial that was interrupted, ran out of memory or disk, or lost its worker does not. Runs on
+    several machines with one storage share a study, and each starts trials until there are enough. A trial
+    is pruned when its running mean falls below the median of the others, and when the minutes are over,
+    unless no trial is complete yet.
 
     Args:
         examples: Training examples under the selecting protocol.
@@ -67,10 +71,15 @@ def tune(
         TuningError: If every trial failed, with the last error, or if the storage cannot be used.
     """
     study = _open_study(examples, candidate, settings)
-    done = sum(trial.state.is_finished() for trial in study.trials)
-    if done:
+    done = len(_finished(study))
+    interrupted = sum(trial.state.is_finished() for trial in study.trials) - done
+    if done or interrupted:
         logger.info(
-            "%s: study %s has %d finished trial(s)", candidate.family, study.study_name, done
+            "%s: study %s has %d finished trial(s); %d were interrupted and do not count",
+            candidate.family,
+            study.study_name,
+            done,
+            interrupted,
         )
     # With an empty space, further trials would repeat the first.
     remaining = (candidate.trials if candidate.space else 1) - done
@@ -82,17 +91,33 @@ def tune(
             lambda trial: _objective(trial, examples, candidate, settings, deadline),
             n_trials=remaining,
             timeout=timeout,
-            callbacks=[MaxTrialsCallback(done + remaining, states=FINISHED)],
+            callbacks=[partial(_stop_at, done + remaining)],
             show_progress_bar=progress,
-            catch=(ValueError, ArithmeticError, np.linalg.LinAlgError),
+            catch=PERMANENT,
         )
     if not any(trial.state == TrialState.COMPLETE for trial in study.trials):
-        error = study.trials[-1].user_attrs.get("error", "see the log above")
+        errors = [trial.user_attrs[ERROR] for trial in study.trials if ERROR in trial.user_attrs]
+        error = errors[-1] if errors else "see the log above"
         raise TuningError(
             f"No trial of {candidate.family} completed ({error}): "
             "correct its search space or raise its budget"
         )
     return study
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that count: complete, pruned, or failed because of their hyperparameters."""
+    return [
+        trial
+        for trial in study.trials  # another run may have running ones
+        if trial.state in {TrialState.COMPLETE, TrialState.PRUNED}
+        or (trial.state == TrialState.FAIL and ERROR in trial.user_attrs)
+    ]
+
+
+def _stop_at(count: int, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    if len(_finished(study)) >= count:
+        study.stop()
 
 
 def _open_study(
@@ -115,6 +140,7 @@ def _storage(address: str) -> BaseStorage:
         return _database(address)
     journal = Path(address)
     journal.parent.mkdir(parents=True, exist_ok=True)
+    mend_journal(journal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return JournalStorage(JournalFileBackend(str(journal)))
@@ -171,7 +197,7 @@ def _time_left(study: optuna.Study, candidate: CandidateSettings) -> float | Non
     """Seconds of the time budget that earlier runs left; ``None`` without a budget."""
     if candidate.minutes is None:
         return None
-    spent = sum(trial.duration.total_seconds() for trial in study.trials if trial.duration)
+    spent = sum(trial.duration.total_seconds() for trial in _finished(study) if trial.duration)
     return candidate.minutes * 60 - spent
 
 
@@ -192,8 +218,8 @@ def _objective(
         calls = [(fold,) for fold in folds[start : start + n_workers]]
         try:
             fold_scores = list(fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs))
-        except ValueError as error:
-            trial.set_user_attr("error", str(error).splitlines()[0])
+        except PERMANENT as error:
+            trial.set_user_attr(ERROR, (str(error).splitlines() or [type(error).__name__])[0])
             raise
         for score in fold_scores:
             scores.append(score)
@@ -249,7 +275,7 @@ def trial_table(study: optuna.Study, model: str) -> pd.DataFrame:
     """
     states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
     rows = []
-    for trial in study.get_trials(states=FINISHED):  # another run may have running ones
+    for trial in _finished(study):
         folds = trial.user_attrs.get("fold_uar", [])
         rows.append(
             {

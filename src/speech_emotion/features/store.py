@@ -6,9 +6,10 @@ copied files are not extracted again. Shards are named after :data:`EXTRACTION_V
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,9 +28,12 @@ from speech_emotion.features.feature_sets import FeatureSettings, feature_names,
 from speech_emotion.runtime import (
     KEY,
     RECENT,
+    UNREAD,
+    DamagedShard,
     ShardStore,
     digest,
     fan_out,
+    join,
     list_stored,
     locate,
     prefix_of,
@@ -53,6 +57,8 @@ Increase it when a change of code or of a library changes stored values; ``tests
 values of each version and fails otherwise. The version of the package is not part of the key: most
 releases change no feature, and extraction is the most expensive step on real corpora.
 """
+
+logger = logging.getLogger(__name__)
 
 SHARD_SIZE = 64
 """Utterances a shard, and what a worker extracts at once: the most that an interruption loses."""
@@ -86,17 +92,23 @@ def index_features(utterances: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame
 
     Returns:
         ``utterance_id``, ``variant`` (0 for the recording), ``transform``, ``value``, ``seed``,
-        ``line``, ``path`` and ``key``, sorted by utterance and variant.
+        ``line``, ``path``, ``content_hash`` and ``key``, sorted by utterance and variant.
     """
     original = {"variant": 0, "transform": NONE, "value": 0.0, "seed": 0, "line": ""}
     recordings = utterances[["utterance_id"]].assign(**original)
     variants = plan.drop(columns="protocol").drop_duplicates(["utterance_id", "variant"])
     rows = pd.concat([recordings, variants], ignore_index=True)
-    rows = rows.merge(utterances[["utterance_id", "path", "content_hash"]], on="utterance_id")
+    rows = join(
+        rows,
+        utterances[["utterance_id", "path", "content_hash"]],
+        "utterance_id",
+        names=("augmentation_plan", "utterances"),
+        remedy="the plan is older than the utterances; run the augmentation pipeline again",
+    )
     rows = rows.sort_values(["utterance_id", "variant"], ignore_index=True)
     decisive = rows[["content_hash", "transform", "value", "seed", "line"]]
     keys = [digest(*sound) for sound in decisive.itertuples(index=False, name=None)]
-    return rows.drop(columns="content_hash").assign(**{KEY: keys})
+    return rows.assign(**{KEY: keys})
 
 
 def index_embeddings(
@@ -175,18 +187,54 @@ def _fill(
     *,
     n_jobs: int,
 ) -> None:
-    """Compute the rows of the index that no shard with the prefix contains."""
+    """Compute the rows of the index that no shard with the prefix contains.
+
+    Rows that could not be computed for a reason outside of the recording are stored with it, and computed
+    again by the next run.
+    """
     # Divided before stored rows are dropped, so that a resumed run forms the shards of the first one.
     shard = pd.factorize(index["utterance_id"])[0] // SHARD_SIZE
-    missing = ~index[KEY].isin(list_stored(store, prefix)[KEY])
+    stored = _stored(store, prefix)
+    stored = stored[~stored[UNREAD] & stored[KEY].isin(index[KEY])]
+    damaged = [name for name in stored["shard"].unique() if not _is_whole(store, name)]
+    missing = ~index[KEY].isin(stored.loc[~stored["shard"].isin(damaged), KEY])
     batches = [batch.reset_index(drop=True) for _, batch in index[missing].groupby(shard[missing])]
     calls = ((batch.drop(columns=KEY),) for batch in batches)
     tables = fan_out(compute, calls, shared=(shared,), n_jobs=n_jobs)
+    not_done: list[str] = []
     with tqdm(total=int(missing.sum()), desc=title) as bar:
         for batch, table in zip(batches, tables, strict=True):
             table.insert(0, KEY, batch[KEY])
-            store.put(f"{prefix}{digest(*batch[KEY])}", table)
+            store.put(f"{prefix}{digest(*batch[KEY].unique())}", table)
+            not_done += [f"{row.path}: {row.reason}" for row in _unread(batch, table)]
             bar.update(len(batch))
+    if not_done:
+        logger.warning(
+            "%d of %d sounds could not be used now; the next run tries them again. The first: %s",
+            len(not_done),
+            len(index),
+            not_done[0],
+        )
+
+
+def _unread(batch: pd.DataFrame, table: pd.DataFrame) -> Iterator[Any]:
+    rows = table[["reason", UNREAD]].assign(path=batch["path"])
+    return rows[rows[UNREAD]].itertuples()
+
+
+def _is_whole(store: ShardStore, name: str) -> bool:
+    try:
+        store.check(name)
+    except DamagedShard:
+        return False
+    return True
+
+
+def _stored(store: ShardStore, prefix: str) -> pd.DataFrame:
+    """List the stored rows, each key once: runs at the same time may have stored it twice."""
+    stored = list_stored(store, prefix, ["reason", UNREAD])
+    stored[UNREAD] = stored[UNREAD].eq(True)  # shards of older versions lack the column
+    return stored.sort_values(UNREAD, kind="stable").drop_duplicates(KEY)
 
 
 def gather_features(
@@ -246,8 +294,7 @@ def _find(
     index: pd.DataFrame, store: ShardStore, prefix: str, node: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Locate the rows of the index in the shards; return all of them, and those without reason."""
-    # Runs at the same time may have stored the same rows.
-    stored = list_stored(store, prefix, ["reason"]).drop_duplicates(KEY)
+    stored = _stored(store, prefix)
     remedy = f"run the feature_engineering pipeline from {node} on"
     found = locate(index, stored, remedy=remedy)
     return found, found[found["reason"] == ""]

@@ -8,6 +8,7 @@ from speech_emotion.hooks.configuration import (
 )
 from speech_emotion.hooks.console import ConsoleHooks, quiet_libraries
 from speech_emotion.hooks.estimate import EstimateHooks
+from speech_emotion.hooks.stores import StoreHooks
 from speech_emotion.hooks.summary import SummaryHooks
 from speech_emotion.hooks.tracking import TrackingHooks
 
@@ -18,6 +19,7 @@ __all__ = [
     "ConfigurationHooks",
     "ConsoleHooks",
     "EstimateHooks",
+    "StoreHooks",
     "SummaryHooks",
     "TrackingHooks",
     "quiet_libraries",

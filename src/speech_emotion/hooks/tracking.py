@@ -6,11 +6,15 @@ Every command imports this module, so the project's packages are imported where 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
+import socket
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +22,14 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from speech_emotion.runtime import check_service
+
 if TYPE_CHECKING:
     import pandas as pd
     from kedro.framework.context import KedroContext
     from mlflow.entities import Metric
 
-__all__ = ["TrackingHooks", "locate_artifacts"]
+__all__ = ["DamagedStore", "TrackingHooks", "check_store", "locate_artifacts"]
 
 LEADERBOARD: Final = "leaderboard"
 SELECTION_TABLES: Final = frozenset(
@@ -35,8 +41,16 @@ DRIFT_TABLE: Final = "monitoring.drift_table"
 WEEKS_TABLE: Final = "monitoring.weeks_table"
 CURVES: Final = ("loss", "accuracy", "val_loss", "val_accuracy")
 TARGET: Final = "angry"
-COPIED_TAGS: Final = ("mlflow.user", "mlflow.source.name", "mlflow.source.type")
+PROCESS: Final = "process"
+"""Tag with the process of a run: machine, number and start."""
+COPIED_TAGS: Final = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", PROCESS)
 SQLITE: Final = "sqlite:///"
+
+logger = logging.getLogger(__name__)
+
+
+class DamagedStore(RuntimeError):
+    """The store of MLflow is damaged."""
 
 
 class TrackingHooks:
@@ -65,6 +79,7 @@ class TrackingHooks:
         import mlflow
 
         context.config_loader["mlflow"] = locate_artifacts(context.config_loader["mlflow"])
+        check_store(context.config_loader["mlflow"])
         self._opened_here = mlflow.active_run() is None
 
     @hook_impl
@@ -82,6 +97,8 @@ class TrackingHooks:
         self._tables = SELECTION_TABLES & pipeline.all_outputs()
         if self._run_id is None:
             return
+        mlflow.MlflowClient().set_tag(self._run_id, PROCESS, _process(os.getpid()))
+        _close_dead_runs(active.info.experiment_id)
         if commit := _commit(Path(run_params["project_path"])):
             mlflow.MlflowClient().set_tag(self._run_id, "git_commit", commit)
         names = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
@@ -163,6 +180,78 @@ def locate_artifacts(configuration: dict[str, Any]) -> dict[str, Any]:
     options.setdefault("artifact_location", folder.as_posix())
     experiment["create_experiment_kwargs"] = options
     return configuration | {"tracking": tracking | {"experiment": experiment}}
+
+
+def check_store(configuration: dict[str, Any]) -> None:
+    """Check that the SQLite store of MLflow is whole, or its server answers: MLflow retries for minutes.
+
+    Args:
+        configuration: Content of ``mlflow.yml``.
+
+    Raises:
+        DamagedStore: If it is not.
+        ServiceUnreachable: If the server does not answer.
+    """
+    uri = (configuration.get("server") or {}).get("mlflow_tracking_uri") or ""
+    if uri.startswith(("http://", "https://")):
+        remedy = "start it, or correct server.mlflow_tracking_uri in mlflow.yml"
+        check_service(uri, name="The MLflow server", remedy=remedy)
+        return
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
+            problem = store.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:
+        return  # another process has locked it; MLflow waits
+    except sqlite3.DatabaseError as error:
+        problem = str(error)
+    if problem != "ok":
+        raise DamagedStore(
+            f"{path} is damaged ({problem.splitlines()[0]}): move it away, and the next run starts a new "
+            f"one; `sqlite3 {path} .recover` saves what can be read of its runs and models"
+        )
+
+
+def _process(number: int) -> str:
+    """Name a process by machine, number and start, because numbers are used again."""
+    return f"{socket.gethostname()} {number} {_started(number)}"
+
+
+def _started(number: int) -> str:
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return fields[19]
+
+
+def _is_dead(process: str) -> bool:
+    """Whether the process of a tag was on this machine and has ended."""
+    host, number, started = (*process.split(" "), "", "")[:3]
+    if host != socket.gethostname() or not number.isdigit():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return bool(started) and _started(int(number)) != started
+
+
+def _close_dead_runs(experiment: str) -> None:
+    """Close the runs of an experiment whose processes were killed on this machine."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    found = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
+    dead = [run.info.run_id for run in found if _is_dead(run.data.tags.get(PROCESS, ""))]
+    for run_id in dead:
+        client.set_terminated(run_id, "KILLED")
+    if dead:
+        logger.warning("%d runs of MLflow whose processes were killed are closed", len(dead))
 
 
 class _ModelTracker:

@@ -34,6 +34,7 @@ from speech_emotion.models.families import (
     UnknownFamily,
     family_named,
 )
+from speech_emotion.models.integrity import DamagedModel
 from speech_emotion.models.layer_average import LayerAverage
 from speech_emotion.models.normalization import (
     SpeakerNormalizer,
@@ -49,6 +50,7 @@ from speech_emotion.models.predictor import (
     EmotionPredictor,
     ExtractedFeatures,
     Member,
+    NotFinite,
     PackedPredictor,
 )
 from speech_emotion.models.training_keys import (
@@ -79,12 +81,14 @@ __all__ = [
     "Combiner",
     "Conv1DClassifier",
     "Conv2DClassifier",
+    "DamagedModel",
     "EmotionPredictor",
     "ExtractedFeatures",
     "Family",
     "LayerAverage",
     "MarginSVC",
     "Member",
+    "NotFinite",
     "PackedPredictor",
     "PlattScaling",
     "SexThenEmotion",

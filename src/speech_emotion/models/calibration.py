@@ -60,11 +60,11 @@ class Threshold(Settings):
     """
 
     target: str
-    value: float
-    false_alarms: float
-    recall: float
-    n_utterances: int
-    n_speakers: int
+    value: float = Field(ge=0, le=1)
+    false_alarms: float = Field(ge=0, le=1)
+    recall: float = Field(ge=0, le=1)
+    n_utterances: int = Field(ge=0)
+    n_speakers: int = Field(ge=0)
 
 
 class PlattScaling(Settings):

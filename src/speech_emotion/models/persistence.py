@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from speech_emotion.models.attention import AttentionClassifier
 from speech_emotion.models.conv1d import Conv1DClassifier
 from speech_emotion.models.families import FAMILIES
+from speech_emotion.models.integrity import check_files, check_trees, write_checksums
 
 __all__ = ["UntrustedModel", "load_estimator", "save_estimator"]
 
@@ -52,6 +53,7 @@ def save_estimator(estimator: BaseEstimator, folder: Path) -> None:
         (folder / ARGUMENTS).write_text(json.dumps(card, indent=1))
     else:
         skops.io.dump(estimator, folder / SKOPS)
+    write_checksums(folder)
 
 
 def load_estimator(folder: Path) -> BaseEstimator:
@@ -60,7 +62,9 @@ def load_estimator(folder: Path) -> BaseEstimator:
     Raises:
         UntrustedModel: If the file contains other types than the models of this project.
         FileNotFoundError: If ``folder`` contains no estimator.
+        DamagedModel: If the files are not those that were saved.
     """
+    check_files(folder)
     if (folder / NETWORK).exists():
         import keras
 
@@ -84,7 +88,9 @@ def load_estimator(folder: Path) -> BaseEstimator:
             f"{path} contains types that no model of this project has: {', '.join(sorted(unknown))}; "
             "load it with skops only if you trust its author"
         )
-    return skops.io.load(path, trusted=sorted(types))
+    estimator = skops.io.load(path, trusted=sorted(types))
+    check_trees(estimator, path)
+    return estimator
 
 
 def _estimators() -> dict[str, type[BaseEstimator]]:

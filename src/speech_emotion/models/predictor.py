@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 import tempfile
@@ -14,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pydantic import Field, ValidationError, model_validator
 from sklearn.base import BaseEstimator
 
 from speech_emotion.audio import AudioError, SoundLimits, load_audio, open_sound
+from speech_emotion.config import Settings
 from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.features import (
     Embedding,
@@ -26,13 +27,15 @@ from speech_emotion.features import (
     extract,
 )
 from speech_emotion.models.calibration import PlattScaling, Threshold, with_temperature
-from speech_emotion.models.ensembles import Combiner
+from speech_emotion.models.ensembles import STACKING, Combiner
 from speech_emotion.models.families import family_named
+from speech_emotion.models.integrity import DamagedModel, check_files, write_checksums
 from speech_emotion.models.persistence import load_estimator, save_estimator
 from speech_emotion.models.training_keys import TrainingKeys
 from speech_emotion.models.voices import VoiceProjection
+from speech_emotion.runtime import replacing_folder
 
-__all__ = ["EmotionPredictor", "ExtractedFeatures", "Member", "PackedPredictor"]
+__all__ = ["EmotionPredictor", "ExtractedFeatures", "Member", "NotFinite", "PackedPredictor"]
 
 CARD = "predictor.json"
 ENCODER = "encoder"
@@ -40,6 +43,51 @@ VOICES = "voices.npz"
 NEUTRAL = "neutral"
 
 logger = logging.getLogger(__name__)
+
+
+class NotFinite(ArithmeticError):
+    """A model gave a probability that is not a finite number."""
+
+
+class PredictorCard(Settings):
+    """What a predictor stores beside its estimators, within the ranges of a model that works.
+
+    Attributes:
+        labels: See :class:`EmotionPredictor`, like the others.
+        combiner: Result of :meth:`Combiner.to_dict`.
+        temperature: Positive and finite.
+        features: Settings of feature extraction.
+        scaling: Recalibration of one label; missing, like those below, in models of older versions.
+        threshold: Decision threshold.
+        synthetic: Whether training data includes synthetic speech.
+    """
+
+    labels: tuple[str, ...] = Field(min_length=2)
+    combiner: dict[str, Any]
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    scaling: PlattScaling | None = None
+    features: FeatureSettings
+    threshold: Threshold | None = None
+    synthetic: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PredictorCard:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels {', '.join(self.labels)} repeat one")
+        for name, part in (("threshold", self.threshold), ("scaling", self.scaling)):
+            if part is not None and part.target not in self.labels:
+                raise ValueError(f"{name}.target {part.target!r} is not one of the labels")
+        combiner = Combiner.from_dict(self.combiner)
+        n, shape = len(combiner.members), (len(combiner.members),)
+        if combiner.name == STACKING:
+            shape = (len(self.labels), n * len(self.labels))
+        if n == 0 or combiner.weights.shape != shape:
+            raise ValueError(
+                f"combiner.weights have the shape {combiner.weights.shape}, not {shape}"
+            )
+        if not (np.isfinite(combiner.weights).all() and np.isfinite(combiner.offsets).all()):
+            raise ValueError("combiner.weights or offsets are not finite")
+        return self
 
 
 @dataclass(frozen=True)
@@ -171,6 +219,9 @@ class EmotionPredictor:
             embeddings: Statistics of :class:`speech_emotion.features.Embedding`, one row per utterance;
                 unused without :attr:`encoder`.
             encoder_frames: Frames of :class:`speech_emotion.features.Embedding`; likewise.
+
+        Raises:
+            NotFinite: If a probability is NaN or infinite: no label may be derived from it.
         """
         table = None
         if embeddings is not None and self.encoder is not None:
@@ -186,10 +237,15 @@ class EmotionPredictor:
                 stacked = np.zeros((len(inputs), len(self.members), len(self.labels)))
             stacked[:, position, member.estimator.classes_] = member.estimator.predict_proba(inputs)
         assert stacked is not None  # a combiner has members
-        calibrated = with_temperature(self.combiner(stacked), self.temperature)
-        if self.scaling is None:
-            return calibrated
-        return self.scaling.scale(calibrated, self.labels.index(self.scaling.target))
+        combined = with_temperature(self.combiner(stacked), self.temperature)
+        if self.scaling is not None:
+            combined = self.scaling.scale(combined, self.labels.index(self.scaling.target))
+        if not (finite := np.isfinite(combined).all(axis=1)).all():
+            raise NotFinite(
+                f"The model {self.title!r} gave no finite probabilities for {(~finite).sum()} of "
+                f"{len(finite)} sounds; train it again, or choose another model"
+            )
+        return combined
 
     def predict_extracted(self, rows: Sequence[ExtractedFeatures]) -> np.ndarray:
         """Return probabilities of utterances of unseen speakers, shape ``(n, n_labels)``.
@@ -262,11 +318,29 @@ class EmotionPredictor:
         table = pd.DataFrame(np.nan, index=range(len(entries)), columns=list(self.labels))
         table.insert(0, "emotion", pd.Series([None] * len(entries), dtype=object))
         table["error"] = pd.Series(errors, dtype=object)
-        if usable:
-            predicted = self.predict_extracted(extracted)
-            table.loc[usable, list(self.labels)] = predicted
-            table.loc[usable, "emotion"] = np.asarray(self.labels)[predicted.argmax(axis=1)]
+        for position, row in zip(usable, self._predict_each_extracted(extracted), strict=True):
+            if isinstance(row, str):
+                table.loc[position, "error"] = f"{_shown(entries[position])}: {row}"
+                transient[position] = True
+                continue
+            table.loc[position, list(self.labels)] = row
+            table.loc[position, "emotion"] = self.labels[int(row.argmax())]
         return PredictedFiles(table, transient, seconds)
+
+    def _predict_each_extracted(
+        self, rows: Sequence[ExtractedFeatures]
+    ) -> Sequence[np.ndarray | str]:
+        """Return probabilities of each row, or why there are none: one row never ends the others."""
+        if not rows:
+            return []
+        try:
+            return list(self.predict_extracted(rows))
+        except Exception as error:
+            if len(rows) > 1:
+                return [self._predict_each_extracted([row])[0] for row in rows]
+            logger.exception("Predicting an entry failed")
+            known = isinstance(error, NotFinite)
+            return [str(error) if known else f"predicting it failed ({type(error).__name__})"]
 
     def _extract(self, sound: Any, limits: SoundLimits) -> tuple[ExtractedFeatures, float]:
         """Return what the members need, at their sample rates, and the duration in seconds."""
@@ -286,29 +360,27 @@ class EmotionPredictor:
 
     def save(self, folder: Path) -> None:
         """Save the predictor in ``folder``, replacing its contents."""
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for member in self.members:
-            save_estimator(member.estimator, partial / member.family)
-        if self.encoder is not None:
-            self.encoder.save(partial / ENCODER)
-        if self.training_keys is not None:
-            self.training_keys.save(partial)
-        if self.voices is not None:
-            self.voices.save(partial / VOICES)
-        card = {
-            "labels": self.labels,
-            "combiner": self.combiner.to_dict(),
-            "temperature": self.temperature,
-            "scaling": self.scaling and self.scaling.model_dump(mode="json"),
-            "features": self.features.model_dump(mode="json"),
-            "threshold": self.threshold and self.threshold.model_dump(mode="json"),
-            "synthetic": self.synthetic,
-        }
-        (partial / CARD).write_text(json.dumps(card, indent=1))
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        card = PredictorCard(
+            labels=self.labels,
+            combiner=self.combiner.to_dict(),
+            temperature=self.temperature,
+            scaling=self.scaling,
+            features=self.features,
+            threshold=self.threshold,
+            synthetic=self.synthetic,
+        )
+        with replacing_folder(folder) as partial:
+            partial.mkdir()
+            for member in self.members:
+                save_estimator(member.estimator, partial / member.family)
+            if self.encoder is not None:
+                self.encoder.save(partial / ENCODER)
+            if self.training_keys is not None:
+                self.training_keys.save(partial)
+            if self.voices is not None:
+                self.voices.save(partial / VOICES)
+            (partial / CARD).write_text(card.model_dump_json(indent=1))
+            write_checksums(partial)
 
     @classmethod
     def load(cls, folder: Path) -> EmotionPredictor:
@@ -316,27 +388,34 @@ class EmotionPredictor:
 
         Raises:
             FileNotFoundError: If ``folder`` contains no predictor.
+            DamagedModel: If its files are not those that were saved, or have impossible values.
         """
         folder = Path(folder)
         if not (folder / CARD).exists():
             raise FileNotFoundError(f"{folder} holds no predictor: {CARD} is missing")
-        card = json.loads((folder / CARD).read_text())
-        combiner = Combiner.from_dict(card["combiner"])
-        # Missing in older models, like `synthetic`.
-        threshold, scaling = card.get("threshold"), card.get("scaling")
+        check_files(folder)
+        try:
+            card = PredictorCard.model_validate_json((folder / CARD).read_text())
+        except ValidationError as error:
+            problems = [
+                f"{'.'.join(map(str, entry['loc'])) or 'file'}: {entry['msg']}"
+                for entry in error.errors()
+            ]
+            raise DamagedModel(folder / CARD, f"is not valid ({'; '.join(problems)})") from error
+        combiner = Combiner.from_dict(card.combiner)
         return cls(
-            labels=tuple(card["labels"]),
-            features=FeatureSettings.model_validate(card["features"]),
+            labels=card.labels,
+            features=card.features,
             members=tuple(
                 Member(family, load_estimator(folder / family)) for family in combiner.members
             ),
             combiner=combiner,
-            temperature=card["temperature"],
-            scaling=PlattScaling.model_validate(scaling) if scaling else None,
-            threshold=Threshold.model_validate(threshold) if threshold else None,
+            temperature=card.temperature,
+            scaling=card.scaling,
+            threshold=card.threshold,
             encoder=SpeechEncoder.load(folder / ENCODER) if (folder / ENCODER).exists() else None,
             voices=VoiceProjection.load(folder / VOICES) if (folder / VOICES).exists() else None,
-            synthetic=card.get("synthetic", False),
+            synthetic=card.synthetic,
             training_keys=TrainingKeys.load(folder),
             digest=_digest(folder),
         )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from speech_emotion.reporting.rendering import template
-from speech_emotion.runtime import exists, to_path
+from speech_emotion.runtime import exists, to_path, write_bytes
 
 __all__ = ["PAGES", "index_page", "write_index"]
 
@@ -51,4 +51,4 @@ def write_index(folder: str) -> None:
         for path in PAGES
         if exists(f"{folder}/{path}")
     }
-    (root / "index.html").write_text(index_page(modified), encoding="utf-8")
+    write_bytes(f"{folder}/index.html", index_page(modified).encode())

@@ -7,14 +7,13 @@ import os
 import threading
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import numpy as np
 import soundfile
 
 from speech_emotion.audio import AudioError
 from speech_emotion.reporting.calls import color_of, encode_playback
-from speech_emotion.runtime import FetchError
+from speech_emotion.runtime import FetchError, write_bytes
 
 __all__ = ["Media", "MissingAudio", "emotion_chart", "span_of"]
 
@@ -76,7 +75,7 @@ class Media:
                     if not os.path.isfile(recording) and "://" not in recording:
                         raise MissingAudio(_moved(recording)) from None
                     raise MissingAudio(f"The recording cannot be read: {error}") from error
-                _write(path, content)
+                write_bytes(path, content)
         return path
 
     def samples(
@@ -98,13 +97,6 @@ def _moved(recording: str) -> str:
         "recordings were moved, score the folder where they are now (nothing is computed again) and let "
         "a lead read the scored calls"
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def waveform_svg(samples: np.ndarray) -> bytes:

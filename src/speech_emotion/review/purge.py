@@ -270,6 +270,9 @@ class Purge:
                 yield from self._erase_timelines(scored)
         if "embeddings" in wanted:
             yield from self._erase_inspections(names)
+        if wanted & {"windows", "embeddings"}:
+            for path in sorted((self._folder / CACHE).rglob("*.damaged")):
+                yield from self._delete(path, "damaged shard of the cache")
         if everything:
             yield from self._erase_rest(chosen, known, names, scored)
 

@@ -8,8 +8,14 @@ from speech_emotion.runtime.dask import (
 from speech_emotion.runtime.files import (
     FileStore,
 )
+from speech_emotion.runtime.joins import (
+    JoinError,
+    check_same_keys,
+    join,
+)
 from speech_emotion.runtime.processes import (
     Calls,
+    WorkerLost,
     fan_out,
     on_one_thread,
     running_on,
@@ -19,9 +25,15 @@ from speech_emotion.runtime.redaction import (
     RedactingFormatter,
     redact,
 )
+from speech_emotion.runtime.services import (
+    ServiceUnreachable,
+    check_service,
+)
 from speech_emotion.runtime.shards import (
     KEY,
     RECENT,
+    UNREAD,
+    DamagedShard,
     ShardStore,
     digest,
     list_stored,
@@ -42,20 +54,32 @@ from speech_emotion.runtime.storage import (
     to_path,
     upload,
 )
+from speech_emotion.runtime.writing import (
+    replacing,
+    replacing_folder,
+    write_bytes,
+)
 
 __all__ = [
     "KEY",
     "RECENT",
     "REPEATED_LINK",
+    "UNREAD",
     "Calls",
     "ClusterSettings",
+    "DamagedShard",
     "DaskEngine",
     "FetchError",
     "FileState",
     "FileStore",
+    "JoinError",
     "ListedFile",
     "RedactingFormatter",
+    "ServiceUnreachable",
     "ShardStore",
+    "WorkerLost",
+    "check_same_keys",
+    "check_service",
     "connect",
     "digest",
     "download",
@@ -63,6 +87,7 @@ __all__ = [
     "fan_out",
     "file_state",
     "is_url",
+    "join",
     "list_files",
     "list_stored",
     "locate",
@@ -70,8 +95,11 @@ __all__ = [
     "open_binary",
     "prefix_of",
     "redact",
+    "replacing",
+    "replacing_folder",
     "running_on",
     "to_path",
     "upload",
     "workers",
+    "write_bytes",
 ]

@@ -22,6 +22,7 @@ from pydantic import Field
 from speech_emotion import __version__
 from speech_emotion.config import Settings
 from speech_emotion.runtime.processes import Calls, on_one_thread
+from speech_emotion.runtime.services import check_service
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -95,6 +96,7 @@ def connect(settings: ClusterSettings) -> Client:
     """Connect to a running scheduler, or start workers on this machine.
 
     Raises:
+        ServiceUnreachable: If the scheduler does not answer.
         ClusterError: If Dask is not installed, no worker answers, or a worker has another version.
     """
     try:
@@ -106,6 +108,11 @@ def connect(settings: ClusterSettings) -> Client:
         options = {"n_workers": settings.workers, "threads_per_worker": 1}
         client = Client(processes=True, dashboard_address=None, **options)
     else:
+        remedy = (
+            f"start `dask scheduler` there, and `dask worker {settings.scheduler} --nthreads 1` on every "
+            "machine, or correct cluster.scheduler"
+        )
+        check_service(settings.scheduler, name="The Dask scheduler", remedy=remedy)
         try:
             client = Client(settings.scheduler, timeout=settings.wait_s)
             client.wait_for_workers(1, timeout=settings.wait_s)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fsspec
 
-__all__ = ["FileStore"]
+from speech_emotion.runtime.writing import PARTIAL, write_bytes
 
-PARTIAL = ".partial"
+__all__ = ["FileStore"]
 
 
 class FileStore:
@@ -35,11 +35,7 @@ class FileStore:
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file; it appears when it is complete."""
-        path = f"{self._folder}/{name}"
-        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        with self._fs.open(f"{path}{PARTIAL}", "wb") as file:
-            file.write(content)
-        self._fs.mv(f"{path}{PARTIAL}", path)
+        write_bytes(f"{self._folder}/{name}", content, self._fs)
 
     def remove(self, name: str) -> None:
         """Delete a file."""

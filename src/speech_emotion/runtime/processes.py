@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing import parent_process
 from typing import Any, Protocol, TypeAlias
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Engine", "fan_out", "on_one_thread", "running_on", "workers"]
+__all__ = ["Engine", "WorkerLost", "fan_out", "on_one_thread", "running_on", "workers"]
 
 Calls: TypeAlias = Iterable[tuple[Any, ...]]
 
@@ -24,6 +28,14 @@ class Engine(Protocol):
         self, function: Callable[..., Any], calls: Calls, shared: tuple[Any, ...]
     ) -> Iterator[Any]:
         """Yield ``function(*call, *shared)`` for each call, in the order of the calls."""
+
+
+WATCH_S = 2.0
+"""Seconds after which a worker notices that its parent has ended."""
+
+
+class WorkerLost(RuntimeError):
+    """A worker process ended during its work."""
 
 
 # Global to the process, because Kedro can run nodes in threads.
@@ -53,9 +65,18 @@ def fan_out(
         yield from _engines[-1].fan_out(function, calls, shared)
         return
     from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     parallel = Parallel(n_jobs=_processes(n_jobs), return_as="generator")
-    yield from parallel(delayed(on_one_thread)(function, *call, *shared) for call in calls)
+    parent = os.getpid()
+    jobs = (delayed(_in_worker)(parent, function, *call, *shared) for call in calls)
+    try:
+        yield from parallel(jobs)
+    except TerminatedWorkerError as error:
+        raise WorkerLost(
+            "A worker process was killed, probably because memory ran out. What was finished is kept: run "
+            "the command again, with fewer processes (n_jobs) if it happens again"
+        ) from error
 
 
 def workers(n_jobs: int) -> int:
@@ -69,6 +90,24 @@ def _processes(n_jobs: int) -> int:
     # A process of a pool, such as Kedro's ParallelRunner, starts no further processes: the pool already
     # uses all cores, and would wait at its end for joblib's idle processes.
     return 1 if parent_process() else n_jobs
+
+
+def _in_worker(parent: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    if parent != os.getpid():
+        _end_with(parent)
+    return on_one_thread(function, *arguments)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which may have been killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:

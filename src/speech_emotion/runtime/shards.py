@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from typing import Final
-from uuid import uuid4
 
 import fsspec
 import pandas as pd
+import pyarrow as pa
+from pyarrow.parquet import ParquetFile
 
-__all__ = ["KEY", "RECENT", "ShardStore", "digest", "list_stored", "locate", "prefix_of"]
+from speech_emotion.runtime.writing import replacing
+
+__all__ = [
+    "KEY",
+    "RECENT",
+    "UNREAD",
+    "DamagedShard",
+    "ShardStore",
+    "digest",
+    "list_stored",
+    "locate",
+    "prefix_of",
+]
 
 KEY: Final = "key"
 """Column of the keys."""
 RECENT: Final = 8
 """Shards that stay in memory while rows are gathered: several runs store neighbors in a few shards."""
 
+UNREAD: Final = "unread"
+"""Column that marks rows without a result for a reason outside of the recording: they are tried again."""
+
 SUFFIX: Final = ".parquet"
+DAMAGED: Final = ".damaged"
+
+logger = logging.getLogger(__name__)
+
+
+class DamagedShard(ValueError):
+    """A shard cannot be read or has other rows than were stored; it was set aside."""
 
 
 class ShardStore:
@@ -59,17 +83,55 @@ class ShardStore:
         return sorted(name.removesuffix(SUFFIX) for name in names if name.startswith(prefix))
 
     def load(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Load a shard, or some of its columns."""
-        with self._fs.open(self._path(name), "rb") as file:
-            return pd.read_parquet(file, columns=None if columns is None else list(columns))
+        """Load a shard, or those of the columns that it has.
+
+        Raises:
+            DamagedShard: If it cannot be read; then it is set aside, and a later run makes it anew.
+            OSError: If the file system fails.
+        """
+        try:
+            with self._fs.open(self._path(name), "rb") as file:
+                stored = ParquetFile(file, page_checksum_verification=True)
+                found = set(stored.schema_arrow.names)
+                wanted = None if columns is None else [one for one in columns if one in found]
+                return stored.read(columns=wanted).to_pandas()
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
+                raise  # of the file system; Arrow's own have no number
+            raise self.set_aside(name, str(error).splitlines()[0]) from error
+
+    def check(self, name: str) -> None:
+        """Read all of a shard, without converting it.
+
+        Raises:
+            DamagedShard: As :meth:`load`.
+        """
+        try:
+            with self._fs.open(self._path(name), "rb") as file:
+                stored = ParquetFile(file, page_checksum_verification=True)
+                for group in range(stored.num_row_groups):
+                    stored.read_row_group(group)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
+                raise
+            raise self.set_aside(name, str(error).splitlines()[0]) from error
+
+    def set_aside(self, name: str, problem: str) -> DamagedShard:
+        """Rename a damaged shard, so that it is made anew, and return the error."""
+        aside = f"{self._path(name)}{DAMAGED}"
+        if self._fs.exists(self._path(name)):
+            self._fs.mv(self._path(name), aside)
+        error = DamagedShard(
+            f"{self._path(name)} was damaged ({problem}) and is now {aside}, which can be deleted; run "
+            "the command again, which makes it anew"
+        )
+        logger.warning("%s", error)
+        return error
 
     def put(self, name: str, table: pd.DataFrame) -> None:
         """Store a shard, which replaces one of the same name."""
-        self._fs.makedirs(self._folder, exist_ok=True)
-        partial = f"{self._path(name)}.{uuid4().hex}.partial"
-        with self._fs.open(partial, "wb") as file:
-            table.to_parquet(file)
-        self._fs.mv(partial, self._path(name))
+        with replacing(self._path(name), self._fs) as partial, self._fs.open(partial, "wb") as file:
+            table.to_parquet(file, write_page_checksum=True)
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}{SUFFIX}"
@@ -95,13 +157,23 @@ def list_stored(store: ShardStore, prefix: str, columns: Sequence[str] = ()) -> 
 
     Returns:
         ``key``, ``columns``, ``shard`` and ``place``, the number of the row in its shard. A key that
-        several runs stored occurs several times.
+        several runs stored occurs several times. Damaged shards are set aside and left out; a column
+        that older shards lack is missing in their rows.
     """
     wanted = [KEY, *columns]
-    tables = [
-        store.load(name, wanted).assign(shard=name, place=lambda table: range(len(table)))
-        for name in store.names(prefix)
-    ]
+    tables = []
+    for name in store.names(prefix):
+        try:
+            table = store.load(name, wanted)
+        except DamagedShard:
+            continue  # its rows are computed again
+        except FileNotFoundError:  # another run has just set it aside
+            continue
+        tables.append(
+            table.assign(shard=name, place=range(len(table))).reindex(
+                columns=[*wanted, "shard", "place"]
+            )
+        )
     nothing = pd.DataFrame(columns=[*wanted, "shard", "place"])
     return pd.concat(tables, ignore_index=True) if tables else nothing
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
+from speech_emotion.runtime.writing import replacing_folder
+
 if TYPE_CHECKING:
     from upath import UPath
 
@@ -242,18 +244,28 @@ def download(path: str) -> Iterator[Path]:
 
 @contextmanager
 def upload(path: str) -> Iterator[Path]:
-    """Give a local path to write a file or folder to; at the end it replaces what is at ``path``."""
+    """Give a local path, where nothing is yet, to write a file or folder to; it replaces ``path``."""
     if not is_url(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        yield Path(path)
+        with replacing_folder(path) as partial:
+            yield partial
         return
     remote = _remote(path)
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / Path(remote.path).name
         yield local
-        if exists(path):
-            remote.fs.rm(remote.path, recursive=True)
-        remote.fs.put(str(local), remote.path, recursive=local.is_dir())
+        if not local.is_dir():
+            remote.fs.put_file(str(local), remote.path)
+            return
+        # Older files are deleted last: a reader in between notices a mixture by its checksums.
+        names = [file.relative_to(local).as_posix() for file in local.rglob("*") if file.is_file()]
+        remote.fs.invalidate_cache()
+        older = remote.fs.find(remote.path) if remote.fs.exists(remote.path) else []
+        for name in names:
+            remote.fs.makedirs(f"{remote.path}/{name}".rpartition("/")[0], exist_ok=True)
+            remote.fs.put_file(str(local / name), f"{remote.path}/{name}")
+        for file in older:
+            if not any(file.endswith(f"{remote.path.lstrip('/')}/{name}") for name in names):
+                remote.fs.rm_file(file)
 
 
 def _remote(url: str) -> UPath:

@@ -15,7 +15,6 @@ from speech_emotion import __version__
 from speech_emotion.call_scoring import (
     CALL_FIELDS,
     CHANNEL_COLUMNS,
-    UNREAD,
     CallSettings,
     Inspection,
     LineMean,
@@ -43,7 +42,18 @@ from speech_emotion.call_scoring import (
     without_empty,
 )
 from speech_emotion.models import EmotionPredictor, PackedPredictor
-from speech_emotion.runtime import KEY, ShardStore, digest, fan_out, locate, prefix_of
+from speech_emotion.runtime import (
+    KEY,
+    UNREAD,
+    DamagedShard,
+    ShardStore,
+    check_same_keys,
+    digest,
+    fan_out,
+    join,
+    locate,
+    prefix_of,
+)
 
 SHARD_SIZE: Final = 64
 """Calls a shard: the most that are scored again after an interruption."""
@@ -64,6 +74,8 @@ NOT_DECISIVE: Final = {
     "name_pattern",
 }
 """Settings that do not change the scores of a call."""
+
+RERUN: Final = "run the call_scoring pipeline without --only-missing-outputs"
 
 LINE: Final = "line"
 """Folder of the cache for the estimates of lines."""
@@ -162,7 +174,7 @@ def identify_customers(
     """
     unreadable = index[index["reason"] != ""]
     index = index[index["reason"] == ""]
-    known = index.merge(metadata, on="call", how="left", validate="one_to_one")
+    known = join(index, metadata, "call", names=("call_index", "call_metadata"), remedy=RERUN)
     found = _inspected(known, predictor, cache, settings)
     agent_voice = np.full(len(known), -1)
     separated: dict[str, list[tuple[int, np.ndarray]]] = {}
@@ -199,7 +211,7 @@ def _inspected(
     return locate(
         index[[KEY, "path"]],
         list_inspections(cache, _inspection_prefix(predictor, settings)),
-        remedy="run the call_scoring pipeline without --only-missing-outputs",
+        remedy=RERUN,
     )
 
 
@@ -225,7 +237,10 @@ def estimate_line(
         return {}
     name = f"{_line_prefix(roles, predictor, settings)}line"
     store = cache.within(LINE)
-    stored = store.load(name) if name in store.names() else None
+    try:
+        stored = store.load(name) if name in store.names() else None
+    except DamagedShard:
+        stored = None  # it is estimated again
     usable = roles[(roles[["reason", "rejected", "unknown"]] == "").all(axis=1)]
     size = min(settings.line_calls, len(usable))
     if size == 0:
@@ -342,11 +357,13 @@ def collect_calls(
     Raises:
         ValueError: If a recording was not scored.
     """
+    names = ("call_metadata", "scored_index")
+    check_same_keys(metadata, index, "call", names=names, remedy=RERUN)
     unreadable = index.loc[index["reason"] != "", ["call", "path", "reason"]]
     found = locate(
         index[index["reason"] == ""].reset_index(drop=True),
         list_calls(cache, _prefix(predictor, settings, line)),
-        remedy="run the call_scoring pipeline without --only-missing-outputs",
+        remedy=RERUN,
     )
     threshold = _operating_point(found, predictor, cache, settings)
     shared = (settings, predictor.labels, threshold)
@@ -358,7 +375,7 @@ def collect_calls(
     summary = join_tables(summaries).assign(
         synthetic_model=predictor.synthetic, model=predictor.title
     )
-    summary = summary.merge(metadata, on="call", how="left", validate="many_to_one")
+    summary = join(summary, metadata, "call", names=("call_summary", names[0]), remedy=RERUN)
     _log_roles(summary)
     windows = (
         _flagged(windows, settings, threshold)

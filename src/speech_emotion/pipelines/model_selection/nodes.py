@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
@@ -17,6 +18,7 @@ from speech_emotion.evaluation import (
     CLEAN,
     CROSS_VALIDATION,
     METRICS,
+    OUTDATED,
     CandidateSettings,
     DetectionSettings,
     Examples,
@@ -44,8 +46,12 @@ from speech_emotion.models import (
     VoiceProjection,
     family_named,
 )
+from speech_emotion.runtime import check_same_keys, join
+
+logger = logging.getLogger(__name__)
 
 KEYS = ["utterance_id", "variant"]
+SOUND = "utterance_id"
 AT_SPEED = (0, -1)
 """Variants at the original speed, as recorded and over a training line; others change the voice."""
 TRIALS = ["model", "trial", "state", "uar", "fold_uar", "seconds", "params"]
@@ -67,6 +73,7 @@ def tune_candidate(
     selection: SelectionSettings,
     candidate: CandidateSettings,
     sequences: np.ndarray | None = None,
+    rejected: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Search hyperparameters on the folds of the selecting protocol, unless there is one choice.
 
@@ -75,6 +82,7 @@ def tune_candidate(
     """
     if (only := candidate.only_choice) is not None:
         return pd.DataFrame(columns=TRIALS), only
+    _check_features(features, utterances, rejected)
     examples = _examples(
         features, sequences, utterances, splits, labels, candidate, selection, [selection.protocol]
     )
@@ -91,6 +99,7 @@ def evaluate_candidate(
     selection: SelectionSettings,
     candidate: CandidateSettings,
     sequences: np.ndarray | None = None,
+    rejected: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, BaseEstimator]:
     """Predict the folds and the test set of every compared protocol.
 
@@ -100,6 +109,7 @@ def evaluate_candidate(
         the time budget left out; the estimator that was trained on the whole training set of the
         selecting protocol.
     """
+    _check_features(features, utterances, rejected)
     present = set(splits["protocol"])  # protocols across corpora need two of them
     protocols = [
         protocol
@@ -125,6 +135,19 @@ def evaluate_candidate(
         pd.DataFrame([described]),
         result.estimator,
     )
+
+
+def _check_features(
+    features: pd.DataFrame, utterances: pd.DataFrame, rejected: pd.DataFrame | None
+) -> None:
+    """Check that all utterances but the rejected ones have features."""
+    is_recording = features["variant"] == 0
+    expected = utterances[["utterance_id"]]
+    if rejected is not None:
+        lost = rejected.loc[rejected["variant"] == 0, "path"]
+        expected = expected[~utterances["path"].isin(lost)]
+    names = ("features", "utterances")
+    check_same_keys(features[is_recording], expected, "utterance_id", names=names, remedy=OUTDATED)
 
 
 def _examples(
@@ -174,7 +197,8 @@ def score_predictions(
         for names, subset in predictions.groupby(GROUPS, sort=True)
     ]
     metrics = pd.DataFrame(rows, columns=SCORES)
-    return metrics.merge(timings[TIMINGS], on=["model", "protocol"], how="left")
+    names, remedy = ("metrics", "timings"), "run the model_selection pipeline again"
+    return join(metrics, timings[TIMINGS], ["model", "protocol"], names=names, remedy=remedy)
 
 
 def score_candidate(
@@ -237,6 +261,7 @@ def compare_candidates(
         Calibrated predictions of all models; the leaderboard; calibration errors; and the choice:
         ``champion``, its ``members``, ``combiner`` and ``temperature``.
     """
+    candidates = _common_sounds(candidates)
     predictions, leaderboard = candidates, metrics
     combiners: dict[tuple[str, str], Combiner] = {}
     for name, protocol in product(COMBINATIONS, sorted(candidates["protocol"].unique())):
@@ -272,6 +297,32 @@ def compare_candidates(
         "temperature": temperatures.first().to_dict()[selection.protocol],
     }
     return predictions, leaderboard, calibration, choice
+
+
+def _common_sounds(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Return the predictions of sounds that all models predicted.
+
+    Models with the same inputs predict the same sounds. A sound may have features and no embedding.
+
+    Raises:
+        JoinError: If predictions of a model are missing.
+    """
+    kept = []
+    for _, rows in candidates.groupby(["protocol", "condition", "evaluation"]):
+        by_kind: dict[bool, pd.DataFrame] = {}
+        for model, own in rows.groupby("model"):
+            first = by_kind.setdefault(family_named(str(model)).needs_encoder, own)
+            names = (f"predictions of {first['model'].iloc[0]}", f"predictions of {model}")
+            remedy = "run the model_selection pipeline again"
+            check_same_keys(first, own, SOUND, names=names, remedy=remedy)
+        common = set.intersection(*(set(own[SOUND]) for own in by_kind.values()))
+        kept.append(rows[rows[SOUND].isin(common)])
+    table = pd.concat(kept).sort_index()
+    if lost := len(candidates) - len(table):
+        logger.warning(
+            "%d predictions of sounds that other models have no input of: left out", lost
+        )
+    return table
 
 
 def fit_voices(

@@ -69,10 +69,12 @@ def _inputs(family: str) -> dict[str, str]:
     """Return the datasets that a family is trained on, by the arguments of its nodes."""
     kind = family_named(family).inputs
     if kind == "embeddings":
-        return {"features": "embeddings"}
+        return {"features": "embeddings", "rejected": "rejected_embeddings"}
     if kind == "encoder_frames":
-        return {"features": "embeddings", "sequences": "encoder_frames"}
-    return {"features": "features"} | ({"sequences": "sequences"} if kind == "sequences" else {})
+        inputs = {"features": "embeddings", "rejected": "rejected_embeddings"}
+        return inputs | {"sequences": "encoder_frames"}
+    inputs = {"features": "features", "rejected": "rejected_features"}
+    return inputs | ({"sequences": "sequences"} if kind == "sequences" else {})
 
 
 def _candidate(family: str) -> Pipeline:

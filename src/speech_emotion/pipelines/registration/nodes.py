@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from speech_emotion.audio import encode_sound
-from speech_emotion.corpora import Speaker, speak, split_digest
+from speech_emotion.corpora import LEAKING, Speaker, speak, split_digest
 from speech_emotion.datasets import Registration, describe_inputs
 from speech_emotion.evaluation import DetectionSettings, SelectionSettings
 from speech_emotion.models import EmotionPredictor
@@ -61,6 +61,17 @@ def propose_champion(
         tags={name: str(value) for name, value in tags.items()},
         metrics=headline_metrics(headline, model),
         inputs=describe_inputs(utterances, splits, selection.protocol),
+        obstacle=_obstacle(selection),
+    )
+
+
+def _obstacle(selection: SelectionSettings) -> str:
+    """Say why a model of the selecting protocol must not become champion."""
+    if selection.protocol not in LEAKING or selection.leaking_champion:
+        return ""
+    return (
+        f"under {selection.protocol} speakers of the test are in training, so that it says nothing about "
+        "unseen speakers; select by another protocol, or add --params selection.leaking_champion=true"
     )
 
 

@@ -1,0 +1,73 @@
+"""Check the storage of tuning before any work, and say how results that cannot be loaded are made anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog, DatasetError
+from kedro.pipeline import Pipeline
+
+from speech_emotion.runtime import check_service
+
+__all__ = ["StoreHooks"]
+
+
+class StoreHooks:
+    """Add to the error of a dataset that cannot be loaded: its file, and the command that writes it."""
+
+    def __init__(self) -> None:
+        self._loading: str | None = None
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Check that the database of the studies answers, if a node needs it."""
+        if not any(node.name.endswith(".tune") for node in pipeline.nodes):
+            return
+        selection = catalog.load("params:selection")
+        storage = selection["storage"] if isinstance(selection, dict) else selection.storage
+        remedy = "start the server, or correct selection.storage"
+        check_service(storage, name="The database of the studies", remedy=remedy)
+
+    @hook_impl
+    def before_dataset_loaded(self, dataset_name: str) -> None:
+        """Note what is loaded."""
+        self._loading = dataset_name
+
+    @hook_impl
+    def after_dataset_loaded(self) -> None:
+        """Note that it was loaded."""
+        self._loading = None
+
+    @hook_impl
+    def on_pipeline_error(
+        self, error: Exception, run_params: dict[str, Any], catalog: DataCatalog
+    ) -> None:
+        """Add a note to the error."""
+        name, self._loading = self._loading, None
+        if name is None or not isinstance(error, DatasetError) or error.__cause__ is None:
+            return
+        dataset = catalog[name]
+        path = getattr(dataset, "_filepath", getattr(dataset, "_path", name))
+        pipeline = _maker(name)
+        if pipeline is None:
+            return
+        env = f" --env {run_params['env']}" if run_params.get("env") else ""
+        command = f"kedro run{env} --pipelines {pipeline}"
+        if dataset.exists():
+            error.add_note(
+                f"{path} is damaged, or was written by another version: delete it, and make it anew with "
+                f"`{command}`"
+            )
+        else:
+            error.add_note(f"{path} is missing: make it with `{command}`")
+
+
+def _maker(name: str) -> str | None:
+    """Return the pipeline that writes a dataset."""
+    from kedro.framework.project import pipelines
+
+    for pipeline in pipelines:
+        if pipeline != "__default__" and name in pipelines[pipeline].all_outputs():
+            return str(pipeline)
+    return None
