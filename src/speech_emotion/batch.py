@@ -103,7 +103,7 @@ def predict_folder(
         for name, state in zip(names, states, strict=True)
         if name not in predicted or predicted[name] not in {None, state}
     ]
-    replaced = {name: tuple(state) for name, *state in due if name in predicted}
+    replaced: dict[str, Any] = {name: tuple(state) for name, *state in due if name in predicted}
     results.mkdir(parents=True, exist_ok=True)
     not_read = [found.rejected[["name", "path", "reason"]]]
     logger.info(

@@ -40,9 +40,10 @@ def save_atomically(dataset: Any, data: Any) -> None:
     if not isinstance(dataset, AbstractVersionedDataset) or isinstance(dataset, _Atomic):
         dataset.save(data)
         return
-    path = get_filepath_str(dataset._get_save_path(), dataset._protocol)
-    with replacing(path, dataset._fs) as partial:
-        beside = copy.copy(dataset)
+    stored: Any = dataset
+    path = get_filepath_str(stored._get_save_path(), stored._protocol)
+    with replacing(path, stored._fs) as partial:
+        beside = copy.copy(stored)
         beside._filepath = PurePosixPath(partial)
         beside.save(data)
     dataset.release()
@@ -58,7 +59,7 @@ class _Atomic:
         with replacing(path, dataset._fs) as partial:
             beside = copy.copy(dataset)
             beside._filepath = PurePosixPath(partial)
-            super(_Atomic, beside).save(data)
+            super(_Atomic, beside).save(data)  # type: ignore[misc]  # of the other base class
         dataset.release()
 
 
@@ -115,7 +116,8 @@ class PartitionedDataset(partitions.PartitionedDataset):
 
     def save(self, data: dict[str, Any]) -> None:
         """Write each file as a whole; with ``overwrite``, delete the others."""
-        overwrite, self._overwrite = self._overwrite, False
+        overwrite: bool = self._overwrite
+        self._overwrite = False
         try:
             super().save(data)
         finally:

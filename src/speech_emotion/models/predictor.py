@@ -78,7 +78,8 @@ class PredictorCard(Settings):
             if part is not None and part.target not in self.labels:
                 raise ValueError(f"{name}.target {part.target!r} is not one of the labels")
         combiner = Combiner.from_dict(self.combiner)
-        n, shape = len(combiner.members), (len(combiner.members),)
+        n = len(combiner.members)
+        shape: tuple[int, ...] = (n,)
         if combiner.name == STACKING:
             shape = (len(self.labels), n * len(self.labels))
         if n == 0 or combiner.weights.shape != shape:
