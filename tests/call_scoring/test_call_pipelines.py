@@ -128,7 +128,8 @@ def scoring(recordings, model, tmp_path):
         nodes.score_calls(index, {}, predictor, cache, settings)
 
     def collect(index=index):
-        collected = nodes.collect_calls(index, metadata, {}, predictor, cache, settings)
+        known = metadata[metadata["call"].isin(index["call"])]
+        collected = nodes.collect_calls(index, known, {}, predictor, cache, settings)
         emotions, *tables = collected
         return pd.concat(emotions, ignore_index=True), *tables
 

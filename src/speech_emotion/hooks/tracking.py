@@ -95,7 +95,7 @@ class TrackingHooks:
         self._process = os.getpid()
         self._tracked, self._saved = set(), set()
         self._tables = SELECTION_TABLES & pipeline.all_outputs()
-        if active is None:
+        if active is None or self._run_id is None:
             return
         mlflow.MlflowClient().set_tag(self._run_id, PROCESS, _process(os.getpid()))
         _close_dead_runs(active.info.experiment_id)
