@@ -28,9 +28,10 @@ def test_processes_that_start_together_share_a_study(
     )
     candidate = CandidateSettings(family="logistic_regression", trials=12, space=C_RANGE)
     settings = SelectionSettings(storage=server.url, n_jobs=1)
+    password = server.password  # the server itself cannot be sent to processes
 
     def work(name):
-        os.environ["PGPASSWORD"] = server.password
+        os.environ["PGPASSWORD"] = password
         (tmp_path / name).touch()
         while len(list(tmp_path.glob("ready *"))) < 2:
             time.sleep(0.01)

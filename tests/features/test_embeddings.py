@@ -8,7 +8,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech_emotion.audio import TELEPHONE_TEST, AudioError
+from speech_emotion.audio import TELEPHONE_TEST, AudioError, content_digest, read_samples
 from speech_emotion.encoders import find_encoder
 from speech_emotion.features import (
     EMBEDDING,
@@ -150,7 +150,10 @@ def recordings(tmp_path):
         {
             "utterance_id": ["a", "b", "c"],
             "path": [str(tmp_path / f"{name}.wav") for name in "abc"],
-            "content_hash": ["1", "2", "3"],
+            "content_hash": [
+                *(content_digest(*read_samples(tmp_path / f"{n}.wav")) for n in "ab"),
+                "3",
+            ],
         }
     )
     plan = pd.DataFrame(

@@ -258,6 +258,9 @@ def predict_recordings(
         Predictions with the columns of ``utterances`` and ``model``, ``protocol``, ``evaluation``,
         ``condition``, ``line``, ``prediction`` and ``p_<label>``; and ``path``, ``variant`` and ``reason``
         of sounds without prediction.
+
+    Raises:
+        ValueError: If no sound can be predicted.
     """
     rejected = []
     if predictor.needs_features:
@@ -266,7 +269,13 @@ def predict_recordings(
     if predictor.encoder is not None:
         rejected.append(gather_embeddings(index, predictor.encoder, cache).rejected)
         index = _without(index, rejected[-1])
-    return _predict(index, utterances, predictor, cache), pd.concat(rejected, ignore_index=True)
+    unusable = pd.concat(rejected, ignore_index=True)
+    if index.empty:
+        first = unusable.iloc[0]
+        raise ValueError(
+            f"None of {len(unusable)} sounds can be predicted, the first: {first['path']}: {first['reason']}"
+        )
+    return _predict(index, utterances, predictor, cache), unusable
 
 
 def _without(index: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
