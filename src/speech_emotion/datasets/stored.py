@@ -116,12 +116,12 @@ class PartitionedDataset(partitions.PartitionedDataset):
 
     def save(self, data: dict[str, Any]) -> None:
         """Write each file as a whole; with ``overwrite``, delete the others."""
-        overwrite: bool = self._overwrite
-        self._overwrite = False
+        settings: Any = self
+        overwrite, settings._overwrite = settings._overwrite, False
         try:
             super().save(data)
         finally:
-            self._overwrite = overwrite
+            settings._overwrite = overwrite
         if overwrite:
             for path in self._list_partitions():
                 if self._path_to_partition(path) not in data:

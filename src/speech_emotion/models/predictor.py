@@ -142,7 +142,6 @@ class EmotionPredictor:
         members: The estimators, in the order of the combiner's members.
         combiner: Combination of their probabilities.
         temperature: Temperature that calibrates the combined probabilities.
-        scaling: Recalibration of one label with verdicts of reviewers; ``None`` without verdicts.
         threshold: Decision threshold of the target label; ``None`` in models saved without one.
         encoder: Pretrained speech encoder of the members that need embeddings; ``None`` if none does.
         voices: Projection that tells speakers apart, for calls with both parties on one channel; ``None``
@@ -153,6 +152,7 @@ class EmotionPredictor:
             models saved without them.
         digest: Digest of the files the predictor was loaded from; empty if it was not loaded.
         version: Name and version in the model registry; empty if it was not loaded from there.
+        scaling: Recalibration of one label with verdicts of reviewers; ``None`` without verdicts.
 
     Examples:
         >>> from pathlib import Path
@@ -167,7 +167,6 @@ class EmotionPredictor:
     members: tuple[Member, ...]
     combiner: Combiner
     temperature: float = 1.0
-    scaling: PlattScaling | None = None
     threshold: Threshold | None = None
     encoder: SpeechEncoder | None = None
     voices: VoiceProjection | None = None
@@ -175,6 +174,7 @@ class EmotionPredictor:
     training_keys: TrainingKeys | None = None
     digest: str = ""
     version: str = ""
+    scaling: PlattScaling | None = None
 
     @property
     def title(self) -> str:
