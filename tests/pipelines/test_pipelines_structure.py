@@ -176,6 +176,7 @@ def test_only_results_leave_model_selection():
     assert datasets == {
         "features",
         "sequences",
+        "rejected_features",  # sounds without features are no missing rows
         "utterances",
         "splits",
         "labels",
