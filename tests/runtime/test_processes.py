@@ -36,7 +36,8 @@ def is_alive(process):
 def test_workers_end_with_their_parent(tmp_path):
     (tmp_path / "tests_of_processes.py").write_text(MODULE)
     paths = os.pathsep.join([str(tmp_path), *sys.path])
-    environment = os.environ | {"PYTHONPATH": paths}
+    # Under xdist the tests limit the number of processes.
+    environment = os.environ | {"PYTHONPATH": paths, "LOKY_MAX_CPU_COUNT": "2"}
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT], env=environment, stdout=subprocess.PIPE, text=True
     )
