@@ -37,10 +37,10 @@ def replacing(path: str | os.PathLike[str], files: Any = None) -> Iterator[str]:
         files: File system of fsspec in which ``path`` is a path; by default that of ``path``.
 
     Example:
-        >>> with replacing("memory://example/a.txt") as partial:
+        >>> with replacing("memory://replacing_example/a.txt") as partial:
         ...     _ = fsspec.filesystem("memory").pipe(partial, b"complete")
-        >>> fsspec.filesystem("memory").ls("example", detail=False)
-        ['/example/a.txt']
+        >>> fsspec.filesystem("memory").ls("replacing_example", detail=False)
+        ['/replacing_example/a.txt']
     """
     target = os.fspath(path)
     if files is None:
