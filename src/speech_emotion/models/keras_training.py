@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Final
@@ -71,16 +72,16 @@ def standardization(shape: tuple[int, ...], mean: np.ndarray, variance: np.ndarr
     return keras.Model(inputs, scaled * keras.ops.cast(is_frame, "float32"))
 
 
-class NetworkClassifier(ClassifierMixin, BaseEstimator):
+class NetworkClassifier(ClassifierMixin, BaseEstimator, ABC):
     """What networks share: checks of the data, and predictions. ``fit`` sets ``network_``."""
 
     DTYPES: ClassVar[tuple[DTypeLike, ...]] = (np.float32,)
     """Accepted without conversion."""
 
     @staticmethod
+    @abstractmethod
     def _as_frames(X: ArrayLike) -> np.ndarray:
         """Return an array ``(n, n_frames, n_channels)`` for frames, or for a table."""
-        raise NotImplementedError
 
     def _checked(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray, LabelEncoder]:
         """Return frames, labels and their encoder, and set ``classes_``.

@@ -163,7 +163,7 @@ class _Reader:
         return int(digest(self._settings.seed, len(self._known), len(self._rows)), 16) % 2**32
 
     def add(self, key: tuple[str, int], windows: pd.DataFrame) -> None:
-        """Compare a channel with what is known of it, and collect it if its scores are new."""
+        """Compare a channel with its stored row, and collect it if its scores are new."""
         row = self._waiting.pop(key, None)
         if row is None:
             return
@@ -266,7 +266,7 @@ class _Reader:
 
 
 def _update_metadata(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
-    """Update what may change without new scores: where the recording is, and what is known of the call."""
+    """Update what may change without new scores: path of the recording and metadata of the call."""
     values = ("recording", "started_at", *METADATA)
     for part in _parts(rows):
         stored = {
