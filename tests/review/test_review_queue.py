@@ -278,7 +278,15 @@ def test_migrations_make_the_tables_of_the_code(reviewed):
     from alembic.migration import MigrationContext
 
     with reviewed.database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert (
+            compare_metadata(
+                MigrationContext.configure(
+                    connection, opts={"version_table": "review_schema_version"}
+                ),
+                metadata,
+            )
+            == []
+        )
 
 
 def test_a_locked_database_is_an_error_that_stores_nothing(reviewed, monkeypatch):
@@ -303,9 +311,22 @@ def test_databases_that_cannot_be_used_are_explained(reviewed, tmp_path):
     with pytest.raises(DatabaseError, match=r"no database of reviews|not a database"):
         Database(f"sqlite:///{tmp_path}/text.db")
     with reviewed.database.write() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(sa.text("UPDATE review_schema_version SET version_num = '9999'"))
     with pytest.raises(DatabaseError, match="another version"):
         Database(str(reviewed.database.url))
+
+
+def test_optuna_and_the_reviews_share_a_database(tmp_path):
+    import optuna
+
+    url = f"sqlite:///{tmp_path}/shared.db"
+    optuna.create_study(storage=url, study_name="first")
+    for _ in range(2):
+        database = Database(url)
+        with database.read() as connection:
+            assert count_items(connection, Filters(), "open") == 0
+        database.close()
+    assert optuna.get_all_study_names(url) == ["first"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -324,7 +345,7 @@ def shared_database(request, reviewed, settings, monkeypatch):
     yield database
     with database.write() as connection:
         metadata.drop_all(connection)
-        connection.execute(sa.text("DROP TABLE alembic_version"))
+        connection.execute(sa.text("DROP TABLE review_schema_version"))
     database.close()
 
 
