@@ -67,9 +67,9 @@ def published(server, tmp_path):
     (server.folder / "index.csv").write_text("Stimulus,Filename\n1," + "\n2,".join(names) + "\n")
     (server.folder / "VideoDemographics.csv").write_text("ActorID,Sex\n1001,Male\n")
     for name in names:
-        (server.folder / f"{name}.wav").write_bytes(name.encode() * 500)
+        (server.folder / f"{name}.wav").write_bytes(b"RIFF" + name.encode() * 500)
 
-    def settings(**changes):
+    def settings(limits=None, **changes):
         archive = {"url": f"{server.address}/ravdess.zip", "size": len(content)} | changes
         listing = {
             "index_url": f"{server.address}/index.csv",
@@ -83,6 +83,7 @@ def published(server, tmp_path):
                 "archives": {"ravdess": archive},
                 "file_lists": {"crema_d": listing},
             }
+            | (limits or {})
         )
 
     return settings
@@ -100,7 +101,7 @@ def test_corpora_are_downloaded_once_and_unpacked(server, published, tmp_path):
     assert report.loc["ravdess", "bytes"] == 5000
     assert report.loc["ravdess", "folder"] == str(tmp_path / "raw/ravdess")
     assert (tmp_path / "raw/ravdess/Actor_01/03-01-01-01-01-01-01.wav").stat().st_size == 5000
-    assert (tmp_path / "raw/crema_d/1001_DFA_SAD_XX.wav").read_bytes().startswith(b"1001")
+    assert (tmp_path / "raw/crema_d/1001_DFA_SAD_XX.wav").read_bytes().startswith(b"RIFF1001")
     assert (tmp_path / "raw/crema_d/VideoDemographics.csv").exists()
     assert report.loc["savee", "status"] == "by hand"
     assert "registration" in report.loc["savee", "note"]
@@ -197,16 +198,75 @@ def test_links_in_archives_are_refused(tmp_path):
         ("Stimulus,Filename\n1,../../evil\n", "'../../evil', which is not a file name"),
         ("Stimulus,Filename\n1\n", "which is not a file name, in column 'Filename'"),
         ("Stimulus,Renamed\n1,1001_DFA_ANG_XX\n", "which is not a file name, in column 'Filename'"),
-        ("<html>Busy</html>", "lists no file in column 'Filename'"),
+        ("<html>Busy</html>", "sent a page instead of the file"),
+        ("", "sent nothing"),
+        ("Stimulus,Filename\n", "lists no file in column 'Filename'"),
+        ("Stimulus,Filename\n1,\xff\xfe\n", "can't decode"),
+        ("Stimulus,Filename\n1," + "x" * 140_000 + "\n", "field larger than field limit"),
     ],
 )
 def test_invalid_indexes_are_refused_and_downloaded_again(
     server, published, tmp_path, listing, note
 ):
     good = (server.folder / "index.csv").read_text()
-    (server.folder / "index.csv").write_text(listing)
+    (server.folder / "index.csv").write_text(listing, encoding="latin-1")
     report = fetch(published())
     assert report.loc["crema_d", "status"] == "failed"
     assert note in report.loc["crema_d", "note"]
     (server.folder / "index.csv").write_text(good)
     assert fetch(published()).loc["crema_d", "status"] == "downloaded"
+
+
+@pytest.mark.parametrize(
+    ("limits", "note"),
+    [
+        ({"max_bytes": 200_000}, "sends more than the limit of 200000 bytes; set max_bytes"),
+        (
+            {"max_unpacked_bytes": 1_000_000},
+            "unpacks to 3000000 bytes, more than the limit of 1000000",
+        ),
+    ],
+)
+def test_transfers_and_archives_have_limits(server, published, tmp_path, limits, note):
+    content = zipped({"Actor_01/a.wav": bytes(3_000_000)})  # stored
+    (server.folder / "ravdess.zip").write_bytes(content)
+    report = fetch(published(limits, size=None))
+    assert report.loc["ravdess", "status"] == "failed"
+    assert note in report.loc["ravdess", "note"]
+    assert not (tmp_path / "raw/ravdess").exists()
+    assert not [path.name for path in (tmp_path / "raw").glob("*") if path.is_file()]
+    assert report.loc["crema_d", "status"] == "downloaded"
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (zipped({}), "contains 0 recordings instead of 1"),
+        (zipped({"readme.txt": "moved"}), "contains 0 recordings instead of 1"),
+        (zipped({"a.wav": bytes(9)})[:-30], "not a zip file"),
+    ],
+)
+def test_archives_without_recordings_failed_and_are_fetched_again(
+    server, published, tmp_path, content, note
+):
+    (server.folder / "ravdess.zip").write_bytes(content)
+    report = fetch(published(size=None))
+    assert report.loc["ravdess", "status"] == "failed"
+    assert note in report.loc["ravdess", "note"]
+    (server.folder / "ravdess.zip").write_bytes(zipped({"a.wav": b"sound"}))
+    assert fetch(published(size=None)).loc["ravdess", "status"] == "downloaded"
+
+
+def test_an_archive_that_was_left_without_a_hash_is_not_used(server, published, tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/ravdess.zip").write_bytes(zipped({"other.wav": b"other"}))
+    assert fetch(published(size=None)).loc["ravdess", "status"] == "downloaded"
+    assert not (tmp_path / "raw/ravdess/other.wav").exists()
+
+
+def test_a_page_instead_of_a_recording_is_not_kept(server, published, tmp_path):
+    (server.folder / "1001_DFA_SAD_XX.wav").write_text("<html>Busy</html>")
+    report = fetch(published())
+    assert report.loc["crema_d", "status"] == "failed"
+    assert "1001_DFA_SAD_XX.wav sent a page instead of the file" in report.loc["crema_d", "note"]
+    assert not (tmp_path / "raw/crema_d/1001_DFA_SAD_XX.wav").exists()

@@ -18,12 +18,16 @@ from tqdm import tqdm
 from speech_emotion.audio import AUDIO_SUFFIXES
 from speech_emotion.config import Settings
 from speech_emotion.corpora.entry import CORPORA
-from speech_emotion.runtime import replacing_folder
+from speech_emotion.runtime import redact, replacing_folder
 
 __all__ = ["DownloadError", "DownloadSettings", "download_corpora", "unpack"]
 
 COMPLETE: Final = ".complete"
 """Name of a file that marks a completely downloaded corpus folder."""
+CHUNK: Final = 1 << 16
+"""Bytes that are fetched at once."""
+BLOCK: Final = 4096
+"""Bytes that even an empty file takes on a disk."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +76,55 @@ class DownloadSettings(Settings):
         folder: Target folder, with one sub-folder per corpus.
         archives: Corpora published as one zip file.
         file_lists: Corpora published file by file.
+        max_bytes: Largest file that is fetched; the transfer ends there.
+        max_unpacked_bytes: Most bytes that an archive may unpack to.
     """
 
     folder: Path
     archives: dict[str, Archive] = Field(default_factory=dict)
     file_lists: dict[str, FileList] = Field(default_factory=dict)
+    max_bytes: int = Field(2_000_000_000, ge=1)
+    max_unpacked_bytes: int = Field(8_000_000_000, ge=1)
+
+
+class _Meter:
+    """A progress bar of pooch that ends a transfer above a limit; servers may send more than they say."""
+
+    def __init__(self, url: str, max_bytes: int, progress: bool):
+        self._url, self._max_bytes, self._bytes = url, max_bytes, 0
+        self._bar = tqdm(unit="B", unit_scale=True, ncols=79, disable=None if progress else True)
+
+    @property
+    def total(self) -> int:
+        """Size that the server declares."""
+        return int(self._bar.total or 0)
+
+    @total.setter
+    def total(self, size: int) -> None:
+        self._bar.total = size
+        self._check(size)
+
+    def update(self, size: int) -> None:
+        """Count bytes."""
+        self._bytes += size
+        self._check(self._bytes)
+        self._bar.update(size)
+
+    def reset(self) -> None:
+        """Start again; pooch then counts the whole file once more."""
+        self._bytes = 0
+        self._bar.reset()
+
+    def close(self) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+    def _check(self, size: int) -> None:
+        if size > self._max_bytes + CHUNK:  # pooch counts the last chunk as full
+            self._bar.close()
+            raise DownloadError(
+                f"{self._url} sends more than the limit of {self._max_bytes} bytes; set max_bytes"
+            )
 
 
 def download_corpora(settings: DownloadSettings, *, progress: bool = True) -> pd.DataFrame:
@@ -104,16 +152,19 @@ def download_corpora(settings: DownloadSettings, *, progress: bool = True) -> pd
             if (folder / COMPLETE).exists():
                 status = "present"
             elif name in settings.file_lists:
-                _fetch_files(settings.file_lists[name], folder, progress=progress)
+                _fetch_files(settings.file_lists[name], folder, settings, progress=progress)
             elif _files(folder):
                 status, note = "present", "filled by hand; not checked and not changed"
             elif name in settings.archives:
-                _fetch_archive(settings.archives[name], folder, progress=progress)
+                _fetch_archive(settings.archives[name], folder, settings, progress=progress)
             else:
                 status, note = "by hand", f"Get it from: {corpus.source}"
-        except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-            status, note = "failed", f"{error}; run the download again"
-            logger.error("%s could not be downloaded: %s", corpus.title, error)
+        except Exception as error:  # one corpus never ends the others
+            status, note = (
+                "failed",
+                redact(f"{error or type(error).__name__}; run the download again"),
+            )
+            logger.error("%s could not be downloaded: %s", corpus.title, redact(str(error)))
         files = _files(folder)
         size = sum(path.stat().st_size for path in files)
         rows.append((name, status, len(files), size, str(folder), note))
@@ -125,64 +176,115 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE]
 
 
-def _retrieve(url: str, path: Path, known_hash: str | None, *, progress: bool) -> Path:
+def _retrieve(
+    url: str, path: Path, known_hash: str | None, *, max_bytes: int, progress: bool
+) -> Path:
     """Download one file. pooch renames it only when it is complete and its checksum matches."""
+    meter = _Meter(url, max_bytes, progress)
     retrieved = pooch.retrieve(
         url,
         known_hash=known_hash,
         fname=path.name,
         path=path.parent,
-        downloader=pooch.HTTPDownloader(progressbar=progress, timeout=60),
+        downloader=pooch.HTTPDownloader(progressbar=meter, chunk_size=CHUNK, timeout=60),
     )
     return Path(retrieved)
 
 
-def _fetch_archive(archive: Archive, folder: Path, *, progress: bool) -> None:
+def _fetch_archive(
+    archive: Archive, folder: Path, settings: DownloadSettings, *, progress: bool
+) -> None:
     target = folder.parent / f"{folder.name}.zip"
-    path = _retrieve(archive.url, target, archive.hash, progress=progress)
-    if archive.size is not None and path.stat().st_size != archive.size:
-        size = path.stat().st_size
-        path.unlink()
-        raise DownloadError(f"{archive.url} sent {size} bytes instead of {archive.size}")
+    if archive.hash is None:
+        target.unlink(
+            missing_ok=True
+        )  # of a run that was interrupted while unpacking; nothing proves it
+    most = settings.max_bytes if archive.size is None else min(archive.size, settings.max_bytes)
+    path = _retrieve(archive.url, target, archive.hash, max_bytes=most, progress=progress)
     try:
-        unpack(path, folder, recordings=archive.recordings)
-    except (DownloadError, zipfile.BadZipFile):
-        path.unlink()  # without a checksum, the next call would accept it
-        raise
-    path.unlink()
+        if archive.size is not None and path.stat().st_size != archive.size:
+            raise DownloadError(
+                f"{archive.url} sent {path.stat().st_size} bytes instead of {archive.size}"
+            )
+        unpack(
+            path,
+            folder,
+            recordings=archive.recordings or 1,
+            max_bytes=settings.max_unpacked_bytes,
+        )
+    finally:
+        path.unlink(missing_ok=True)
 
 
-def _fetch_files(listing: FileList, folder: Path, *, progress: bool) -> None:
+def _fetch_files(
+    listing: FileList, folder: Path, settings: DownloadSettings, *, progress: bool
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for url in (listing.index_url, *listing.extra_urls):
-        _retrieve(url, folder / PurePosixPath(url).name, None, progress=False)
-    index = folder / PurePosixPath(listing.index_url).name
+
+    def fetch(url: str) -> Path:
+        target = folder / PurePosixPath(url).name
+        path = _retrieve(url, target, None, max_bytes=settings.max_bytes, progress=False)
+        if problem := _is_another_file(path):
+            path.unlink()  # the next call would accept it
+            raise DownloadError(f"{url} sent {problem}")
+        return path
+
+    for url in listing.extra_urls:
+        fetch(url)
+    index = fetch(listing.index_url)
+    try:
+        names = _read_index(index, listing)
+    except (DownloadError, UnicodeError, csv.Error):
+        index.unlink()
+        raise
+    for name in tqdm(names, desc=folder.name, disable=None if progress else True):
+        fetch(listing.file_url.format(name=name))
+    (folder / COMPLETE).touch()
+
+
+def _is_another_file(path: Path) -> str:
+    """Say what a server sent instead of a file that has no published checksum."""
+    with path.open("rb") as file:
+        head = file.read(256)
+    if not head:
+        return "nothing"
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "a page instead of the file"
+    if path.suffix.lower() == ".wav" and not head.startswith(b"RIFF"):
+        return "no WAV file"
+    return ""
+
+
+def _read_index(index: Path, listing: FileList) -> list[str]:
     with index.open(newline="", encoding="utf-8-sig") as file:
         names = [row.get(listing.column) or "" for row in csv.DictReader(file)]
     invalid = [name for name in names if not re.fullmatch(r"[\w-]+", name)]
     if invalid or not names:
-        index.unlink()  # the next call would accept it
         problem = (
             f"contains {invalid[0]!r}, which is not a file name," if invalid else "lists no file"
         )
         raise DownloadError(f"{listing.index_url} {problem} in column {listing.column!r}")
-    for name in tqdm(names, desc=folder.name, disable=None if progress else True):
-        url = listing.file_url.format(name=name)
-        _retrieve(url, folder / PurePosixPath(url).name, None, progress=False)
-    (folder / COMPLETE).touch()
+    return names
 
 
-def unpack(archive: Path, folder: Path, *, recordings: int | None = None) -> None:
+def unpack(
+    archive: Path,
+    folder: Path,
+    *,
+    recordings: int | None = None,
+    max_bytes: int | None = None,
+) -> None:
     """Unpack a zip file into ``folder``, which is created only when all files are unpacked.
 
     Args:
         archive: The zip file.
         folder: Target folder, missing or empty.
         recordings: Smallest number of recordings in the archive.
+        max_bytes: Most bytes that the files may take; ``None`` for no limit.
 
     Raises:
-        DownloadError: If an entry is a link or would be outside of ``folder``, or recordings are
-            missing.
+        DownloadError: If an entry is a link or would be outside of ``folder``, recordings are missing, or
+            the files are larger than the limit.
         OSError: If ``folder`` is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
@@ -193,6 +295,13 @@ def unpack(archive: Path, folder: Path, *, recordings: int | None = None) -> Non
         found = sum(Path(name).suffix.lower() in AUDIO_SUFFIXES for name in file.namelist())
         if recordings is not None and found < recordings:
             raise DownloadError(f"{archive} contains {found} recordings instead of {recordings}")
+        # No entry unpacks to more than it declares: zipfile stops there.
+        size = sum(max(entry.file_size, BLOCK) for entry in file.infolist())
+        if max_bytes is not None and size > max_bytes:
+            raise DownloadError(
+                f"{archive} unpacks to {size} bytes, more than the limit of {max_bytes}; set "
+                "max_unpacked_bytes"
+            )
         with replacing_folder(folder) as partial:
             file.extractall(partial)
             (partial / COMPLETE).touch()
