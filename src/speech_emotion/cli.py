@@ -187,6 +187,7 @@ def stream(
 @click.option("--max-minutes", default=120.0, show_default=True, help="Longest recording.")
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds to score one.")
 @click.option("--parallel", default=2, show_default=True, help="Recordings at the same time.")
+@click.option("--wait", default=30.0, show_default=True, help="Seconds that others wait.")
 def serve(
     env: str | None,
     model: str,
@@ -199,6 +200,7 @@ def serve(
     max_minutes: float,
     timeout: float,
     parallel: int,
+    wait: float,
 ) -> None:
     """Score calls over HTTP: POST a recording to /calls; windows, passages and a summary come back.
 
@@ -222,6 +224,7 @@ def serve(
                 max_seconds=max_minutes * 60,
                 timeout_s=timeout,
                 parallel=parallel,
+                wait_s=wait,
             ),
             line=LineMean.from_dict(content) if content else None,
         )
@@ -527,6 +530,9 @@ def _use_tracking_server(env: str | None, tracking_uri: str | None, model: str) 
     if tracking_uri:
         import mlflow
 
+        from speech_emotion.hooks import check_store
+
+        check_store({"server": {"mlflow_tracking_uri": tracking_uri}})
         mlflow.set_tracking_uri(tracking_uri)
         return
     from kedro.framework.session import KedroSession
@@ -554,7 +560,8 @@ def _readable_errors() -> Iterator[None]:
     file = Path(_project_folder(), LOG)
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(file, maxBytes=5_000_000, backupCount=3, encoding="utf-8")
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    lines = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(RedactingFormatter(lines))
     logging.getLogger().addHandler(handler)
     try:
         with _terminating():
@@ -570,6 +577,7 @@ def _readable_errors() -> Iterator[None]:
         details = ("The command failed", (), sys.exc_info())
         handler.handle(logging.LogRecord(__name__, logging.ERROR, __file__, 0, *details))
         if not _is_expected(error):
+            sys.excepthook = _print_redacted
             raise
         hint = "" if isinstance(error, ConfigurationError) else f"\nTraceback: {file}"
         raise click.ClickException(f"{_describe(error)}{hint}") from None
@@ -589,6 +597,13 @@ def _terminating() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, former)
+
+
+def _print_redacted(kind: type[BaseException], error: BaseException, where: Any) -> None:
+    """Print a traceback without passwords and phone numbers."""
+    from speech_emotion.runtime import redact
+
+    click.echo(redact("".join(traceback.format_exception(kind, error, where))), err=True)
 
 
 def _end_tracked_runs() -> None:
@@ -617,9 +632,11 @@ def _is_expected(error: Exception) -> bool:
 
 
 def _describe(error: Exception) -> str:
-    """Return the message of an error, without what pydantic adds for programmers."""
+    """Return the message of an error, without secrets and what pydantic adds for programmers."""
+    from speech_emotion.runtime import hide_secrets
+
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    message = re.sub(r"\n *For further information visit .*", "", text)
+    message = re.sub(r"\n *For further information visit .*", "", hide_secrets(text))
     message = re.sub(r"Extra inputs are not permitted \[.*\]", "there is no such setting", message)
     return re.sub(
         r"(Value error, )?(.*) \[type=\w+, input_value=(.*), input_type=\w+\]",

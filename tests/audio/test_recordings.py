@@ -526,3 +526,12 @@ def outcome_of(source):
         return read_samples(source, limits=LIMITS)[0]
     except AudioError as error:
         return error
+
+
+@pytest.mark.parametrize("length", [46, 50, 58])
+def test_a_cut_header_of_mp3_is_a_reason(tmp_path, length):
+    path = tmp_path / "cut.mp3"
+    frame = b"\xff\xfb\x90\x00" + bytes(32) + b"Xing" + b"\x00\x00\x00\x0f" + bytes(100)
+    path.write_bytes(frame[: length - 8])
+    with pytest.raises(AudioError):
+        read_samples(path)

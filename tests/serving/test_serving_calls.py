@@ -1,3 +1,4 @@
+import functools
 import io
 import json
 import threading
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 from speech_emotion.call_scoring import CallSettings, score_recording, summarize
 from speech_emotion.corpora import Speaker, speak
 from speech_emotion.service import ServiceSettings, create_app
+from speech_emotion.service.app import _Abandoned, _until
 
 RATE = 16000
 
@@ -132,7 +134,9 @@ def test_scoring_ends_at_the_time_limit(predictor, call):
     assert "took over" in answer.json()["detail"]
 
 
-def test_further_calls_are_told_to_try_again(predictor, call, monkeypatch):
+@pytest.fixture
+def held(monkeypatch):
+    """Hold scoring until ``finish`` is set; ``started`` says that it has begun."""
     from speech_emotion.service import app
 
     started, finish = threading.Event(), threading.Event()
@@ -144,16 +148,63 @@ def test_further_calls_are_told_to_try_again(predictor, call, monkeypatch):
         return score(*arguments)
 
     monkeypatch.setattr(app, "_score", slow)
-    with TestClient(create_app(predictor, SCORING, ServiceSettings(parallel=1))) as client:
-        first = threading.Thread(target=lambda: client.post("/calls", content=encoded(call)))
+    yield started, finish
+    finish.set()
+
+
+@pytest.mark.parametrize("limits", [{"wait_s": 0}, {"waiting": 1, "wait_s": 60}])
+def test_further_calls_are_told_to_try_again(predictor, call, held, limits):
+    started, finish = held
+    settings = ServiceSettings(parallel=1, **limits)
+    with TestClient(create_app(predictor, SCORING, settings)) as client:
+        post = functools.partial(client.post, "/calls", content=encoded(call))
+        waiting = [
+            threading.Thread(target=post)
+            for _ in range(settings.waiting if "waiting" in limits else 0)
+        ]
+        first = threading.Thread(target=post)
         first.start()
         assert started.wait(60)
-        answer = client.post("/calls", content=encoded(call))
+        for one in waiting:
+            one.start()
+        answer = post()
+        while (
+            "waiting" in limits and answer.status_code == 200
+        ):  # it came before the one that waits
+            answer = post()
         finish.set()
-        first.join()
+        for one in (first, *waiting):
+            one.join()
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "5"
-        assert client.post("/calls", content=encoded(call)).status_code == 200
+        assert post().status_code == 200
+
+
+def test_further_calls_wait_for_their_turn(predictor, call, held):
+    started, finish = held
+    with TestClient(create_app(predictor, SCORING, ServiceSettings(parallel=1))) as client:
+        codes = []
+
+        def post():
+            codes.append(client.post("/calls", content=encoded(call[: 5 * RATE])).status_code)
+
+        threads = [threading.Thread(target=post) for _ in range(4)]
+        for one in threads:
+            one.start()
+        assert started.wait(60)
+        finish.set()
+        for one in threads:
+            one.join()
+    assert codes == [200] * 4
+
+
+def test_work_ends_when_the_client_has_gone():
+    gone = threading.Event()
+    blocks = _until(iter([np.zeros(1), np.zeros(1)]), 1.0, lambda: 0.0, gone)
+    next(blocks)
+    gone.set()
+    with pytest.raises(_Abandoned):
+        next(blocks)
 
 
 def test_unexpected_errors_show_no_objects(predictor, call, monkeypatch):

@@ -173,6 +173,39 @@ def test_paths_are_closed_in_process_too(served, monkeypatch):
     assert model.predict(table.head(2))["angry"].dtype == float
 
 
+def test_a_request_has_limits(served, monkeypatch, encoded):
+    """Rows above a limit say so, and the others are answered."""
+    mlflow.set_tracking_uri(served.store)
+    model = mlflow.pyfunc.load_model("models:/speech-emotion@champion")
+    table = pd.DataFrame({"audio": [encoded] * 4})
+
+    def answered(**limits):
+        for name, value in limits.items():
+            monkeypatch.setenv(f"SPEECH_EMOTION_{name}", value)
+        rows = model.predict(table)
+        for name in limits:
+            monkeypatch.delenv(f"SPEECH_EMOTION_{name}")
+        assert rows["emotion"].isna().tolist() == rows["error"].notna().tolist()
+        return rows["emotion"].notna().tolist(), rows["error"].iloc[-1]
+
+    assert answered() == ([True] * 4, None)
+    assert answered(MAX_SOUNDS="3")[0] == [True] * 3 + [False]
+    done, said = answered(MAX_MB=f"{len(encoded) * 2.5 / 1e6}")
+    assert done == [True, True, False, False]
+    assert "a request may have 100 sounds and 0." in said
+    done, said = answered(MAX_WORK_S="1e-9")
+    assert done == [False] * 4
+    assert "time of the request is over" in said
+    assert answered(MAX_SECONDS="0.1")[1].endswith("set max_seconds of the limits")
+    slots = model.unwrap_python_model().slots
+    taken = [slots.acquire() for _ in range(2)]
+    assert answered(MAX_WORK_S="0.2")[0] == [False] * 4
+    for _ in taken:
+        slots.release()
+    with pytest.raises(Exception, match="MAX_SOUNDS has to be a number above 0, not 'many'"):
+        answered(MAX_SOUNDS="many")
+
+
 @pytest.mark.parametrize(
     "body", [b"{", {"dataframe_split": {"columns": ["sound"], "data": [["a"]]}}]
 )

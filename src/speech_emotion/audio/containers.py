@@ -143,6 +143,13 @@ def measure_extent(file: BinaryIO, size: int) -> Extent:
     Returns:
         The extent; without declaration for formats whose header has none, and for any other file.
     """
+    try:
+        return _measured(file, size)
+    except struct.error:
+        return Extent(size, broken="its header is cut")
+
+
+def _measured(file: BinaryIO, size: int) -> Extent:
     file.seek(0)
     head = file.read(HEAD_BYTES)
     layout = next((known for start, known in LAYOUTS.items() if head.startswith(start)), None)

@@ -124,7 +124,7 @@ def _open_study(
     examples: Examples, candidate: CandidateSettings, settings: SelectionSettings
 ) -> optuna.Study:
     """Create the study of these data and settings, or load it from the storage."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a warning of its own has a traceback
     return optuna.create_study(
         study_name=f"{candidate.family}-{_digest(examples, candidate, settings)}",
         storage=_storage(settings.storage),
@@ -219,7 +219,9 @@ def _objective(
         try:
             fold_scores = list(fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs))
         except PERMANENT as error:
-            trial.set_user_attr(ERROR, (str(error).splitlines() or [type(error).__name__])[0])
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            trial.set_user_attr(ERROR, reason)
+            logger.warning("%s: trial %d failed: %s", candidate.family, trial.number, reason)
             raise
         for score in fold_scores:
             scores.append(score)

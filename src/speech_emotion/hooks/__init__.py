@@ -10,7 +10,7 @@ from speech_emotion.hooks.console import ConsoleHooks, quiet_libraries
 from speech_emotion.hooks.estimate import EstimateHooks
 from speech_emotion.hooks.stores import StoreHooks
 from speech_emotion.hooks.summary import SummaryHooks
-from speech_emotion.hooks.tracking import TrackingHooks
+from speech_emotion.hooks.tracking import DamagedStore, TrackingHooks, check_store
 
 __all__ = [
     "RENAMED_PIPELINES",
@@ -18,9 +18,11 @@ __all__ = [
     "ConfigurationError",
     "ConfigurationHooks",
     "ConsoleHooks",
+    "DamagedStore",
     "EstimateHooks",
     "StoreHooks",
     "SummaryHooks",
     "TrackingHooks",
+    "check_store",
     "quiet_libraries",
 ]

@@ -8,10 +8,12 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import yaml
 from kedro.framework.hooks import hook_impl
+
+from speech_emotion.runtime import hide_secrets
 
 if TYPE_CHECKING:
     from kedro.config import OmegaConfigLoader
@@ -73,6 +75,7 @@ def check_configuration(loader: OmegaConfigLoader) -> None:
         raise ConfigurationError(_unknown("environment", loader.env, environments | {default}, {}))
     if not loader.runtime_params:
         return
+    _refuse_secrets(loader.runtime_params)
     used = {loader.base_env, loader.env or default}
     texts = {name: text for name, text in files.items() if PurePosixPath(name).parts[0] in used}
     read = {
@@ -84,6 +87,19 @@ def check_configuration(loader: OmegaConfigLoader) -> None:
             raise ConfigurationError(f"The parameter '{name}.candidate' is now 'candidates.{name}'")
         if name not in known:
             raise ConfigurationError(_unknown("parameter", name, known, RENAMED_PARAMETERS))
+
+
+def _refuse_secrets(parameters: dict[str, Any], prefix: str = "") -> None:
+    """Refuse passwords and keys before anything shows or tracks the parameters of a command."""
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            _refuse_secrets(value, f"{prefix}{name}.")
+        elif (hidden := hide_secrets(text := f"{prefix}{name}={value}")) != text:
+            raise ConfigurationError(
+                f"{hidden} contains a password or key, which other users of this machine see in the list of "
+                "processes: leave it out, and set variables such as PGPASSWORD, AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
+            )
 
 
 def _parameters(name: str, text: str) -> Iterable[str]:

@@ -12,6 +12,8 @@ from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from speech_emotion.runtime import redact_handlers
+
 __all__ = ["ConsoleHooks", "quiet_libraries"]
 
 VARIABLES: Final = {
@@ -46,6 +48,7 @@ def quiet_libraries() -> None:
     logging.captureWarnings(True)
     # A filter of the log, because MLflow puts a filter of its own before all filters of warnings.
     logging.getLogger("py.warnings").addFilter(_is_useful)
+    redact_handlers("", "kedro")
 
 
 def _is_useful(record: logging.LogRecord) -> bool:
@@ -64,6 +67,7 @@ class ConsoleHooks:
         """Lower the level of libraries that have raised it."""
         for name in QUIET_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
+        redact_handlers("", "kedro", "optuna", *QUIET_LOGGERS)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,6 +45,8 @@ VOICES = "voices.npz"
 NEUTRAL = "neutral"
 
 logger = logging.getLogger(__name__)
+
+TOO_LATE: Final = "not read: the time of the request is over; send fewer or shorter sounds"
 
 
 class NotFinite(ArithmeticError):
@@ -291,8 +295,17 @@ class EmotionPredictor:
         paths: bool = True,
         below: Path | None = None,
         limits: SoundLimits | None = None,
+        until: float = math.inf,
     ) -> PredictedFiles:
-        """Predict like :meth:`predict_files`, and tell which files may be predicted by another attempt."""
+        """Predict like :meth:`predict_files`, and tell which files may be predicted by another attempt.
+
+        Args:
+            entries: As there.
+            paths: As there.
+            below: As there.
+            limits: As there.
+            until: Time of :func:`time.monotonic` from which no further entry is begun.
+        """
         usable: list[int] = []
         extracted: list[ExtractedFeatures] = []
         errors: list[str | None] = [None] * len(entries)
@@ -301,6 +314,8 @@ class EmotionPredictor:
         limits = limits or SoundLimits()
         for position, entry in enumerate(entries):
             try:
+                if time.monotonic() > until:
+                    raise AudioError(_shown(entry), TOO_LATE, transient=True)
                 sound = open_sound(entry, paths=paths, below=below)
                 features, seconds[position] = self._extract(sound, limits)
                 extracted.append(features)

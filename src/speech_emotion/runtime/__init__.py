@@ -23,7 +23,9 @@ from speech_emotion.runtime.processes import (
 )
 from speech_emotion.runtime.redaction import (
     RedactingFormatter,
+    hide_secrets,
     redact,
+    redact_handlers,
 )
 from speech_emotion.runtime.services import (
     ServiceUnreachable,
@@ -86,6 +88,7 @@ __all__ = [
     "exists",
     "fan_out",
     "file_state",
+    "hide_secrets",
     "is_url",
     "join",
     "list_files",
@@ -95,6 +98,7 @@ __all__ = [
     "open_binary",
     "prefix_of",
     "redact",
+    "redact_handlers",
     "replacing",
     "replacing_folder",
     "running_on",

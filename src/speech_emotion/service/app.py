@@ -1,11 +1,13 @@
 """The application: recordings come as the body of a request, scores go back as JSON."""
 
+import asyncio
 import functools
 import logging
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
@@ -44,6 +46,8 @@ ERRORS: Final = {
     503: "As many recordings as allowed are being scored; try again",
     504: "Scoring took longer than the limit",
 }
+POLL_S: Final = 0.1
+"""Seconds between two looks at free slots and clients that have gone."""
 SEND: Final = "send the recording itself, e.g. curl --data-binary @call.wav"
 EXAMPLE: Final[dict[str, Any]] = {
     "call": "call.wav",
@@ -114,6 +118,10 @@ class _TooSlow(Exception):
     """Scoring took longer than the limit."""
 
 
+class _Abandoned(Exception):
+    """The client has gone."""
+
+
 def create_app(
     predictor: EmotionPredictor,
     scoring: CallSettings | None = None,
@@ -142,6 +150,7 @@ def create_app(
     scoring = scoring.model_copy(update={"limits": limits})
     about = {"model": predictor.title, "notice": SYNTHETIC if predictor.synthetic else None}
     slots = threading.BoundedSemaphore(settings.parallel)
+    places = threading.BoundedSemaphore(settings.waiting + settings.parallel)
     app = FastAPI(
         title="speech-emotion: scores of calls",
         version=__version__,
@@ -187,27 +196,30 @@ def create_app(
             "", description="Who speaks first, for calls with both parties on one channel"
         ),
     ) -> CallScores:
-        with tempfile.TemporaryDirectory() as folder:
+        with _held(places), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"call{_suffix(call)}"
             await _receive(request, path, settings.max_bytes)
-            if not slots.acquire(blocking=False):
-                raise HTTPException(503, ERRORS[503], headers={"Retry-After": "5"})
             metadata = {
                 "customer_channel": customer_channel,
                 "direction": direction,
                 "first_speaker": first_speaker,
             }
-            work = functools.partial(
-                _score, path, call, predictor, scoring, settings, threshold, line, windows, metadata
-            )
+            gone = threading.Event()
+            await _take_turn(slots, request, settings.wait_s)
             try:
-                answer = await anyio.to_thread.run_sync(work)
+                work = functools.partial(
+                    *(_score, path, call, predictor, scoring, settings, threshold, line, windows),
+                    *(metadata, gone),
+                )
+                answer = await _watched(work, request, gone)
             except AudioError as error:
                 raise HTTPException(422, f"{call}: {error.reason}") from error
             except _TooSlow as error:
                 raise HTTPException(
                     504, f"{call}: scoring took over {settings.timeout_s:g} s"
                 ) from error
+            except _Abandoned as error:
+                raise HTTPException(499, "The client has gone") from error
             finally:
                 slots.release()
         return CallScores(call=call, threshold=threshold, **about, **answer)
@@ -218,6 +230,49 @@ def create_app(
         return JSONResponse({"detail": "Scoring failed; the log of the server says why"}, 500)
 
     return app
+
+
+@contextmanager
+def _held(places: threading.BoundedSemaphore) -> Iterator[None]:
+    """Hold one of the places, or tell the client to try again."""
+    if not places.acquire(blocking=False):
+        raise _try_again()
+    try:
+        yield
+    finally:
+        places.release()
+
+
+def _try_again() -> HTTPException:
+    return HTTPException(503, ERRORS[503], headers={"Retry-After": "5"})
+
+
+async def _take_turn(slots: threading.BoundedSemaphore, request: Request, wait_s: float) -> None:
+    """Wait for a slot; the caller releases it."""
+    end = time.monotonic() + wait_s
+    while not slots.acquire(blocking=False):
+        if time.monotonic() > end:
+            raise _try_again()
+        if await request.is_disconnected():
+            raise HTTPException(499, "The client has gone")
+        await anyio.sleep(POLL_S)
+
+
+async def _watched(
+    work: Callable[[], dict[str, list[dict[str, Any]]]], request: Request, gone: threading.Event
+) -> dict[str, list[dict[str, Any]]]:
+    """Run work in a thread, and tell it when the client has gone."""
+
+    async def watch() -> None:
+        while not await request.is_disconnected():
+            await anyio.sleep(POLL_S)
+        gone.set()
+
+    watching = asyncio.ensure_future(watch())
+    try:
+        return await anyio.to_thread.run_sync(work)
+    finally:
+        watching.cancel()
 
 
 def _suffix(call: str) -> str:
@@ -255,6 +310,7 @@ def _score(
     line: LineMean | None,
     with_windows: bool,
     metadata: dict[str, Any],
+    gone: threading.Event,
 ) -> dict[str, list[dict[str, Any]]]:
     """Score a recording, and return the tables as JSON rows."""
     end = time.monotonic() + settings.timeout_s
@@ -263,7 +319,7 @@ def _score(
 
     def blocks() -> Iterator[np.ndarray]:
         with open_recording(path, limits=scoring.limits) as recording:
-            yield from _until(recording.blocks(), end, time.monotonic)
+            yield from _until(recording.blocks(), end, time.monotonic, gone)
 
     inspection = inspect_blocks(blocks, rate, n_channels, scoring, predictor, source=call)
     roles = assign_roles(inspection, scoring, metadata)
@@ -293,10 +349,15 @@ def _score(
 
 
 def _until(
-    blocks: Iterable[np.ndarray], end: float, clock: Callable[[], float]
+    blocks: Iterable[np.ndarray],
+    end: float,
+    clock: Callable[[], float],
+    gone: threading.Event,
 ) -> Iterator[np.ndarray]:
-    """Yield blocks until the time is over."""
+    """Yield blocks until the time is over or the client has gone."""
     for block in blocks:
+        if gone.is_set():
+            raise _Abandoned
         if clock() > end:
             raise _TooSlow
         yield block

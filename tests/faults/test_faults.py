@@ -1,0 +1,267 @@
+"""Kill, damage, fill and race real commands: nothing is lost, and nothing is wrong without a message.
+
+``make faults`` runs all of it.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+
+import mlflow
+import pytest
+from fault_commands import STAGES, check, differences, results_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("SPEECH_EMOTION_FAULTS" not in os.environ, reason="make faults runs it"),
+]
+AFTER = dict(zip(STAGES, [*STAGES[1:], "end"], strict=True))
+
+
+def moment(run, stage, seed):
+    """Return a random number of seconds of CPU at which a stage is at work."""
+    return random.Random(f"{stage} {seed}").uniform(0.3, 0.98) * run.cpu_s[stage]
+
+
+def is_equal(run, stage):
+    assert differences(run.results[stage], results_of(run.data)) == []
+    return "equal"
+
+
+def rerun(run, stage):
+    """Run a stage to its end and compare all tables."""
+    command = check(run.run(stage))
+    assert command.code == 0, command.text[-3000:]
+    return is_equal(run, stage)
+
+
+def runs_by_status(run):
+    client = mlflow.MlflowClient(f"sqlite:///{run.data}/mlflow.db")
+    found = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    return {one.info.run_id: one.info.status for one in found}
+
+
+def versions(run):
+    client = mlflow.MlflowClient(f"sqlite:///{run.data}/mlflow.db")
+    found = client.search_model_versions("name = 'speech-emotion'")
+    return [client.get_model_version("speech-emotion", one.version) for one in found]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_killed(whole, stage):
+    whole.restore(stage)
+    before, said = set(runs_by_status(whole)) if stage != "ingestion" else set(), []
+    kills = 4 if stage == "registration" else 2
+    for seed in range(kills):
+        command = whole.start(stage)
+        whole.commands.kill(command, moment(whole, stage, seed))
+        said.append(f"{command.cpu_s:.1f} s")
+        assert command.code in {0, -signal.SIGKILL}
+    outcome = rerun(whole, stage)
+    assert "RUNNING" not in runs_by_status(whole).values()
+    if stage == "registration":
+        assert [one.tags.get("registration") for one in versions(whole)].count("incomplete") == 0
+        assert ["champion"] in [one.aliases for one in versions(whole)]
+    assert before <= set(runs_by_status(whole))
+    moments = f"(after {', '.join(said)} of {whole.cpu_s[stage]:.1f} s of CPU)"
+    whole.note(f"killed {kills} times", stage, moments, outcome)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stage_is_stopped(whole, number):
+    whole.restore("model_selection")
+    command = whole.start("model_selection")
+    whole.commands.kill(command, 0.7 * whole.cpu_s["model_selection"], number)
+    check(command)
+    assert command.code == 1
+    assert "KILLED" in runs_by_status(whole).values()
+    outcome = rerun(whole, "model_selection")
+    whole.note(number.name, "model_selection", command.message, outcome)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+def scribble(path):
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    path.write_bytes(content)
+
+
+def tear(path):
+    """Leave half of the last line."""
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize(
+    ("stored", "damage", "stage"),
+    [
+        ("04_feature/cache/*.parquet", cut, "feature_engineering"),
+        ("04_feature/cache/*.parquet", scribble, "feature_engineering"),
+        ("04_feature/sequences.npy", cut, "model_selection"),
+        ("06_models/studies.journal", tear, "model_selection"),
+        ("06_models/champion/*/*.skops", scribble, "registration"),
+        ("07_model_output/calls/cache/*/*.parquet", cut, "call_scoring"),
+        ("07_model_output/calls/cache/*/*.parquet", scribble, "call_scoring"),
+        ("07_model_output/batch/*/*.parquet", cut, "batch"),
+    ],
+)
+def test_a_store_is_damaged(whole, stored, damage, stage):
+    whole.restore(AFTER[stage])
+    path = next(iter(sorted(whole.data.glob(stored))))
+    damage(path)
+    command = check(whole.run(stage))
+    outcome = remedied(whole, command, stage)
+    said = command.message or next(
+        (line for line in command.text.splitlines() if "WARNING" in line and path.name in line), ""
+    )
+    whole.note(f"{stored}: {damage.__name__}", stage, shorten(whole, said), outcome)
+
+
+@pytest.mark.parametrize(
+    ("stored", "stage"),
+    [
+        ("02_intermediate/utterances.parquet", "augmentation"),
+        ("02_intermediate/splits.parquet", "model_selection"),
+        ("03_primary/augmentation_plan.parquet", "feature_engineering"),
+        ("04_feature/features.parquet", "model_selection"),
+        ("07_model_output/predictions.parquet", "reporting"),
+        ("07_model_output/leaderboard.parquet", "registration"),
+        ("07_model_output/calls/summary.parquet", "call_report"),
+        ("02_intermediate/calls.parquet", "sonification"),
+    ],
+)
+def test_a_table_is_damaged(whole, stored, stage):
+    whole.restore("end")
+    cut(whole.data / stored)
+    command = check(whole.run(stage))
+    assert command.code == 1
+    assert stored in command.message
+    whole.note(
+        f"{stored}: cut", stage, shorten(whole, command.message), remedied(whole, command, stage)
+    )
+
+
+def remedied(run, command, stage):
+    """Follow the message of a command that failed, and run it again."""
+    stage = stage if stage in run.results else "sonification"
+    if command.code == 0:
+        return is_equal(run, stage)
+    maker = re.search(r"kedro run --env test --pipelines (\w+)", command.message)
+    assert maker, command.message
+    made = check(run.run(maker[1]))
+    assert made.code == 0, made.message
+    last = STAGES[max(STAGES.index(stage), STAGES.index(maker[1]))]
+    for one in STAGES[STAGES.index(maker[1]) + 1 : STAGES.index(last) + 1]:
+        assert check(run.run(one)).code == 0
+    assert differences(run.results["batch"], results_of(run.data)) == []
+    return f"equal after `kedro run --pipelines {maker[1]}`"
+
+
+def shorten(run, text):
+    return text.replace(f"{run.data}/", "").split("\nTraceback")[0]
+
+
+@pytest.mark.parametrize("damage", [cut, scribble])
+def test_the_store_of_mlflow_is_damaged(whole, damage):
+    whole.restore("augmentation")
+    path = whole.data / "mlflow.db"
+    if damage is cut:
+        cut(path)
+    else:
+        path.write_bytes(b"#" * 4096 + path.read_bytes()[4096:])
+    command = check(whole.run("ingestion"))
+    assert command.code == 1
+    assert "mlflow.db is damaged" in command.message
+    path.rename(path.with_suffix(".old"))
+    outcome = rerun(whole, "ingestion")
+    whole.note(
+        f"mlflow.db: {damage.__name__}", "ingestion", shorten(whole, command.message), outcome
+    )
+
+
+def test_the_registered_model_is_damaged(whole):
+    whole.restore("call_scoring")
+    path = next((whole.data / "mlflow").rglob("*.skops"))
+    scribble(path)
+    command = check(whole.run("call_scoring"))
+    assert command.code == 1
+    assert path.name in command.message
+    assert check(whole.run("registration")).code == 0
+    mended = check(whole.run("call_scoring", model_uri="models:/speech-emotion/2"))
+    assert mended.code == 0, mended.message
+    outcome = is_equal(whole, "call_scoring")
+    whole.note(
+        "file of the registered model: scribble",
+        "call_scoring",
+        shorten(whole, command.message),
+        f"{outcome} with the version that `registration` makes",
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.parametrize(
+    ("stage", "share"),
+    [
+        ("feature_engineering", 0.5),
+        ("model_selection", 0.2),
+        ("registration", 0.5),
+        ("reporting", 0.5),
+        ("call_scoring", 0.4),
+    ],
+)
+def test_the_disk_fills(whole, stage, share):
+    def size(folder):
+        return sum(-(-one.stat().st_size // 4096) + 1 for one in folder.rglob("*")) * 4096
+
+    before, after = size(whole.snapshots / stage), size(whole.snapshots / AFTER[stage])
+    full = int(before + share * (after - before))
+    shutil.rmtree(whole.data)
+    whole.data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={full}", "tmpfs", whole.data], check=True)
+    try:
+        whole.restore(stage)
+        command = check(whole.run(stage))
+        assert command.code == 1
+        subprocess.run(["mount", "-o", "remount,size=1g", whole.data], check=True)
+        outcome = rerun(whole, stage)
+    finally:
+        subprocess.run(["umount", whole.data], check=True)
+    free = f"{(full - before) / 1e6:.1f} of {(after - before) / 1e6:.1f} MB left"
+    whole.note("disk full", stage, f"{shorten(whole, command.message)} ({free})", outcome)
+
+
+def both(run, stage, **parameters):
+    """Start a stage twice at once and wait for both."""
+    started = [run.start(stage, **parameters) for _ in range(2)]
+    return [check(run.commands.wait(one)) for one in started]
+
+
+def test_two_runs_fill_one_store(whole):
+    stages = ["ingestion", "augmentation", "feature_engineering", "model_selection"]
+    whole.restore("augmentation")
+    two = both(whole, ",".join(stages))
+    said = " / ".join(one.message for one in two if one.code)
+    assert 0 in [one.code for one in two], said
+    outcome = is_equal(whole, "model_selection") if not said else rerun(whole, "model_selection")
+    whole.note(
+        "two runs at once", " to ".join((stages[0], stages[-1])), shorten(whole, said), outcome
+    )
+
+
+@pytest.mark.parametrize("stage", ["registration", "call_scoring", "batch"])
+def test_two_commands_at_once(whole, stage):
+    whole.restore(stage)
+    two = both(whole, stage)
+    said = " / ".join(one.message for one in two if one.code)
+    assert 0 in [one.code for one in two], said
+    if stage == "registration":
+        aliases = sorted(alias for one in versions(whole) for alias in one.aliases)
+        assert aliases in (["champion"], ["challenger", "champion"])
+        assert not any(one.tags.get("registration") for one in versions(whole))
+    whole.note("two at once", stage, shorten(whole, said), is_equal(whole, stage))

@@ -1,0 +1,258 @@
+"""Servers that die under a run, and secrets in their addresses: ``make faults`` runs this."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fault_commands import PROJECT, check, differences, results_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("SPEECH_EMOTION_FAULTS" not in os.environ, reason="make faults runs it"),
+]
+SECRET = "hunter2hunter2"
+SOON_S = 15
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Process:
+    """A server that can be killed and started again."""
+
+    def __init__(self, port, *arguments, **options):
+        self.port, self.arguments, self.options = port, [str(one) for one in arguments], options
+        self.start()
+
+    def start(self):
+        null = subprocess.DEVNULL
+        self.process = subprocess.Popen(self.arguments, stdout=null, stderr=null, **self.options)
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            assert self.process.poll() is None, self.arguments
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise TimeoutError(self.arguments)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def start():
+    """Start servers, which end with the test."""
+    started = []
+
+    def run(port, *arguments, **options):
+        started.append(Process(port, *arguments, **options))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture
+def proxied(start):
+    def run(target):
+        port = free_port()
+        return start(port, sys.executable, Path(__file__).with_name("proxy.py"), port, target)
+
+    return run
+
+
+def die(run, server, stage, share, **options):
+    """Run a stage whose server dies after a share of its work; return the command and its last seconds."""
+    command = run.start(stage, **options)
+    while command.is_running and command.used_s < share * run.cpu_s[stage]:
+        time.sleep(0.02)
+    server.kill()
+    killed = time.monotonic()
+    check(run.commands.wait(command))
+    return command, time.monotonic() - killed
+
+
+def said_before_work(run, stage, **options):
+    """Run a stage whose server does not answer: the message comes before any node."""
+    started = time.monotonic()
+    command = check(run.run(stage, **options))
+    seconds = time.monotonic() - started
+    assert command.code == 1
+    assert "does not answer" in command.message
+    assert "[1/" not in command.text.replace(" ", "")
+    return command.message, seconds
+
+
+def one_line(text):
+    return " ".join(text.split("\nTraceback")[0].split())[:400]
+
+
+def test_the_database_of_studies_dies(whole, server, proxied):
+    whole.restore("model_selection")
+    proxy = proxied(int(re.search(r":(\d+)/", server.url)[1]))
+    storage = {"selection.storage": f"postgresql://optuna@127.0.0.1:{proxy.port}/postgres"}
+    options = {"environment": {"PGPASSWORD": server.password}} | storage
+    command, seconds = die(whole, proxy, "model_selection", 0.45, **options)
+    assert command.code == 1
+    assert str(proxy.port) in command.message
+    message, _ = said_before_work(whole, "model_selection", **options)
+    proxy.start()
+    again = check(whole.run("model_selection", **options))
+    assert again.code == 0, again.message
+    assert differences(whole.results["model_selection"], results_of(whole.data)) == []
+    assert server.password not in command.text + message + again.text
+    whole.note(
+        "PostgreSQL dies",
+        "model_selection",
+        f"{one_line(command.message)} ({seconds:.0f} s)",
+        "equal",
+    )
+    whole.note("PostgreSQL is down", "model_selection", one_line(message), "before any work")
+
+
+@pytest.fixture
+def tracked(whole, start, tmp_path):
+    """A tracking server with a password in its address, and options of commands that use it."""
+    port, folder = free_port(), tmp_path / "tracking"
+    folder.mkdir()
+    shutil.copy(whole.snapshots / "augmentation/mlflow.db", tmp_path / "empty.db")
+    server = start(
+        port,
+        *(sys.executable, "-m", "mlflow", "server", "--port", port, "--workers", 1),
+        *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
+        *("--artifacts-destination", folder / "artifacts"),
+        cwd=folder,
+        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        start_new_session=True,
+    )
+    conf = tmp_path / "conf"
+    shutil.copytree(PROJECT / "conf", conf)
+    uri = f"http://somebody:{SECRET}@127.0.0.1:{port}"
+    (conf / "test/mlflow.yml").write_text(f"server: {{mlflow_tracking_uri: '{uri}'}}\n")
+    return server, folder, {"options": ["--conf-source", str(conf)]}
+
+
+def test_the_tracking_server_dies(whole, tracked):
+    server, folder, options = tracked
+    whole.restore("registration")
+    command, seconds = die(whole, server, "registration", 0.6, **options)
+    assert command.code == 1
+    message, before = said_before_work(whole, "registration", **options)
+    assert before < SOON_S * 3  # the start of a command on a busy machine is part of it
+    server.start()
+    again = check(whole.run("registration", **options))
+    assert again.code == 0, again.message
+    assert differences(whole.results["registration"], results_of(whole.data)) == []
+    texts = command.text + message + again.text
+    assert SECRET not in texts
+    stored = [one for one in folder.rglob("*") if one.is_file()]
+    assert stored
+    assert not [one for one in stored if SECRET.encode() in one.read_bytes()]
+    log = PROJECT / "data/logs/speech_emotion.log"
+    assert SECRET not in log.read_text()
+    said = f"{one_line(command.message)} ({seconds:.0f} s)"
+    whole.note("MLflow server dies", "registration", said, "equal; one champion")
+    whole.note("MLflow server is down", "registration", one_line(message), "before any work")
+
+
+def test_the_object_store_dies(whole, start, proxied, tmp_path):
+    s3fs = pytest.importorskip("s3fs")
+    target = free_port()
+    start(target, sys.executable, "-m", "moto.server", "-p", target)
+    proxy = proxied(target)
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    keys = {"key": "test", "secret": SECRET}
+    files = s3fs.S3FileSystem(**keys, endpoint_url=f"http://127.0.0.1:{target}")
+    bucket = f"faults-{target}"
+    files.mkdir(bucket)
+    for name in ("02_intermediate", "03_primary"):
+        files.put(
+            f"{whole.snapshots}/feature_engineering/{name}/", f"{bucket}/run/{name}", recursive=True
+        )
+    options = {"environment": environment, "data_dir": f"s3://{bucket}/run"}
+    try:
+        command, seconds = die(whole, proxy, "feature_engineering", 0.6, **options)
+        assert command.code == 1
+        proxy.start()
+        again = check(whole.run("feature_engineering", **options))
+        assert again.code == 0, again.message
+    finally:
+        shutil.rmtree(PROJECT / "data" / bucket, ignore_errors=True)
+    files.invalidate_cache()
+    files.get(f"{bucket}/run/", f"{tmp_path}/run/", recursive=True)
+    expected = {
+        name: table
+        for name, table in whole.results["feature_engineering"].items()
+        if name.startswith("04_feature")
+    }
+    found = {
+        name: table
+        for name, table in results_of(tmp_path / "run").items()
+        if name.startswith("04_feature")
+    }
+    assert differences(expected, found) == []
+    assert not [name for name in files.find(bucket) if "partial" in name]
+    assert SECRET not in command.text + again.text
+    said = f"{one_line(command.message)} ({seconds:.0f} s)"
+    whole.note("object store dies", "feature_engineering", said, "equal")
+
+
+def dask(start, port, *, workers):
+    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}"]
+    few = ["--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    environment = {"env": os.environ | {"PYTHONPATH": f"{PROJECT}/src"}}
+    started = [start(port, *scheduler, "--host", "127.0.0.1", "--port", port, **environment)]
+    for _ in range(workers):
+        listening = free_port()
+        started.append(start(listening, *worker, *few, "--worker-port", listening, **environment))
+    return started
+
+
+def test_a_worker_and_the_scheduler_of_a_cluster_die(whole, start):
+    whole.restore("feature_engineering")
+    port = free_port()
+    options = {"cluster.engine": "dask", "cluster.scheduler": f"tcp://127.0.0.1:{port}"}
+    _, first, _ = dask(start, port, workers=2)
+    command, _ = die(whole, first, "feature_engineering", 0.5, **options)
+    assert command.code == 0, command.message
+    assert differences(whole.results["feature_engineering"], results_of(whole.data)) == []
+    whole.note("Dask worker dies", "feature_engineering", "", "equal, in the same run")
+
+
+def test_the_scheduler_of_a_cluster_dies(whole, start):
+    whole.restore("feature_engineering")
+    port = free_port()
+    options = {"cluster.engine": "dask", "cluster.scheduler": f"tcp://127.0.0.1:{port}"}
+    scheduler, worker = dask(start, port, workers=1)
+    command, seconds = die(whole, scheduler, "feature_engineering", 0.5, **options)
+    assert command.code == 1
+    message, _ = said_before_work(whole, "feature_engineering", **options)
+    worker.kill()
+    dask(start, port, workers=1)
+    again = check(whole.run("feature_engineering", **options))
+    assert again.code == 0, again.message
+    assert differences(whole.results["feature_engineering"], results_of(whole.data)) == []
+    said = f"{one_line(command.message)} ({seconds:.0f} s)"
+    whole.note("Dask scheduler dies", "feature_engineering", said, "equal")
+    whole.note(
+        "Dask scheduler is down", "feature_engineering", one_line(message), "before any work"
+    )
