@@ -31,7 +31,7 @@ import pandas as pd
 from pyarrow.parquet import ParquetFile
 
 from speech_emotion.audio import AUDIO_SUFFIXES, find_audio
-from speech_emotion.datasets import ModelDataset, neutralize_formulas
+from speech_emotion.datasets import ModelDataset
 from speech_emotion.models import PackedPredictor
 from speech_emotion.runtime import (
     ClusterSettings,
@@ -41,6 +41,7 @@ from speech_emotion.runtime import (
     replacing,
     running_on,
 )
+from speech_emotion.text_tables import neutralize_formulas
 
 __all__ = ["predict_folder"]
 

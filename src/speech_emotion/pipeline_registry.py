@@ -33,6 +33,7 @@ PIPELINES: Final[dict[str, tuple[str, ...]]] = {
     "separation_evaluation": ("separation_evaluation",),
     "external_evaluation": ("external_evaluation",),
     "feedback": ("feedback",),
+    "feedback_simulation": ("feedback_simulation",),
     "monitoring": ("monitoring",),
 }
 

@@ -1,4 +1,4 @@
-"""Read tables of other programs as rows of text: CSV of any flavour, or an Excel workbook.
+"""Read tables of other programs as rows of text: CSV of any flavour, or an Excel workbook; write safe ones.
 
 Each line that is not blank belongs to exactly one row, or is rejected with its number.
 """
@@ -10,6 +10,7 @@ import csv
 import importlib.util
 import io
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,7 @@ __all__ = [
     "UnreadableTable",
     "check_encoding",
     "check_separator",
+    "neutralize_formulas",
     "parse_table",
 ]
 
@@ -34,6 +36,10 @@ MAX_LINES: Final = 500
 """Most lines of one row whose quoted value contains line breaks."""
 CHUNK: Final = 50_000
 BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+FORMULA: Final = re.compile(r"[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
+"""Beginnings of cells that spreadsheets run as formulas."""
+NUMBER: Final = re.compile(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?\s*%?")
 
 logger = logging.getLogger(__name__)
 
@@ -347,3 +353,21 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     return str(value)
+
+
+def neutralize_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which no text is run as a formula by a spreadsheet: it begins with ``'``.
+
+    Example:
+        >>> neutralize_formulas(pd.DataFrame({"agent": ["=1+1", "-5", "Ann"]}))["agent"].tolist()
+        ["'=1+1", '-5', 'Ann']
+    """
+    columns = table.select_dtypes(include=["object", "string", "category"]).columns
+    safe = table.assign(**{name: table[name].astype(object).map(_as_text) for name in columns})
+    return safe.rename(columns=_as_text)
+
+
+def _as_text(value: Any) -> Any:
+    if not isinstance(value, str) or not FORMULA.match(value.lstrip(" ")):
+        return value
+    return value if NUMBER.fullmatch(value.strip(" ")) else f"'{value}"

@@ -17,6 +17,7 @@ from speech_emotion.contact_center import (
     anger_effects,
     angry_calls,
     choose_grain,
+    confirm_anger,
     kpi_breakdown,
     kpi_series,
     kpi_table,
@@ -313,3 +314,56 @@ def test_angry_calls_are_listed_with_local_time_the_angriest_first(make_calls):
         "2026-07-05T11:00:00+01:00",
     ]
     assert angry_calls(calls, ["A01"], FAST)["angry_share"].tolist() == [0.2]
+
+
+def test_verdicts_replace_flags_where_they_say_enough():
+    summary = pd.DataFrame(
+        {
+            "call": ["a", "b", "c", "d", "e"],
+            "channel": 0,
+            "channel_role": "customer",
+            "flag": ["angry", "angry", "angry", "calm", "review"],
+            "score": 0.5,
+            "share_angry": 0.1,
+            "first_angry_s": 3.0,
+        }
+    )
+    passages = pd.DataFrame(
+        {
+            "call": ["a", "b", "b", "c"],
+            "channel": 0,
+            "start_s": [0, 0, 50, 0],
+            "end_s": [9, 9, 60, 9],
+        }
+    )
+    rows = [
+        ("1", "a", "passage", 0, 9, "not_angry"),  # its only passage
+        ("2", "b", "passage", 0, 9, "not_angry"),  # one of two
+        ("3", "c", "passage", 0, 9, "angry"),
+        ("4", "d", "window", 5, 8, "angry"),  # missed by the model
+        ("5", "e", "window", 5, 8, "not_angry"),  # says nothing about the call
+    ]
+    columns = ["item_id", "call_id", "kind", "start_s", "end_s", "verdict"]
+    verdicts = pd.DataFrame(rows, columns=columns).assign(channel=0, superseded=False)
+    table = confirm_anger(summary, passages, verdicts).set_index("call")
+    assert table["flag"].tolist() == ["calm", "angry", "angry", "angry", "review"]
+    assert table["confirmed"].tolist() == [True, False, True, True, False]
+    undone = verdicts.assign(superseded=True)
+    assert not confirm_anger(summary, passages, undone)["confirmed"].any()
+    assert not confirm_anger(summary, passages, None)["confirmed"].any()
+
+
+def test_kpis_say_which_share_of_the_angry_calls_is_confirmed(month):
+    rows = [
+        {"start": f"2026-01-15T1{number}:00Z", "flag": flag, "emotion_source": source}
+        for number, (flag, source) in enumerate(
+            [
+                ("angry", "verdict"),
+                ("angry", "recording"),
+                ("angry", "recording"),
+                ("calm", "verdict"),
+            ]
+        )
+    ]
+    table = kpi_table(add_kpi_columns(month(rows), FAST), [], FAST)
+    assert table["confirmed"].tolist() == pytest.approx([1 / 3])

@@ -6,9 +6,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from scipy.special import expit, logit
 
 from speech_emotion.call_scoring import FlagSettings
+from speech_emotion.corpora import CorporaSettings, ingest
 from speech_emotion.datasets import ModelDataset
 from speech_emotion.datasets.registry import (
     CHALLENGER,
@@ -24,12 +26,15 @@ from speech_emotion.feedback import (
     FeedbackSettings,
     Judged,
     Operation,
+    SimulationSettings,
     VerdictError,
     collect_items,
     evaluate_flags,
     flagged_items,
     recalibrate,
     reliability,
+    reviewed_corpus,
+    simulate_rounds,
 )
 from speech_emotion.models import (
     Combiner,
@@ -43,6 +48,7 @@ from speech_emotion.models import (
 from speech_emotion.pipelines.registration.nodes import example_sound
 
 MODEL = "speech-emotion version 1"
+COLUMNS = {name: name for name in ("speaker", "emotion", "weight")}
 FLAGS = FlagSettings(consecutive=2, smoothing=1)
 LABELS = ("angry", "neutral", "sad")
 
@@ -112,6 +118,56 @@ def test_all_items_of_a_call_are_in_one_part_whatever_else_there_is():
     some = collected(rows[:20], map(str, range(10)), test_share=0.25).items
     both = some.merge(every, on="item_id")
     assert (both["part_x"] == both["part_y"]).all()
+
+
+def test_all_calls_of_a_customer_are_in_one_part():
+    rows = [verdict(str(call), str(call), "passage", "angry") for call in range(40)]
+    table = summary(*map(str, range(40))).assign(
+        customer_id=[str(call // 4) if call < 36 else "" for call in range(40)]
+    )
+    judged = collect_items(
+        pd.DataFrame(rows),
+        table,
+        model=MODEL,
+        step_s=1.5,
+        passage_s=6.0,
+        settings=FeedbackSettings(),
+    )
+    items = judged.items
+    assert items["caller"].nunique() == 9 + 4
+    assert (items.groupby("caller")["part"].nunique() == 1).all()
+    assert set(items["part"]) == {CALIBRATION, TEST}
+    assert evaluate_flags(items, {"all": np.ones(40, bool)}, 1.0)["n_callers"].tolist() == [13]
+
+
+def test_reviewed_windows_are_a_corpus_weighted_by_agreement():
+    windows = pd.concat(
+        [windows_of("1", [0.9] * 6), windows_of("2", [0.9] * 2), windows_of("3", [0.9])]
+    )
+    rows = [
+        verdict("a", "1", "passage", "angry", start=0.0),
+        verdict("a", "1", "passage", "angry", start=0.0),
+        verdict("a", "1", "passage", "not_angry", start=0.0, other_emotion="Happy"),
+        verdict("b", "2", "window", "not_angry", other_emotion="sad"),
+        verdict("c", "3", "window", "not_angry"),
+        verdict("d", "2", "window", "angry", start=1.5),
+        verdict("d", "2", "window", "not_angry", start=1.5),
+        verdict("e", "9", "window", "angry"),
+    ]
+    table = pd.DataFrame(rows).assign(recording="r.wav")
+    calls = summary("1", "2", "3").assign(customer_id=["7", "8", "7"])
+    corpus, left_out = reviewed_corpus(table, calls, windows, target="angry")
+    first = corpus[corpus["call"] == "1"]
+    assert first["start_s"].tolist() == [0.0, 3.0, 6.0]  # none overlaps another
+    assert set(first["emotion"]) == {"angry"}
+    assert first["weight"].tolist() == pytest.approx([2 / 3] * 3)
+    second = corpus[corpus["call"] == "2"]
+    assert second[["start_s", "emotion", "weight"]].values.tolist() == [[0.0, "sad", 1.0]]
+    assert set(corpus["call"]) == {"1", "2"}
+    assert corpus.groupby("call")["speaker"].nunique().tolist() == [1, 1]
+    assert corpus["speaker"].nunique() == 2
+    assert not corpus["speaker"].str.contains("7|8").any()
+    assert left_out["n"].tolist() == [1, 1]
 
 
 def test_a_table_without_columns_says_how_to_write_it():
@@ -300,10 +356,17 @@ def reviewed(tmp_path_factory, empty_store):
     verdicts, windows = simulated()
     calls = data_dir / "07_model_output/calls"
     calls.mkdir(parents=True)
-    windows.to_parquet(calls / "emotions.parquet")
     minutes = summary(*verdicts["call_id"], minutes=12.0).assign(threshold=0.5)
-    minutes.to_parquet(calls / "summary.parquet")
     (data_dir / "09_review").mkdir()
+    # Channel 1 of four recordings can be read; the others have moved.
+    verdicts["channel"] = windows["channel"] = minutes["channel"] = 1
+    verdicts["recording"] = [str(data_dir / f"{call}.wav") for call in verdicts["call_id"]]
+    for call in verdicts["call_id"][:4]:
+        sound = np.column_stack([np.zeros(96_000), generator.normal(0, 0.1, 96_000)])
+        soundfile.write(data_dir / f"{call}.wav", sound, 8000)
+    verdicts["other_emotion"] = np.where(verdicts["verdict"] == "not_angry", "sadness", None)
+    windows.to_parquet(calls / "emotions.parquet")
+    minutes.to_parquet(calls / "summary.parquet")
     verdicts.to_parquet(data_dir / "09_review/verdicts.parquet")
     yield data_dir
     mlflow.set_tracking_uri(before)
@@ -335,13 +398,46 @@ def test_feedback_registers_a_recalibrated_version(reviewed, run_kedro):
     assert loaded.threshold.value == pytest.approx(changes.loc["recalibrated", "threshold"])
 
 
-def test_too_few_verdicts_register_nothing_and_say_so(reviewed, run_kedro, caplog):
-    client = mlflow.MlflowClient(f"sqlite:///{reviewed}/mlflow.db")
-    before = len(client.search_model_versions("name = 'speech-emotion'"))
-    uri = {"model_uri": "models:/speech-emotion/1", "feedback": {"min_verdicts": 5000}}
-    run_kedro(reviewed, params=uri, pipeline_names=["feedback"])
-    assert len(client.search_model_versions("name = 'speech-emotion'")) == before
-    assert "No version of speech-emotion is registered" in caplog.text
-    assert (
-        "5000 of each are needed" in (reviewed / "08_reporting/feedback/feedback.html").read_text()
+def test_reviewed_calls_are_read_as_a_corpus_with_weights(reviewed, tmp_path):
+    folder = reviewed / "09_review/reviewed_calls"
+    entry = {"table": "reviewed_calls.csv", "path": str(folder), "columns": COLUMNS}
+    table = pd.read_csv(folder / "reviewed_calls.csv")
+    assert table["speaker"].nunique() == table["call"].nunique() == 4
+    table.loc[0, "weight"] = 0.75
+    table.to_csv(folder / "reviewed_calls.csv", index=False)
+    corpora = CorporaSettings(
+        select=["reviewed_calls"],
+        entries={"reviewed_calls": entry},
+        label_sets={"seven": {"angry": ["angry"], "sad": ["sadness"]}},
     )
+    utterances, _ = ingest(tmp_path, corpora, n_jobs=1, progress=False)
+    assert len(utterances) == len(table)
+    assert sorted(utterances["weight"])[:2] == [0.75, 1.0]
+    assert set(utterances["channels"]) == {1}
+    assert utterances["rms"].min() > 0.05  # of the channel that was scored
+    assert utterances["speaker"].nunique() == 4
+    left_out = pd.read_csv(reviewed / "08_reporting/feedback/left_out.csv")
+    unread = left_out["reason"].str.contains("the recording cannot be read")
+    assert left_out.loc[unread, "n"].sum() > 396
+
+
+def test_simulated_reviewers_with_errors_raise_f1_on_other_callers():
+    generator = np.random.default_rng(0)
+    tables = []
+    for call in range(12):
+        angry = np.repeat(generator.random(20) < 0.3, 4)
+        odds = np.where(angry, -1.0, -3.5) + generator.normal(0, 0.7, len(angry))
+        truth = np.where(angry, "angry", "neutral")
+        tables.append(windows_of(str(call), expit(odds)).assign(caller=str(call // 2), truth=truth))
+    windows = pd.concat(tables, ignore_index=True)
+    settings = SimulationSettings(rounds=3, verdicts=40, repeats=3, bootstrap=100)
+    rounds = simulate_rounds(windows, FLAGS, 0.5, settings)
+    assert rounds["n_verdicts"].tolist() == [0, 40, 80, 120] * 2
+    first, last = rounds[rounds["round"] == 0], rounds[rounds["round"] == 3]
+    assert (first["f1"] < 0.6).all()  # the threshold of the model is too high for these calls
+    assert (last["f1_gain_low"] > 0.2).all()
+    assert (last["precision"] > 0.85).all()
+    # Without an error and without a scaled score, nothing changes in round 0.
+    assert first["f1_gain"].tolist() == [0, 0]
+    with pytest.raises(ValueError, match="6 callers are too few"):
+        simulate_rounds(windows, FLAGS, 0.5, SimulationSettings(folds=7))

@@ -65,6 +65,7 @@ def test_every_stage_has_its_name():
         "external_evaluation",
         "feature_engineering",
         "feedback",
+        "feedback_simulation",
         "ingestion",
         "model_selection",
         "monitoring",
@@ -203,12 +204,19 @@ def test_a_cache_is_an_input_of_its_nodes_and_no_output():
 def test_tables_between_pipelines_are_parquet(catalog):
     kinds = ("audio", "features", "embeddings", "calls", "recordings", "metadata")
     exported = {f"rejected_{kind}" for kind in kinds}
-    exported |= {"corpora_found"}
+    exported |= {"corpora_found", "reviewed_calls"}
     for pipeline in register_pipelines().values():
         for name in pipeline.datasets() - exported:
             path = str(getattr(catalog.get(name), "_filepath", ""))
             if path.endswith(".csv"):
                 assert "/08_reporting/" in path or name == "download_report", name
+
+
+def test_lists_of_single_calls_are_not_copied_to_mlflow(catalog):
+    outputs = register_pipelines()["call_kpis"].all_outputs()
+    for name in outputs & {"call_kpis.angry_calls_table", "call_kpis_page"}:
+        assert type(catalog.get(name)).__name__ in {"CSVDataset", "DocumentDataset"}
+    assert "call_kpis.angry_calls_table" in outputs
 
 
 def test_results_to_open_have_a_title(catalog):

@@ -4,6 +4,7 @@ import datetime as dt
 import html
 import json
 import logging
+import os
 import sqlite3
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from speech_emotion.call_scoring import CallSettings
+from speech_emotion.feedback import REVIEWED_FOLDER, clips_of
 from speech_emotion.reporting.calls import calls_page, channel_id, row_files, script_file
 from speech_emotion.review import (
     Filters,
@@ -30,6 +32,18 @@ from speech_emotion.runtime import KEY, RedactingFormatter, ShardStore
 CALL = "monday/Anruf <b>Müller</b> & Söhne.wav"
 OTHER = "monday/call 1.wav"
 NOW = dt.datetime.now(dt.UTC)
+
+
+def _leave_clips_and_half_a_file(folder):
+    """Clips of reviewed calls, and what a process leaves that was killed long ago."""
+    corpus = folder / REVIEWED_FOLDER
+    corpus.mkdir(parents=True)
+    (corpus / f"{clips_of(CALL)}0_000001500.flac").write_bytes(b"clip of the call")
+    (corpus / f"{clips_of('another')}0_000001500.flac").write_bytes(b"clip of another call")
+    (corpus / "reviewed_calls.csv").write_text(f"file,call\na.flac,{CALL}\nb.flac,another\n")
+    half = folder / ".half.csv.123.partial"
+    half.write_text(f"call\n{CALL}\n")
+    os.utime(half, (0, 0))
 
 
 @pytest.fixture
@@ -91,7 +105,7 @@ def everything(reviewed, tables_of_calls, scored_calls):
     for place in ("08_reporting/call_kpis/call_kpis.html", "mlflow/1/run/report/calls.html"):
         (folder / place).parent.mkdir(parents=True)
         (folder / place).write_text(f"<td>{html.escape(CALL)}</td>")
-    (folder / "half.csv.123.purge.partial").write_text(f"call\n{CALL}\n")
+    _leave_clips_and_half_a_file(folder)
     with reviewed.database.write() as connection:
         for _ in range(9):
             item = claim_next(connection, 1, Filters(), moment=NOW, minutes=5)
@@ -155,6 +169,8 @@ def test_a_call_is_erased_from_every_store(everything, reviewed, settings, table
     # What a dry run lists is what is removed.
     assert [line.replace("would remove", "removed") for line in listed[:-2]] == lines[:-2]
     assert not (everything / "08_reporting/calls/sounds/aa/key of 1.mp3").exists()
+    clips = [path.name for path in (everything / REVIEWED_FOLDER).glob("*.flac")]
+    assert [name.startswith(clips_of("another")) for name in clips] == [True]
     page = (everything / "08_reporting/calls/calls.html").read_text()
     assert "call 1.wav" in page
     assert (everything / "logs/speech_emotion.log").read_text().splitlines() == [

@@ -6,6 +6,7 @@ from speech_emotion.call_scoring.clock import (
 from speech_emotion.call_scoring.evaluation import (
     call_metrics,
     evaluate_calls,
+    known_windows,
 )
 from speech_emotion.call_scoring.flags import (
     capacity_threshold,
@@ -132,6 +133,7 @@ __all__ = [
     "inspect_blocks",
     "inspect_recording",
     "join_tables",
+    "known_windows",
     "list_calls",
     "list_inspections",
     "load_inspections",

@@ -19,7 +19,7 @@ from speech_emotion.call_scoring.synthetic_calls import SyntheticCall
 from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
 from speech_emotion.models import EmotionPredictor
 
-__all__ = ["METRICS", "call_metrics", "evaluate_call", "evaluate_calls"]
+__all__ = ["METRICS", "call_metrics", "evaluate_call", "evaluate_calls", "known_windows"]
 
 TOLERANCE_S: Final = 5.0
 """A flag this soon after a passage still detects it, because scores are means over windows."""
@@ -55,22 +55,70 @@ def evaluate_calls(
         One row per call, see :func:`evaluate_call`.
     """
     threshold = threshold_of(predictor, settings)
+    return pd.DataFrame(
+        [
+            evaluate_call(call, scored, settings, predictor.labels, threshold)
+            for call, scored in _score(synthesize, predictor, settings)
+        ]
+    )
+
+
+def known_windows(
+    synthesize: Callable[[], Iterable[SyntheticCall]],
+    predictor: EmotionPredictor,
+    settings: CallSettings,
+) -> pd.DataFrame:
+    """Score synthetic calls like recordings, and say what is really in each window of the customers.
+
+    Args:
+        synthesize: See :func:`evaluate_calls`.
+        predictor: A model that was not trained on their speakers.
+        settings: How calls are scored.
+
+    Returns:
+        The windows, with ``caller`` and ``truth``, the label of most of its speech; empty in a pause.
+    """
+    tables = []
+    for call, scored in _score(synthesize, predictor, settings):
+        windows = scored.windows[scored.windows["channel"] == 0]
+        spans = zip(windows["start_s"], windows["end_s"], strict=True)
+        truth = [_truth(call, start, end) for start, end in spans]
+        tables.append(windows.assign(caller=call.speakers[0], truth=truth))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _truth(call: SyntheticCall, start_s: float, end_s: float) -> str:
+    """Label of most of the customer's speech between two times; empty without speech."""
+    seconds: dict[str, float] = {}
+    for utterance in call.utterances:
+        inside = min(end_s, utterance.end_s) - max(start_s, utterance.start_s)
+        if utterance.channel == 0 and inside > 0:
+            seconds[utterance.label] = seconds.get(utterance.label, 0.0) + inside
+    return max(seconds, key=lambda label: seconds[label], default="")
+
+
+def _score(
+    synthesize: Callable[[], Iterable[SyntheticCall]],
+    predictor: EmotionPredictor,
+    settings: CallSettings,
+) -> Iterator[tuple[SyntheticCall, ScoredCall]]:
+    """Score one call at a time."""
     lines = _estimate_lines(synthesize, predictor, settings)
-    rows = []
     for call in synthesize():
         inspection, roles = _inspected(call, predictor, settings)
-        scored = score_blocks(
-            _blocks(call),
-            call.sample_rate,
-            inspection,
-            roles,
-            predictor,
-            settings,
-            call=call.name,
-            line=lines.get(call.line),
+        yield (
+            call,
+            score_blocks(
+                _blocks(call),
+                call.sample_rate,
+                inspection,
+                roles,
+                predictor,
+                settings,
+                call=call.name,
+                line=lines.get(call.line),
+            ),
         )
-        rows.append(evaluate_call(call, scored, settings, predictor.labels, threshold))
-    return pd.DataFrame(rows)
 
 
 def _estimate_lines(

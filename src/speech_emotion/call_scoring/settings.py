@@ -27,6 +27,7 @@ CALL_FIELDS: Final = (
     "started",
     "customer_channel",
     "first_speaker",
+    "customer_id",
 )
 """What can be known of a call. All are text, empty if unknown; the channel is a number, -1 if unknown."""
 

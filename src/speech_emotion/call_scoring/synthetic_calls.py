@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ from speech_emotion.audio import (
     send_over_line,
     trim_silence,
 )
-from speech_emotion.config import Settings
+from speech_emotion.config import Settings, SplitNames
 
 __all__ = ["CONDITIONS", "SynthesisSettings", "SyntheticCall", "Utterance", "synthesize_calls"]
 
@@ -73,7 +73,7 @@ class SynthesisSettings(Settings):
     overlaps: float = Field(0.0, ge=0, le=1)
     overlap_s: tuple[float, float] = (0.2, 0.8)
     snr_db: tuple[float, ...] = (30.0, 20.0, 10.0)
-    conditions: tuple[Literal["clean", "telephone"], ...] = CONDITIONS
+    conditions: Annotated[tuple[Literal["clean", "telephone"], ...], SplitNames] = CONDITIONS
     seed: int = 0
 
     @model_validator(mode="after")

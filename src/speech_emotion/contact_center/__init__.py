@@ -10,9 +10,11 @@ from speech_emotion.contact_center.calls_table import (
     no_rejected_calls,
     read_export,
 )
+from speech_emotion.contact_center.confirmed_anger import confirm_anger
 from speech_emotion.contact_center.effects import (
     OUTCOMES,
     anger_effects,
+    cohens_h,
 )
 from speech_emotion.contact_center.kpi_tables import (
     SHARES,
@@ -68,6 +70,8 @@ __all__ = [
     "attach_recordings",
     "bin_of_note",
     "choose_grain",
+    "cohens_h",
+    "confirm_anger",
     "count_emotions",
     "join_emotions",
     "kpi_breakdown",

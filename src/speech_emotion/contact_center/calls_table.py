@@ -62,6 +62,8 @@ CALL_SUMMARY_COLUMNS: Final = (
     "first_angry_s",
 )
 
+EMOTION_SOURCES: Final = ("verdict", "recording", "generated", "none")
+
 _duration = pa.Check.in_range(0, 86_400)
 
 CALLS = pa.DataFrameSchema(
@@ -83,7 +85,7 @@ CALLS = pa.DataFrameSchema(
         "flag": pa.Column(str, pa.Check.isin(["angry", "calm", "review", ""])),
         "angry_share": pa.Column(float, pa.Check.in_range(0, 1), nullable=True),
         "first_angry_s": pa.Column(float, pa.Check.ge(0), nullable=True),
-        "emotion_source": pa.Column(str, pa.Check.isin(["recording", "generated", "none"])),
+        "emotion_source": pa.Column(str, pa.Check.isin(EMOTION_SOURCES)),
         "synthetic": pa.Column(bool),
     },
     strict=True,
@@ -93,7 +95,8 @@ CALLS = pa.DataFrameSchema(
 
 ``start`` is the time when the agent answered, after ``wait_s``. ``resolved`` is the agent's entry.
 ``flag`` and ``angry_share`` (of the customer's speech) are empty if no emotion is known;
-``emotion_source`` is ``recording`` (scored), ``generated`` (simulated) or ``none``.
+``emotion_source`` is ``verdict`` (reviewers confirmed or rejected the flag of a scored call), ``recording``
+(scored), ``generated`` (simulated) or ``none``.
 """
 
 REJECTED_CALLS = pa.DataFrameSchema(
@@ -637,6 +640,9 @@ def join_emotions(calls: pd.DataFrame, call_summary: pd.DataFrame | None) -> pd.
         values = path.map(scored[source]).where(is_scored, joined[column])
         joined[column] = values.astype(joined[column].dtype)
     joined.loc[is_scored, "emotion_source"] = "recording"
+    if "confirmed" in scored:
+        confirmed = path.map(scored["confirmed"]).where(is_scored, False).astype(bool)
+        joined.loc[confirmed, "emotion_source"] = "verdict"
     return joined
 
 
@@ -645,6 +651,6 @@ def _normalize_paths(paths: pd.Series) -> pd.Series:
 
 
 def count_emotions(calls: pd.DataFrame) -> dict[str, int]:
-    """Count calls by source of their emotions: ``recording``, ``generated`` or ``none``."""
+    """Count calls by source of their emotions: ``verdict``, ``recording``, ``generated`` or ``none``."""
     counts = calls["emotion_source"].value_counts()
-    return {name: int(counts.get(name, 0)) for name in ("recording", "generated", "none")}
+    return {name: int(counts.get(name, 0)) for name in EMOTION_SOURCES}

@@ -103,8 +103,9 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
     Returns:
         One row per group: ``by``, ``n_calls``, ``n_customers``; ``aht_s``, ``fcr``, ``angry`` and
         ``repeat``, each with ``_low`` and ``_high``; the number of calls behind each share (``n_fcr``
-        etc.); ``small``, whether there are fewer than ``settings.min_calls``; and ``synthetic``,
-        whether any call is simulated. The interval of the mean is NaN for a single customer.
+        etc.); ``confirmed``, the share of the angry calls that reviewers have confirmed; ``small``, whether
+        there are fewer than ``settings.min_calls``; and ``synthetic``, whether any call is simulated. The
+        interval of the mean is NaN for a single customer.
     """
     code = calls.groupby(list(by), sort=True).ngroup() if by else pd.Series(0, index=calls.index)
     grouped = calls.groupby(code, sort=True)
@@ -120,6 +121,9 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
         table[f"n_{name}"] = n
         table[name] = (hits / n).where(n > 0)
         table[f"{name}_low"], table[f"{name}_high"] = wilson_interval(hits, n)
+    is_confirmed = calls["angry"].eq(1) & calls["emotion_source"].eq("verdict")
+    n_angry, n_confirmed = grouped["angry"].sum(), is_confirmed.groupby(code).sum()
+    table["confirmed"] = (n_confirmed / n_angry).where(n_angry > 0)
     table["small"] = table["n_calls"] < settings.min_calls
     table["synthetic"] = bool(calls["synthetic"].any())
     return table.reset_index(drop=True)

@@ -13,9 +13,11 @@ from speech_emotion.corpora.entry import (
     UnknownName,
 )
 from speech_emotion.corpora.ingestion import (
+    SYNTHETIC_MARK,
     CorporaNotFound,
     CorporaSettings,
     ingest,
+    is_marked_synthetic,
 )
 from speech_emotion.corpora.labels import (
     LabelSetError,
@@ -68,6 +70,7 @@ __all__ = [
     "PROTOCOLS",
     "PUBLISHED",
     "REJECTED",
+    "SYNTHETIC_MARK",
     "TEST",
     "TRAIN",
     "UNKNOWN",
@@ -91,6 +94,7 @@ __all__ = [
     "download_corpora",
     "has_speaker",
     "ingest",
+    "is_marked_synthetic",
     "read_folds",
     "sample_recordings",
     "speak",

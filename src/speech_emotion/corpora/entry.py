@@ -25,7 +25,7 @@ SEXES: Final = {
     **dict.fromkeys(("f", "female", "w", "woman", "weiblich"), "female"),
     **dict.fromkeys(("m", "male", "man", "männlich"), "male"),
 }
-ATTRIBUTES: Final = ("speaker", "emotion", "sex", "intensity", "statement", "language")
+ATTRIBUTES: Final = ("speaker", "emotion", "sex", "intensity", "statement", "language", "weight")
 """Fields of a recording, beside ``file``, ``start``, ``end`` and ``group`` of a table."""
 
 
@@ -45,6 +45,7 @@ class Annotation:
         intensity: ``normal``, ``strong``, ``low``, ``medium``, ``high`` or ``unspecified``.
         statement: Spoken text or word, or the code of the corpus for it.
         language: Code of the language (``en``), or ``unknown``.
+        weight: Weight in training, above 0 and at most 1.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Annotation:
     intensity: str = UNSPECIFIED
     statement: str = UNSPECIFIED
     language: str = UNKNOWN
+    weight: float = 1.0
 
 
 def _quoted(value: Any) -> Any:
@@ -151,7 +153,8 @@ class CorpusEntry(Settings):
             several, each with the folder of its recordings. ``*`` stands for any characters.
         line: Regular expression of the lines of a text file, with a named group for each column.
         columns: Column of the table for each of ``file``, ``speaker``, ``emotion``, ``sex``, ``intensity``,
-            ``statement``, ``language``, and ``start`` and ``end`` of a segment in seconds.
+            ``statement``, ``language``, ``weight`` in training (above 0, at most 1; see
+            :class:`speech_emotion.models.LayerAverage`), and ``start`` and ``end`` of a segment in seconds.
         compose: Fields made of others, as ``"{session}{sex}"``.
         fields: How single fields are read.
         key: Name of an utterance made of codes; by default the matched name, or the file of the table.
@@ -300,10 +303,26 @@ class CorpusEntry(Settings):
             intensity=values.get("intensity") or UNSPECIFIED,
             statement=values.get("statement") or UNSPECIFIED,
             language=values.get("language") or _of_speaker(self.language, speaker) or UNKNOWN,
+            weight=_weight(values.get("weight") or "1"),
         )
 
     def _read(self, name: str, text: str) -> tuple[str, str]:
         return self.fields[name].read(name, text) if name in self.fields else (text, text)
+
+
+def _weight(text: str) -> float:
+    """Read a weight.
+
+    Raises:
+        UnknownName: If it is no number above 0, up to 1.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise UnknownName(f"weight {text!r} is no number above 0 and at most 1")
+    return value
 
 
 def plain(name: str) -> str:

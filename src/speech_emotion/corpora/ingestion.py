@@ -38,12 +38,19 @@ from speech_emotion.corpora.speakers import read_sexes
 from speech_emotion.corpora.tables import Row, TableError, check_rows, rows_of
 from speech_emotion.runtime import is_url
 
-__all__ = ["SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "ingest"]
+__all__ = ["SYNTHETIC_MARK", "CorporaNotFound", "CorporaSettings", "ingest", "is_marked_synthetic"]
 
 SYNTHETIC_MARK: Final = "SYNTHETIC.txt"
 """Name of a file that marks all recordings of a folder as synthetic."""
 
 logger = logging.getLogger(__name__)
+
+
+def is_marked_synthetic(path: str) -> bool:
+    """Return whether a folder above a local file or folder has the mark of synthetic speech."""
+    return not is_url(path) and any(
+        (folder / SYNTHETIC_MARK).exists() for folder in Path(path).parents[:2]
+    )
 
 
 class CorporaNotFound(FileNotFoundError):
@@ -162,6 +169,7 @@ ANNOTATIONS: Final = (
     "intensity",
     "statement",
     "language",
+    "weight",
     "reason",
 )
 
@@ -193,8 +201,7 @@ class _Tree:
     def synthetic_folders(self) -> list[str]:
         """Beginnings of the paths of recordings that are marked as synthetic."""
         marks = [file for file in self.others if PurePosixPath(file).name == SYNTHETIC_MARK]
-        above = [] if is_url(self.folder) else Path(self.folder).parents[:2]
-        if any((folder / SYNTHETIC_MARK).exists() for folder in above):
+        if not is_url(self.folder) and is_marked_synthetic(self.folder):
             return [""]
         return [mark.removesuffix(SYNTHETIC_MARK) for mark in marks]
 

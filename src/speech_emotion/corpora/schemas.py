@@ -27,6 +27,7 @@ UTTERANCES = pa.DataFrameSchema(
         "rms": pa.Column(float, pa.Check.gt(0)),
         "content_hash": pa.Column(str, unique=True),
         "synthetic": pa.Column(bool),
+        "weight": pa.Column(float, pa.Check.in_range(0, 1, include_min=False), required=False),
     },
     checks=pa.Check(
         lambda table: table["n_samples_trimmed"] <= table["n_samples"],
@@ -35,7 +36,7 @@ UTTERANCES = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-"""One row per usable utterance; see :func:`speech_emotion.corpora.ingest`."""
+"""One row per usable utterance; see :func:`speech_emotion.corpora.ingest`. Without ``weight`` all are 1."""
 
 REJECTED = pa.DataFrameSchema(
     {

@@ -33,7 +33,6 @@ from speech_emotion.datasets.stored import (
     ParquetDataset,
     PartitionedDataset,
     TextDataset,
-    neutralize_formulas,
 )
 
 __all__ = [
@@ -73,5 +72,4 @@ __all__ = [
     "TableBlocks",
     "TextDataset",
     "describe_inputs",
-    "neutralize_formulas",
 ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-import re
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractVersionedDataset
 from kedro.io.core import get_filepath_str
 from kedro_datasets import json, pandas, partitions, text
 
 from speech_emotion.runtime import replacing
+from speech_emotion.text_tables import neutralize_formulas
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -23,13 +23,8 @@ __all__ = [
     "ParquetDataset",
     "PartitionedDataset",
     "TextDataset",
-    "neutralize_formulas",
     "save_atomically",
 ]
-
-FORMULA: Final = re.compile(r"[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
-"""Beginnings of cells that spreadsheets run as formulas."""
-NUMBER: Final = re.compile(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?\s*%?")
 
 
 def save_atomically(dataset: Any, data: Any) -> None:
@@ -127,22 +122,3 @@ class PartitionedDataset(partitions.PartitionedDataset):
                 if self._path_to_partition(path) not in data:
                     self._filesystem.rm_file(path)
             self.release()
-
-
-def neutralize_formulas(table: DataFrame) -> DataFrame:
-    """Return a table in which no text is run as a formula by a spreadsheet: it begins with ``'``.
-
-    Example:
-        >>> import pandas as pd
-        >>> neutralize_formulas(pd.DataFrame({"agent": ["=1+1", "-5", "Ann"]}))["agent"].tolist()
-        ["'=1+1", '-5', 'Ann']
-    """
-    columns = table.select_dtypes(include=["object", "string", "category"]).columns
-    safe = table.assign(**{name: table[name].astype(object).map(_as_text) for name in columns})
-    return safe.rename(columns=_as_text)
-
-
-def _as_text(value: Any) -> Any:
-    if not isinstance(value, str) or not FORMULA.match(value.lstrip(" ")):
-        return value
-    return value if NUMBER.fullmatch(value.strip(" ")) else f"'{value}"

@@ -47,7 +47,7 @@ def fit_estimator(
     """Build and train the candidate's estimator.
 
     ``fit`` gets the metadata that the estimator requests by scikit-learn's metadata routing:
-    ``sex``, ``groups`` (the speakers) and ``validation``.
+    ``sex``, ``groups`` (the speakers), ``sample_weight`` and ``validation``.
 
     Args:
         candidate: Family and fixed hyperparameters.
@@ -62,6 +62,8 @@ def fit_estimator(
         "sex": training.table["sex"].to_numpy(),
         "groups": training.table["speaker"].to_numpy(),
     }
+    if "weight" in training.table:
+        metadata["sample_weight"] = training.table["weight"].to_numpy()
     if validation is not None:
         metadata["validation"] = (validation.inputs, validation.codes)
     is_split = candidate.bandwidth_models and family.per_bandwidth

@@ -77,7 +77,7 @@ class Examples:
         protocol: Name of the protocol.
         table: Columns ``utterance_id``, ``variant``, ``corpus``, ``speaker``, ``sex``, ``label``,
             ``line`` (name of the test line, empty for other variants), ``split``, ``fold``,
-            ``for_normalization``, ``tested``.
+            ``for_normalization``, ``tested``; and ``weight`` if one is below 1.
         inputs: Features table or sequences array, with the rows of ``table``.
         labels: All labels, in the order of the codes.
         copies: Largest variant to train on; ``None`` for all variants.
@@ -204,7 +204,8 @@ def make_examples(
     Args:
         index: Columns ``utterance_id`` and ``variant`` of each row of ``inputs``.
         inputs: Features table or sequences array, aligned with ``index``.
-        utterances: Columns ``utterance_id``, ``corpus``, ``speaker``, ``sex`` and ``label``.
+        utterances: Columns ``utterance_id``, ``corpus``, ``speaker``, ``sex`` and ``label``, and ``weight``
+            if they have weights in training.
         splits: Table of :func:`speech_emotion.corpora.assign_splits`.
         labels: All labels, in the order of the codes and probabilities.
         protocol: Protocol whose split is used.
@@ -222,7 +223,9 @@ def make_examples(
         raise ValueError(f"{len(inputs)} inputs for {len(index)} rows of features: {OUTDATED}")
     keys = index[["utterance_id", "variant"]]
     names = ("features", "utterances")
-    table = join(keys, utterances[DESCRIPTION], "utterance_id", names=names, remedy=OUTDATED)
+    weighted = "weight" in utterances and (utterances["weight"] < 1).any()
+    description = utterances[[*DESCRIPTION, "weight"] if weighted else DESCRIPTION]
+    table = join(keys, description, "utterance_id", names=names, remedy=OUTDATED)
     ids, is_line = table["utterance_id"], table["variant"] == TELEPHONE_TEST
     table["line"] = ids.where(~is_line, ids[is_line].map(line_of_test)).where(is_line, "")
     table = join(table, split, "utterance_id", names=("features", "splits"), remedy=OUTDATED)

@@ -38,30 +38,30 @@ def evaluate_flags(
 
     Every item weighs 1 over its sampling probability. Precision is the share of alarms that are angry;
     recall the share of the seconds of angry speech that are flagged; ``f1`` their harmonic mean.
-    Intervals come from a bootstrap over calls, in which the hours stay.
+    Intervals come from a bootstrap over callers, in which the hours stay.
 
     Args:
         items: Items of :class:`speech_emotion.feedback.Judged`, all of one part.
         flagged: Which items are flagged, shape ``(n,)``, by the name of the operation. The others are
             compared with the first.
         hours: Hours of calls that the items were sampled from.
-        resamples: Resamples of calls.
+        resamples: Resamples of callers.
         seed: Seed of the resampling.
 
     Returns:
         ``operation``, ``precision``, ``recall``, ``f1``, ``false_alarms_per_hour``, each with ``_low`` and
         ``_high``; ``f1_difference`` to the first operation with its interval; ``n_items``, ``n_angry``,
-        ``n_flagged``, ``n_calls``, ``hours``.
+        ``n_flagged``, ``n_calls``, ``n_callers``, ``hours``.
     """
-    codes, calls = pd.factorize(items["call"])
-    counts = bootstrap_counts(max(len(calls), 1), resamples=resamples, seed=seed)
+    codes, callers = pd.factorize(items["caller"])
+    counts = bootstrap_counts(max(len(callers), 1), resamples=resamples, seed=seed)
     angry = items["angry"].to_numpy(dtype=float)
     weight = items["weight"].to_numpy(dtype=float)
     alarms = weight * items["alarms"].to_numpy(dtype=float)
     seconds = weight * items["seconds"].to_numpy(dtype=float)
     rows, first = [], None
     for name, mask in flagged.items():
-        sums = np.zeros((4, max(len(calls), 1)))
+        sums = np.zeros((4, max(len(callers), 1)))
         parts = (alarms * angry * mask, alarms * (1 - angry) * mask, seconds * angry * mask)
         for row, values in zip(sums, (*parts, seconds * angry), strict=True):
             np.add.at(row, codes, values)
@@ -69,7 +69,7 @@ def evaluate_flags(
         resampled = _metrics(sums @ counts.T, hours)
         result: dict[str, object] = {"operation": name}
         for metric in METRICS:
-            low, high = bootstrap_interval(resampled[metric], len(calls))
+            low, high = bootstrap_interval(resampled[metric], len(callers))
             result |= {
                 metric: float(values[metric]),
                 f"{metric}_low": float(low),
@@ -77,7 +77,7 @@ def evaluate_flags(
             }
         if first is None:
             first = values["f1"], resampled["f1"]
-        low, high = bootstrap_interval(resampled["f1"] - first[1], len(calls))
+        low, high = bootstrap_interval(resampled["f1"] - first[1], len(callers))
         result |= {
             "f1_difference": float(values["f1"] - first[0]),
             "f1_difference_low": float(low),
@@ -85,7 +85,8 @@ def evaluate_flags(
             "n_items": len(items),
             "n_angry": int((angry > 0.5).sum()),
             "n_flagged": int(mask.sum()),
-            "n_calls": len(calls),
+            "n_calls": items["call"].nunique(),
+            "n_callers": len(callers),
             "hours": hours,
         }
         rows.append(result)

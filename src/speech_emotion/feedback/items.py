@@ -12,7 +12,7 @@ import pandas as pd
 
 from speech_emotion.feedback.settings import FeedbackSettings
 
-__all__ = ["CALIBRATION", "TEST", "Judged", "VerdictError", "collect_items"]
+__all__ = ["CALIBRATION", "TEST", "Judged", "VerdictError", "callers_of", "collect_items"]
 
 CALIBRATION: Final = "calibration"
 TEST: Final = "test"
@@ -47,10 +47,11 @@ class Judged:
     """Judged items of one model, and how much was scored.
 
     Attributes:
-        items: One row per item: ``item_id``, ``call``, ``channel``, ``start_s``, ``end_s``, ``kind``,
-            ``score``, ``angry`` (share of its verdicts), ``n_verdicts``, ``weight`` (1 over the sampling
-            probability), ``seconds`` (of speech that it stands for before weighting), ``alarms`` (flagged
-            passages that it stands for), ``part`` (:data:`CALIBRATION` or :data:`TEST`).
+        items: One row per item: ``item_id``, ``call``, ``caller`` (see :func:`callers_of`), ``channel``,
+            ``start_s``, ``end_s``, ``kind``, ``score``, ``angry`` (share of its verdicts), ``n_verdicts``,
+            ``weight`` (1 over the sampling probability), ``seconds`` (of speech that it stands for before
+            weighting), ``alarms`` (flagged passages that it stands for), ``part``
+            (:data:`CALIBRATION` or :data:`TEST`).
         hours: Hours of scored calls, by part.
         excluded: ``reason`` and ``n`` of verdicts that are left out.
     """
@@ -72,16 +73,17 @@ def collect_items(
     """Collect the items that verdicts on the calls of one model judge.
 
     Superseded verdicts, `cannot tell`, verdicts on whole calls, on calls that another model scored and on
-    calls that are not stored any more are left out and counted. All items of a call are in one part.
+    calls that are not stored any more are left out and counted. All items of a caller are in one part.
 
     Args:
         verdicts: Export of the review application.
-        summary: Summary of scored calls: ``call``, ``channel``, ``minutes``, ``model``.
+        summary: Summary of scored calls: ``call``, ``channel``, ``minutes``, ``model``, and ``customer_id``
+            if it is known.
         model: Title of the model, as in the summary.
         step_s: Seconds of speech from one window to the next, which an unflagged window stands for.
         passage_s: Seconds of the shortest passage; an unflagged window that another threshold would
             flag counts as ``step_s / passage_s`` alarms.
-        settings: Share of the calls that are set aside for testing.
+        settings: Share of the callers that are set aside for testing.
 
     Raises:
         VerdictError: If columns are missing.
@@ -92,6 +94,7 @@ def collect_items(
         )
     scored = summary[summary["model"] == model]
     keys = set(zip(scored["call"].astype(str), scored["channel"].astype(int), strict=True))
+    callers = callers_of(scored)
     call, channel = verdicts["call_id"].astype(str), verdicts["channel"].astype(int)
     stored = [key in keys for key in zip(call, channel, strict=True)]
     reasons = {
@@ -119,10 +122,11 @@ def collect_items(
         weight=1 / items["sampling_probability"],
         seconds=np.where(is_window, np.minimum(length, step_s), length),
         alarms=np.where(is_window, np.minimum(step_s / passage_s, 1.0), 1.0),
-        part=[_part(each, settings.test_share) for each in items["call"]],
+        caller=items["call"].map(callers),
     ).drop(columns="sampling_probability")
+    items["part"] = [_part(each, settings.test_share) for each in items["caller"]]
     minutes = scored["minutes"].groupby(
-        [_part(each, settings.test_share) for each in scored["call"].astype(str)]
+        [_part(callers[call], settings.test_share) for call in scored["call"].astype(str)]
     )
     hours = {part: float(total) / 60 for part, total in minutes.sum().items()}
     return Judged(
@@ -132,7 +136,27 @@ def collect_items(
     )
 
 
-def _part(call: str, test_share: float) -> str:
-    """Return the part of a call, which does not depend on the other calls."""
-    number = int.from_bytes(hashlib.sha256(call.encode()).digest()[:8], "big")
+def callers_of(summary: pd.DataFrame) -> dict[str, str]:
+    """Return who calls in each call: ``customer_id``, or the call itself where it is unknown.
+
+    Args:
+        summary: Summary of scored calls.
+
+    Example:
+        >>> callers_of(pd.DataFrame({"call": ["a.wav", "b.wav"], "customer_id": ["17", ""]}))
+        {'a.wav': 'customer 17', 'b.wav': 'call b.wav'}
+    """
+    calls = summary["call"].astype(str)
+    if "customer_id" not in summary:
+        return {call: f"call {call}" for call in calls}
+    known = summary["customer_id"].fillna("").astype(str)
+    return {
+        call: f"customer {customer}" if customer else f"call {call}"
+        for call, customer in zip(calls, known, strict=True)
+    }
+
+
+def _part(caller: str, test_share: float) -> str:
+    """Return the part of a caller, which does not depend on the other callers."""
+    number = int.from_bytes(hashlib.sha256(caller.encode()).digest()[:8], "big")
     return TEST if number / 2**64 < test_share else CALIBRATION

@@ -62,7 +62,7 @@ def flagged_items(
         operation: Threshold and scaling.
         settings: Target, smoothing and number of consecutive windows.
     """
-    rows = _rescored(windows, operation, settings)
+    rows = rescored(windows, operation, settings)
     again = flag_again(rows, operation.threshold, settings)
     flagged = again[again["flagged"]]
     by_channel = dict(tuple(flagged.groupby(KEYS)))
@@ -74,7 +74,7 @@ def flagged_items(
     return np.array(found, dtype=bool)
 
 
-def _rescored(windows: pd.DataFrame, operation: Operation, settings: FlagSettings) -> pd.DataFrame:
+def rescored(windows: pd.DataFrame, operation: Operation, settings: FlagSettings) -> pd.DataFrame:
     """Windows in the order of time with the smoothed score of the scaled probability."""
     rows = windows.sort_values([*KEYS, "start_s"]).reset_index(drop=True)
     probability = rows[f"p_{settings.target}"].to_numpy(dtype=float)

@@ -15,11 +15,11 @@ class FeedbackSettings(Settings):
     Attributes:
         false_alarms_per_hour: Largest accepted number of false alarms in an hour of calls; the threshold
             is chosen by it.
-        test_share: Share of the calls whose verdicts are set aside to test the recalibrated model.
+        test_share: Share of the callers whose verdicts are set aside to test the recalibrated model.
         min_verdicts: Angry and not angry items that recalibration needs, each.
         thresholds: Thresholds that are tried.
         bins: Bins of the reliability diagram.
-        bootstrap: Resamples of calls behind each interval.
+        bootstrap: Resamples of callers behind each interval.
         seed: Seed of the resampling.
     """
 

@@ -13,13 +13,21 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.svm import SVC
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
+    _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
     validate_data,
 )
 
-__all__ = ["MarginSVC", "SexThenEmotion", "ShrinkageLDA", "as_table"]
+__all__ = [
+    "MarginSVC",
+    "SexThenEmotion",
+    "ShrinkageLDA",
+    "as_table",
+    "class_means",
+    "weighted_rows",
+]
 
 SMALLEST = 1e-6
 
@@ -53,12 +61,13 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
     def __init__(self, shrinkage: float = 0.2):
         self.shrinkage = shrinkage
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Estimate the within-class covariance and solve for the weights.
 
         Args:
             X: Features, shape ``(n, n_features)``.
             y: Labels, shape ``(n,)``.
+            sample_weight: Weight of each row, shape ``(n,)``; ``None`` for equal weights.
 
         Raises:
             ValueError: If ``shrinkage`` is outside its range or there is only one class.
@@ -68,14 +77,19 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         values: np.ndarray
         values, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(y)
+        values, y, weights = weighted_rows(values, y, sample_weight)
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has only one class, {self.classes_[0]!r}; at least two are needed")
-        means = np.stack([values[codes == code].mean(axis=0) for code in range(len(self.classes_))])
+        means = class_means(values, codes, weights)
         center = means.mean(axis=0)
         deviations = values - means[codes]
-        average = np.square(deviations).sum() / deviations.size
-        weight = (1 - self.shrinkage) / len(values)
+        total = float(len(values))
+        if weights is not None:
+            deviations *= np.sqrt(weights)[:, None]
+            total = float(weights.sum())
+        average = np.square(deviations).sum() / (total * deviations.shape[1])
+        weight = (1 - self.shrinkage) / total
         # Keeps the matrix regular if no feature varies.
         ridge = max(self.shrinkage * average, SMALLEST)
         self.coef_ = _solve(deviations, (means - center).T, weight=weight, ridge=ridge).T
@@ -92,6 +106,31 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         """Return the most probable label of each utterance, shape ``(n,)``."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
+
+
+def weighted_rows(
+    values: np.ndarray, y: np.ndarray, sample_weight: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Check the weights, and leave out rows whose weight is 0; without weights, return all rows."""
+    if sample_weight is None:
+        return values, y, None
+    weights = _check_sample_weight(sample_weight, values, dtype=values.dtype)
+    used = weights > 0
+    return values[used], y[used], weights[used]
+
+
+def class_means(values: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Return the mean of each class, shape ``(n_classes, n_features)``.
+
+    Args:
+        values: Shape ``(n, n_features)``.
+        codes: Class of each row, 0, 1, …, shape ``(n,)``.
+        weights: Weight of each row; ``None`` for equal weights.
+    """
+    inside = [codes == code for code in range(codes.max() + 1)]
+    if weights is None:
+        return np.stack([values[rows].mean(axis=0) for rows in inside])
+    return np.stack([np.average(values[rows], axis=0, weights=weights[rows]) for rows in inside])
 
 
 def _solve(rows: np.ndarray, right: np.ndarray, *, weight: float, ridge: float) -> np.ndarray:

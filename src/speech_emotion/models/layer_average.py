@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_is_fitted,
+    has_fit_parameter,
+    validate_data,
+)
 
 from speech_emotion.features import EMBEDDING
-from speech_emotion.models.estimators import ShrinkageLDA
+from speech_emotion.models.estimators import ShrinkageLDA, class_means, weighted_rows
 
 __all__ = ["LayerAverage"]
 
@@ -71,31 +75,43 @@ class LayerAverage(ClassifierMixin, BaseEstimator):
             )
         return tags
 
-    def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike) -> Self:
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_weight": True}
+
+    def fit(
+        self, X: pd.DataFrame | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit scaler and classifier of each layer.
 
         Args:
             X: Embeddings, shape ``(n, n_features)``. Columns are assigned to layers by their names, see
                 :func:`speech_emotion.features.embedding_names`; an array counts as one layer.
             y: Labels, shape ``(n,)``.
+            sample_weight: Weight of each row, shape ``(n,)``; ``None`` for equal weights.
 
         Raises:
             ValueError: If no column belongs to the requested layers and statistics.
         """
         values, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(y)
-        self.classes_ = np.unique(np.asarray(y))
+        values, y, weights = weighted_rows(values, y, sample_weight)
+        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has only one class, {self.classes_[0]!r}; at least two are needed")
-        self.class_means_ = np.stack([values[y == label].mean(axis=0) for label in self.classes_])
+        self.class_means_ = class_means(values, codes, weights)
         self.columns_ = self._columns(values.shape[1])
         self.scalers_, self.estimators_ = [], []
         base = ShrinkageLDA() if self.estimator is None else self.estimator
         for columns in self.columns_:
             scaler = StandardScaler()
-            scaled = scaler.fit_transform(values[:, columns])
+            scaled = scaler.fit(values[:, columns], sample_weight=weights).transform(
+                values[:, columns]
+            )
             self.scalers_.append(scaler)
-            self.estimators_.append(clone(base).fit(scaled, y))
+            estimator = clone(base)
+            if weights is None or not has_fit_parameter(estimator, "sample_weight"):
+                self.estimators_.append(estimator.fit(scaled, y))
+            else:
+                self.estimators_.append(estimator.fit(scaled, y, sample_weight=weights))
         return self
 
     def predict_proba(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:

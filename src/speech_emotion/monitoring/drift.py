@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from speech_emotion.contact_center import cohens_h
 from speech_emotion.monitoring.measures import (
     KEYS,
     MEASURES,
@@ -107,7 +108,7 @@ def _compare_numbers(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
 def _compare_shares(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
     table = [[part.sum(), len(part) - part.sum()] for part in (first, second)]
     shares = first.mean(), second.mean()
-    effect = 2 * np.arcsin(np.sqrt(shares[1])) - 2 * np.arcsin(np.sqrt(shares[0]))
+    effect = cohens_h(shares[1], shares[0])
     return {
         "reference": float(shares[0]),
         "period": float(shares[1]),

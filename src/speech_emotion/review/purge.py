@@ -16,10 +16,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -29,12 +29,13 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from speech_emotion.call_scoring import CallSettings
+from speech_emotion.feedback import REVIEWED_FOLDER, clips_of
 from speech_emotion.reporting.calls import calls_page, channel_id, row_files
 from speech_emotion.review.database import Database, calls, items, verdicts
 from speech_emotion.review.settings import RetentionSettings, ReviewSettings
 from speech_emotion.review.sync import SCORED_CALLS
 from speech_emotion.review.verdicts import REVIEW_FOLDER
-from speech_emotion.runtime import KEY
+from speech_emotion.runtime import KEY, PARTIAL, replacing
 
 __all__ = [
     "KnownCall",
@@ -62,9 +63,8 @@ LISTS: Final = (
 """Tables that list the calls: they are rewritten last, the summary at the very end."""
 TABLES: Final = (".parquet", ".csv", ".jsonl")
 TEXTS: Final = (".html", ".js", ".json", ".md", ".txt", ".yml", ".yaml", ".svg", ".log")
-OUR_PARTIAL: Final = ".purge.partial"
-ABANDONED_S: Final = 86_400
-"""Age from which a file that another program left half written is removed."""
+ABANDONED_S: Final = 600
+"""Seconds without a change after which a half written file is removed: no program writes it any more."""
 MIN_NEEDLE: Final = 4
 """Shorter names are not searched for: they occur in anything."""
 BLOCK: Final = 1 << 22
@@ -329,6 +329,10 @@ class Purge:
         for identifier in scored:
             path = self._folder / REVIEW_FOLDER / "sounds" / f"{identifier}.mp3"
             yield from self._delete(path, "sound of the review")
+        for name in sorted(names):
+            clips = (self._folder / REVIEWED_FOLDER).glob(f"{clips_of(name)}*.flac")
+            for path in sorted(clips):
+                yield from self._delete(path, "clip of the corpus of reviewed calls")
         table = self._folder / PAGE / "sounds.parquet"
         if table.is_file():
             sounds = pd.read_parquet(table)
@@ -389,12 +393,12 @@ class Purge:
                 if not self._dry_run:
                     connection.execute(calls.update().where(mine).values(timeline=sa.null()))
         if count:
-            yield Removed("database of reviews", f"{count} timelines")
             if not self._dry_run:
                 self._database.compact()
+            yield Removed("database of reviews", f"{count} timelines")
 
     def _erase_rows(self, scored: list[str]) -> Iterator[Removed]:
-        if self._database is None or not scored:
+        if self._database is None:
             return
         counts = dict.fromkeys(("scored channels", "items", "verdicts"), 0)
         with self._database.write() as connection:
@@ -409,11 +413,12 @@ class Purge:
                 )
                 if not self._dry_run:
                     connection.execute(calls.delete().where(calls.c.id.in_(part)))
+        if not self._dry_run:
+            # Without rows, too: a run that was interrupted here has deleted them and left their bytes.
+            self._database.compact()
         for what, count in counts.items():
             if count:
                 yield Removed("database of reviews", f"{count} {what}")
-        if not self._dry_run:
-            self._database.compact()
 
     def _filter_tables(self, paths: Iterable[Path], matcher: _Matcher) -> Iterator[Removed]:
         for path in paths:
@@ -444,12 +449,13 @@ class Purge:
             if not n_removed:
                 return
             if not self._dry_run:
-                partial = path.with_name(f"{path.name}.{uuid4().hex}{OUR_PARTIAL}")
-                with pq.ParquetWriter(partial, stored.schema_arrow) as writer:
+                with (
+                    _rewriting(path) as partial,
+                    pq.ParquetWriter(partial, stored.schema_arrow) as writer,
+                ):
                     for group in range(stored.num_row_groups):
                         table = stored.read_row_group(group)
                         writer.write_table(table.filter(pc.invert(matcher.rows(table))))
-                _put(partial, path)
         yield Removed(self._name(path), f"{n_removed} rows")
 
     def _keep_rows(
@@ -462,9 +468,8 @@ class Purge:
             if n_removed == len(table):
                 path.unlink()
             else:
-                partial = path.with_name(f"{path.name}.{uuid4().hex}{OUR_PARTIAL}")
-                pq.write_table(table.filter(keep), partial)
-                _put(partial, path)
+                with _rewriting(path) as partial:
+                    pq.write_table(table.filter(keep), partial)
         yield Removed(self._name(path), f"{n_removed} {what}")
 
     def _filter_csv(self, path: Path, matcher: _Matcher) -> Iterator[Removed]:
@@ -536,10 +541,8 @@ class Purge:
         """Delete pages and other texts on the calls; the pipeline that made them makes them again."""
         logs = {log.resolve() for log in self._logs}
         for path in self._files():
-            old = path.name.endswith(OUR_PARTIAL) or (
-                ".partial" in path.name and time.time() - path.stat().st_mtime > ABANDONED_S
-            )
-            if old:
+            unchanged_s = time.time() - path.stat().st_mtime
+            if path.name.endswith(PARTIAL) and unchanged_s > ABANDONED_S:
                 yield from self._delete(path, "file that was never completed")
             elif path in self._handled:
                 continue
@@ -578,10 +581,8 @@ class Purge:
     def _replace(self, path: Path, content: bytes) -> None:
         if self._dry_run:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{uuid4().hex}{OUR_PARTIAL}")
-        partial.write_bytes(content)
-        _put(partial, path)
+        with _rewriting(path) as partial:
+            Path(partial).write_bytes(content)
 
     def _name(self, path: Path) -> str:
         inside = path.is_relative_to(self._folder)
@@ -597,12 +598,14 @@ def _parts(values: list[str]) -> Iterator[list[str]]:
         yield values[start : start + 500]
 
 
-def _put(partial: Path, path: Path) -> None:
-    """Replace a file, and keep its time: the age of calls is told by it."""
-    if path.exists():
-        status = path.stat()
-        os.utime(partial, ns=(status.st_atime_ns, status.st_mtime_ns))
-    os.replace(partial, path)
+@contextmanager
+def _rewriting(path: Path) -> Iterator[str]:
+    """Give a path that replaces the file, which keeps its time: the age of calls is told by it."""
+    status = path.stat() if path.exists() else None
+    with replacing(path) as partial:
+        yield partial
+        if status is not None:
+            os.utime(partial, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _has_rows(path: Path, matcher: _Matcher) -> bool:

@@ -52,7 +52,8 @@ class RetentionSettings(Settings):
         passages: Everything: passages, summaries, pages, exports and verdicts.
         windows: Scored windows, and the timelines made of them.
         embeddings: Voices of the parties, which the inspection of a recording stores.
-        verdict_audio: Compressed copies of the recording, waveforms and spectrograms.
+        verdict_audio: Compressed copies of the recording, waveforms and spectrograms, and clips of the
+            corpus of reviewed calls.
     """
 
     passages: Days = 365

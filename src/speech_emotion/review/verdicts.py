@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -18,6 +16,8 @@ from speech_emotion.review.database import Database, calls, items, users, verdic
 from speech_emotion.review.queue import ANGRY, CANNOT_TELL, NOT_ANGRY
 from speech_emotion.review.queue import VERDICTS as VERDICT_VALUES
 from speech_emotion.review.sampling import KINDS, REASONS
+from speech_emotion.runtime import replacing, write_bytes
+from speech_emotion.text_tables import neutralize_formulas
 
 __all__ = [
     "VERDICTS",
@@ -135,24 +135,16 @@ def export_verdicts(database: Database, folder: Path) -> pd.DataFrame:
     """
     table = load_verdicts(database)
     path = folder / VERDICTS_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for target, write in (
-        (path, lambda file: table.to_parquet(file, index=False)),
-        (path.with_suffix(".csv"), lambda file: file.write_bytes(to_csv(table))),
-    ):
-        partial = target.with_name(f"{target.name}.{uuid4().hex}.partial")
-        write(partial)
-        os.replace(partial, target)
+    with replacing(path) as partial:
+        table.to_parquet(partial, index=False)
+    write_bytes(path.with_suffix(".csv"), to_csv(table))
     return table
 
 
 def to_csv(table: pd.DataFrame) -> bytes:
     """Return a table as CSV that spreadsheets read as text: no cell is run as a formula."""
-    shown = table.copy()
-    for name in shown.select_dtypes(["object", "string"]):
-        formula = shown[name].str.match(r"[=+\-@\t\r]", na=False)
-        shown[name] = shown[name].where(~formula, "'" + shown[name].astype("string"))
-    return b"\xef\xbb\xbf" + shown.to_csv(index=False, lineterminator="\r\n").encode()
+    text = neutralize_formulas(table).to_csv(index=False, lineterminator="\r\n")
+    return text.encode("utf-8-sig")
 
 
 class Share(NamedTuple):

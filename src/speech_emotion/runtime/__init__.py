@@ -57,6 +57,7 @@ from speech_emotion.runtime.storage import (
     upload,
 )
 from speech_emotion.runtime.writing import (
+    PARTIAL,
     replacing,
     replacing_folder,
     write_bytes,
@@ -64,6 +65,7 @@ from speech_emotion.runtime.writing import (
 
 __all__ = [
     "KEY",
+    "PARTIAL",
     "RECENT",
     "REPEATED_LINK",
     "UNREAD",

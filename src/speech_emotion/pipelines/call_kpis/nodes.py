@@ -19,6 +19,7 @@ from speech_emotion.contact_center import (
     angry_calls,
     attach_recordings,
     choose_grain,
+    confirm_anger,
     count_emotions,
     join_emotions,
     kpi_breakdown,
@@ -45,6 +46,8 @@ logger = logging.getLogger(__name__)
 def gather_calls(
     export: bytes | None,
     scored: pd.DataFrame | None,
+    passages: pd.DataFrame | None,
+    verdicts: pd.DataFrame | None,
     reading: ExportSettings,
     simulator: SimulatorSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -53,12 +56,16 @@ def gather_calls(
     Args:
         export: The file of the export, or ``None`` to simulate calls.
         scored: Summary of scored recordings, or ``None`` if none was scored.
+        passages: Their flagged passages, or ``None``.
+        verdicts: Verdicts of reviewers, which replace flags, or ``None`` if nothing was reviewed.
         reading: Settings of the export.
         simulator: Settings of the simulated calls.
 
     Returns:
         The calls, and the rejected rows of the export.
     """
+    if scored is not None:
+        scored = confirm_anger(scored, passages, verdicts)
     if export is None:
         calls, rejected = attach_recordings(simulate_calls(simulator), scored), no_rejected_calls()
     else:
@@ -66,12 +73,15 @@ def gather_calls(
         _check_rejected(calls, rejected)
     calls = join_emotions(calls, scored)
     emotions = count_emotions(calls)
-    if scored is not None and emotions["recording"] < scored["call"].nunique():
+    if (
+        scored is not None
+        and emotions["recording"] + emotions["verdict"] < scored["call"].nunique()
+    ):
         logger.warning(
             "%d recordings were scored, but only %d calls name one of them: by the column recording, "
             "or by a call_id that calls.metadata or calls.name_pattern gave to the recording",
             scored["call"].nunique(),
-            emotions["recording"],
+            emotions["recording"] + emotions["verdict"],
         )
     if scored is not None and "synthetic_model" in scored and scored["synthetic_model"].any():
         logger.warning(
@@ -79,7 +89,8 @@ def gather_calls(
             "nothing. Score them with one of real corpora (--env full)"
         )
     logger.info(
-        "%d calls%s, %d rows rejected; emotions: %d from recordings, %d generated, %d unknown",
+        "%d calls%s, %d rows rejected; emotions: %d by verdicts, %d from recordings, %d generated, "
+        "%d unknown",
         len(calls),
         " (GENERATED)" if export is None else "",
         len(rejected),

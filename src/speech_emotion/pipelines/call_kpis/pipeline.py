@@ -32,7 +32,14 @@ def gathering() -> Pipeline:
         [
             Node(
                 gather_calls,
-                ["calls_export", "call_summary", "params:calls_export", "params:simulator"],
+                [
+                    "calls_export",
+                    "call_summary",
+                    "scored_passages",
+                    "call_verdicts",
+                    "params:calls_export",
+                    "params:simulator",
+                ],
                 ["calls", "rejected_calls"],
                 name="gather_calls",
             )

@@ -10,22 +10,29 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from speech_emotion.audio import AudioError
 from speech_emotion.call_scoring import CallSettings
+from speech_emotion.corpora import SYNTHETIC_MARK, is_marked_synthetic
 from speech_emotion.datasets import NotRegistered, Registration, TableBlocks
 from speech_emotion.feedback import (
+    CORPUS_COLUMNS,
     TEST,
     FeedbackSettings,
     Judged,
     Operation,
+    clips_of,
     collect_items,
+    cut_clip,
     evaluate_flags,
     flagged_items,
     recalibrate,
     reliability,
+    reviewed_corpus,
 )
 from speech_emotion.models import EmotionPredictor, PlattScaling
 from speech_emotion.pipelines.registration.nodes import example_sound
 from speech_emotion.reporting import feedback as pages
+from speech_emotion.runtime import FileStore
 
 CURRENT: Final = "current"
 RECALIBRATED: Final = "recalibrated"
@@ -66,6 +73,54 @@ def collect_verdicts(
         if row.n:
             logger.info("%d verdicts are left out: %s", row.n, row.reason)
     return judged.items, judged.hours, judged.excluded
+
+
+def collect_corpus(
+    verdicts: pd.DataFrame, summary: pd.DataFrame, emotions: TableBlocks, calls: CallSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Choose the reviewed windows that have an emotion, and count the items without one."""
+    windows = _windows_of(verdicts.rename(columns={"call_id": "call"}), emotions)
+    return reviewed_corpus(verdicts, summary, windows, target=calls.flags.target)
+
+
+def cut_clips(
+    corpus: pd.DataFrame, left_out: pd.DataFrame, files: FileStore, calls: CallSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cut the reviewed windows out of their recordings, into the folder of the corpus.
+
+    Clips that are no part of the corpus any more are deleted.
+
+    Returns:
+        The table of the corpus, and what is left out, with recordings that cannot be read.
+    """
+    rows, before = [], files.names("")
+    synthetic = False
+    unread: dict[str, int] = {}
+    for row in corpus.to_dict("records"):
+        start_ms = round(1000 * row["start_s"])
+        name = f"{clips_of(row['call'])}{row['channel']}_{start_ms:09d}.flac"
+        span = row["channel"], row["start_s"], row["end_s"]
+        try:
+            files.put(name, cut_clip(row["recording"], *span, calls.limits))
+        except AudioError as error:
+            unread[error.reason] = unread.get(error.reason, 0) + 1
+            continue
+        rows.append(row | {"file": name})
+        synthetic |= is_marked_synthetic(row["recording"])
+    for name in before - {row["file"] for row in rows}:
+        if name.endswith(".flac"):
+            files.remove(name)
+    if synthetic:
+        files.put(SYNTHETIC_MARK, b"Some of these clips are of synthetic speech.\n")
+    logger.info(
+        "%d reviewed windows of %d items without an emotion", len(rows), left_out["n"].sum()
+    )
+    more = pd.DataFrame(
+        [(f"the recording cannot be read: {reason}", n) for reason, n in unread.items()],
+        columns=["reason", "n"],
+    )
+    table = pd.DataFrame(rows, columns=list(CORPUS_COLUMNS))
+    return table, pd.concat([left_out, more], ignore_index=True)
 
 
 def recalibrate_model(
@@ -170,6 +225,8 @@ def write_page(
     metrics: pd.DataFrame,
     changes: pd.DataFrame,
     excluded: pd.DataFrame,
+    left_out: pd.DataFrame,
+    corpus: pd.DataFrame,
     figure: go.Figure,
     operations: dict[str, Any],
 ) -> str:
@@ -178,6 +235,8 @@ def write_page(
         metrics,
         changes,
         excluded,
+        left_out,
+        corpus,
         figure,
         model=operations["model"],
         reason=operations["reason"],

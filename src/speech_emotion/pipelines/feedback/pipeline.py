@@ -3,7 +3,9 @@
 from kedro.pipeline import Node, Pipeline
 
 from speech_emotion.pipelines.feedback.nodes import (
+    collect_corpus,
     collect_verdicts,
+    cut_clips,
     describe_changes,
     draw_reliability,
     evaluate,
@@ -24,6 +26,18 @@ def create_pipeline() -> Pipeline:
                 ["verdicts", "call_summary", "scoring_model", *SETTINGS],
                 ["items", "hours", "excluded_table"],
                 name="collect_verdicts",
+            ),
+            Node(
+                collect_corpus,
+                ["verdicts", "call_summary", "call_emotions", "params:calls"],
+                ["corpus", "without_emotion"],
+                name="collect_corpus",
+            ),
+            Node(
+                cut_clips,
+                ["corpus", "without_emotion", "reviewed_files", "params:calls"],
+                ["reviewed_calls", "left_out_table"],
+                name="cut_clips",
             ),
             Node(
                 recalibrate_model,
@@ -55,6 +69,8 @@ def create_pipeline() -> Pipeline:
                     "metrics_table",
                     "changes_table",
                     "excluded_table",
+                    "left_out_table",
+                    "reviewed_calls",
                     "reliability_figure",
                     "operations",
                 ],
@@ -73,10 +89,11 @@ def create_pipeline() -> Pipeline:
             "verdicts",
             "call_summary",
             "call_emotions",
+            "reviewed_files",
             "scoring_model",
             "scoring_model_version",
         },
-        outputs={"feedback_page", "recalibrated_model"},
+        outputs={"feedback_page", "recalibrated_model", "reviewed_calls"},
         parameters=set(SETTINGS),
         tags="feedback",
     )

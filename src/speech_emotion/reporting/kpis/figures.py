@@ -60,10 +60,11 @@ def calls_note(calls: pd.DataFrame) -> str:
 
 
 def emotions_note(calls: pd.DataFrame) -> str:
-    """Return the number of emotions from recordings, of generated emotions, and of unknown ones."""
+    """Return the number of emotions by verdicts, from recordings, generated and unknown."""
     count = count_emotions(calls)
     return (
-        f"emotions: {count['recording']:,} from recordings, {count['generated']:,} generated, "
+        f"emotions: {count['verdict']:,} by verdicts, {count['recording']:,} from recordings, "
+        f"{count['generated']:,} generated, "
         f"{count['none']:,} unknown"
     )
 

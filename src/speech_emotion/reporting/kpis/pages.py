@@ -92,8 +92,9 @@ class KpiEvidence:
             "calls": calls_note(calls),
             "agents and teams": f"{calls['agent_id'].nunique()} and {calls['team'].nunique()}",
             "time zone": settings.time_zone,
-            "emotions": f"{emotions['recording']:,} from recordings, {emotions['generated']:,} "
-            f"generated, {emotions['none']:,} unknown; {unsure:,} uncertain, therefore not counted "
+            "emotions": f"{emotions['verdict']:,} by verdicts of reviewers, "
+            f"{emotions['recording']:,} from recordings, {emotions['generated']:,} generated, "
+            f"{emotions['none']:,} unknown; {unsure:,} uncertain, therefore not counted "
             "(flag review)",
             "repeat": f"the same customer called{topic} within {settings.repeat_days:g} days",
             "FCR": f"of {of}; {undecided:,} calls are excluded"
@@ -129,7 +130,7 @@ class KpiEvidence:
             {
                 "name": "angry calls",
                 "value": row_interval(row, "angry").split(" ")[0],
-                "note": row_interval(row, "angry").partition(" ")[2],
+                "note": row_interval(row, "angry").partition(" ")[2] + _confirmed(row["confirmed"]),
                 "state": "",
             },
         ]
@@ -208,6 +209,11 @@ def _answer(row: dict[str, Any]) -> dict[str, str]:
         "footnote": f"{OUTCOMES[row['outcome']].removesuffix(', s').capitalize()}: {row['effect_name']} "
         f"{row['effect']:.2f} [{row['effect_low']:.2f}, {row['effect_high']:.2f}], {_size(row)}",
     }
+
+
+def _confirmed(share: float) -> str:
+    """Say how many of the angry calls reviewers have confirmed."""
+    return "" if not share > 0 else f", {share:.0%} of them confirmed by reviewers"
 
 
 def _state(met: float, missed: float) -> str:
