@@ -64,7 +64,10 @@ def reviewed_corpus(
     for key, of_channel in chosen.groupby(KEYS, sort=True):
         rows += _pieces(of_channel, by_channel.get(key, inside.iloc[:0]))
     names = {caller: hashlib.sha256(caller.encode()).digest() for caller in callers.values()}
-    numbers = {caller: f"caller_{n:05d}" for n, caller in enumerate(sorted(names, key=names.get))}
+    numbers = {
+        caller: f"caller_{n:05d}"
+        for n, caller in enumerate(sorted(names, key=lambda one: names[one]))
+    }
     corpus = pd.DataFrame(
         rows, columns=[*KEYS, "recording", "start_s", "end_s", "emotion", "weight"]
     )

@@ -109,14 +109,15 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
 
 
 def weighted_rows(
-    values: np.ndarray, y: np.ndarray, sample_weight: ArrayLike | None
+    values: np.ndarray, y: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Check the weights, and leave out rows whose weight is 0; without weights, return all rows."""
+    labels = np.asarray(y)
     if sample_weight is None:
-        return values, y, None
+        return values, labels, None
     weights = _check_sample_weight(sample_weight, values, dtype=values.dtype)
     used = weights > 0
-    return values[used], y[used], weights[used]
+    return values[used], labels[used], weights[used]
 
 
 def class_means(values: np.ndarray, codes: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

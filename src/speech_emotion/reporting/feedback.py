@@ -273,8 +273,8 @@ def _enough(rounds: pd.DataFrame) -> str:
     """Say after how many verdicts F1 and precision are higher, for each strategy."""
     texts = []
     for strategy, rows in rounds.groupby("strategy", sort=False):
-        for name, since in (("F1", "before"), ("precision", "in the first round")):
-            higher = rows[rows[f"{name.lower()}_gain_low"] > 0]
+        for name, since, start in (("F1", "before", 0), ("precision", "in the first round", 1)):
+            higher = rows[(rows["round"] > start) & (rows[f"{name.lower()}_gain_low"] > 0)]
             found = (
                 f"after {higher['n_verdicts'].iloc[0]} verdicts" if len(higher) else "in no round"
             )
