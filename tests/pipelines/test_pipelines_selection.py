@@ -8,6 +8,7 @@ from speech_emotion.pipelines.model_selection.nodes import (
     gather_candidates,
     score_candidate,
 )
+from speech_emotion.pipelines.registration.nodes import obstacle
 from speech_emotion.runtime import JoinError
 
 LABELS = ["angry", "sad"]
@@ -107,3 +108,19 @@ def test_missing_predictions_of_a_family_are_an_error_and_another_kind_of_input_
         table["model"] = table["model"].replace("mlp", "encoder_mlp")
     calibrated, *_ = compare_candidates(few, metrics, LABELS, SELECTION)
     assert set(calibrated["model"].value_counts()) == {38}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "accepted", "allowed"),
+    [
+        ("speaker_independent", False, True),
+        ("leaking_folds", False, False),
+        ("random_split", False, False),
+        ("leaking_folds", True, True),
+    ],
+)
+def test_a_model_of_leaking_speakers_becomes_champion_only_on_request(protocol, accepted, allowed):
+    update = {"protocol": protocol, "leaking_champion": accepted}
+    reason = obstacle(SELECTION.model_copy(update=update))
+    assert (reason == "") is allowed
+    assert allowed or "selection.leaking_champion=true" in reason

@@ -61,11 +61,11 @@ def propose_champion(
         tags={name: str(value) for name, value in tags.items()},
         metrics=headline_metrics(headline, model),
         inputs=describe_inputs(utterances, splits, selection.protocol),
-        obstacle=_obstacle(selection),
+        obstacle=obstacle(selection),
     )
 
 
-def _obstacle(selection: SelectionSettings) -> str:
+def obstacle(selection: SelectionSettings) -> str:
     """Say why a model of the selecting protocol must not become champion."""
     if selection.protocol not in LEAKING or selection.leaking_champion:
         return ""
