@@ -14,6 +14,7 @@ from speech_emotion.call_scoring import (
     summarize,
     window_columns,
 )
+from speech_emotion.reporting.calls.page import COLUMNS, _rows
 
 RATE = 8000
 
@@ -94,8 +95,13 @@ def test_one_channel_is_scored_only_if_it_is_the_customers_alone(tmp_path, predi
     scored = score_recording(path, predictor, CallSettings(customer_channel=1))
     assert scored.channels["channel_role"].tolist() == ["unknown"]
     assert scored.windows.empty
-    (row,) = summary_of(scored, predictor)[0].to_dict("records")
+    summary, _ = summary_of(scored, predictor)
+    (row,) = summary.to_dict("records")
     assert (row["flag"], row["channel_role"]) == ("review", "unknown")
+    assert np.isnan(row["score"])
+    values = next(_rows(summary, "angry", list(predictor.labels)))
+    shown = dict(zip(COLUMNS, values, strict=True))
+    assert (shown["score"], shown["emotion"], shown["emotion_share"]) == (None, "", None)
     assert "needs a model with a speech encoder" in row["reason"]
     assert np.isnan(row["share_angry"])
     alone = score_recording(path, predictor, CallSettings(one_channel="customer"))

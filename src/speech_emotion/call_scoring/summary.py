@@ -63,8 +63,8 @@ def summarize(
         call, missing with fewer than two windows; ``trend`` the mean probability of the target in the last
         third of the scored windows minus that in the first third, with a 95 % interval from ``trend_low`` to
         ``trend_high``; ``at_end`` ``calmer`` or ``angrier`` if the interval excludes 0, else ``unchanged``
-        or ``too little speech``; ``score`` the highest score; ``flag`` the target, ``calm``, or ``review``
-        if a person should listen.
+        or ``too little speech``; ``score`` the highest score, missing if no window was
+        scored; ``flag`` the target, ``calm``, or ``review`` if a person should listen.
     """
     target = settings.flags.target
     summaries, passages = [], []
@@ -116,7 +116,7 @@ def _statistics(
         **{f"share_{label}": float(shares.get(label, none)) for label in labels},
         f"longest_{target}_s": float(passages["speech_s"].max()) if len(passages) else 0.0,
         f"first_{target}_s": float(passages["start_s"].min()) if len(passages) else np.nan,
-        "score": float(scored["score"].max()) if len(scored) else 0.0,
+        "score": float(scored["score"].max()) if len(scored) else np.nan,
     }
 
 

@@ -34,7 +34,7 @@ class Candidate(NamedTuple):
         reason: One of :data:`REASONS`.
         start_s: Start in the call, in seconds.
         end_s: End.
-        score: Score of the model.
+        score: Score of the model; ``None`` for a call without a scored window.
         label: Dominant emotion.
         sampling_probability: Probability with which it was chosen for review, in (0, 1].
     """
@@ -44,7 +44,7 @@ class Candidate(NamedTuple):
     reason: str
     start_s: float
     end_s: float
-    score: float
+    score: float | None
     label: str
     sampling_probability: float = 1.0
 
@@ -80,8 +80,14 @@ def candidates_of_call(
     if row["flag"] == REVIEW:
         end = float(row["minutes"]) * 60
         label = dominant_emotion(windows, labels, 0.0, end)
-        found.append(Candidate(scored_call, "call", REVIEW, 0.0, end, float(row["score"]), label))
+        score = optional_number(row["score"])
+        found.append(Candidate(scored_call, "call", REVIEW, 0.0, end, score, label))
     return found
+
+
+def optional_number(value: Any) -> float | None:
+    """Return a number of a table, or ``None`` if it is missing."""
+    return None if pd.isna(value) else float(value)
 
 
 def dominant_emotion(windows: pd.DataFrame, labels: list[str], start_s: float, end_s: float) -> str:

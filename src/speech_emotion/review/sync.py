@@ -17,7 +17,12 @@ from speech_emotion.call_scoring import PASSAGES
 from speech_emotion.reporting.calls import call_details, labels_of, target_of, windows_of_channels
 from speech_emotion.review.database import Database, calls, items
 from speech_emotion.review.queue import OPEN, WITHDRAWN, load_queue_settings
-from speech_emotion.review.sampling import Candidate, WindowSample, candidates_of_call
+from speech_emotion.review.sampling import (
+    Candidate,
+    WindowSample,
+    candidates_of_call,
+    optional_number,
+)
 from speech_emotion.review.settings import QueueSettings, ReviewSettings
 from speech_emotion.runtime import digest
 
@@ -190,7 +195,7 @@ class _Reader:
                 "seconds": float(row["minutes"]) * 60,
                 "flag": str(row["flag"]),
                 "why": str(row["reason"]),
-                "score": float(row["score"]),
+                "score": optional_number(row["score"]),
                 "threshold": threshold,
                 "model_version": _text(row.get("model")) or "unknown",
                 "scored_at": self._scored_at,

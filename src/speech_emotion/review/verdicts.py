@@ -62,7 +62,7 @@ VERDICTS: Final = pa.DataFrameSchema(
         "sampling_probability": pa.Column(
             float, pa.Check.in_range(0, 1, include_min=False, include_max=True)
         ),
-        "score": pa.Column(float, _share),
+        "score": pa.Column(float, _share, nullable=True),
         "threshold": pa.Column(float, _share),
         "label": _text,
         "model_version": _text,

@@ -148,8 +148,9 @@ def _sorted(summary: pd.DataFrame) -> pd.DataFrame:
 def _rows(summary: pd.DataFrame, target: str, labels: list[str]) -> Iterator[list[Any]]:
     """Yield the values of each row, in the order of :data:`COLUMNS`."""
     for row in summary.to_dict("records"):
-        shares = {label: float(row.get(f"share_{label}") or 0.0) for label in labels}
+        shares = {label: _rounded(row.get(f"share_{label}")) or 0.0 for label in labels}
         likeliest = max(shares, key=lambda label: shares[label], default="")
+        has_emotion = shares.get(likeliest, 0.0) > 0
         values = {
             "id": channel_id(str(row["call"]), int(row["channel"])),
             "call": str(row["call"]),
@@ -163,8 +164,8 @@ def _rows(summary: pd.DataFrame, target: str, labels: list[str]) -> Iterator[lis
             "talk": _rounded(row["talk_share"]),
             "share": _rounded(row.get(f"share_{target}")),
             "trend": _rounded(row["trend"]),
-            "emotion": likeliest if shares.get(likeliest) else "",
-            "emotion_share": _rounded(shares.get(likeliest)),
+            "emotion": likeliest if has_emotion else "",
+            "emotion_share": shares[likeliest] if has_emotion else None,
             "reason": str(row["reason"]),
             "threshold": _rounded(row.get("threshold")),
             "start": _start(row.get("started")),
