@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from speech_emotion.ablation import (
     ENCODER_ALONE,
+    AblationConfig,
     AblationData,
     AblationSettings,
     choice_configs,
@@ -14,6 +17,7 @@ from speech_emotion.ablation import (
     join_tables,
 )
 from speech_emotion.features import embedding_names
+from speech_emotion.models.bandwidth import BANDWIDTH_FEATURE
 from speech_emotion.reporting.ablation import encoder_figure, fusion_figure
 
 WIDTH = 5
@@ -121,3 +125,17 @@ def test_tables_are_joined_by_sound_and_columns_belong_to_encoders():
         ("e", 0),
         ("other", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [("encoder_lda", []), ("shrinkage_lda", [BANDWIDTH_FEATURE])],
+)
+def test_only_bandwidth_models_read_the_bandwidth_of_joined_tables(data, family, expected):
+    """It is no column of a layer: with it, a model on embeddings averages one layer of all columns."""
+    names = data.names
+    values = np.column_stack([data.values, np.zeros(len(data.values), dtype=np.float32)])
+    joined = replace(data, values=values, names=(*names, BANDWIDTH_FEATURE))
+    candidate = AblationSettings().candidate(family)
+    config = AblationConfig(family, candidate, features=names)
+    assert list(config.inputs(joined)) == [*names, *expected]

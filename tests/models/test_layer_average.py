@@ -55,6 +55,12 @@ def test_layers_and_statistics_can_be_chosen(data):
         LayerAverage(layers=(9,)).fit(X, y)
 
 
+def test_other_columns_beside_embeddings_are_an_error(data):
+    x, y = data
+    with pytest.raises(ValueError, match="bandwidth is no embedding"):
+        LayerAverage(ShrinkageLDA()).fit(x.assign(bandwidth=0.0), y)
+
+
 def test_class_means_are_those_of_the_training_data(data):
     X, y = data
     model = LayerAverage().fit(X, y)

@@ -148,8 +148,10 @@ class AblationConfig:
                 )
             return data.sequences[rows]
         chosen = data.names if self.features is None else self.features
-        # Bandwidth models need the bandwidth to choose a model, even if they do not train on it.
-        bandwidth = {BANDWIDTH_FEATURE} & set(data.names)
+        # Bandwidth models need the bandwidth to choose a model, even if they do not train on it. A model
+        # on embeddings would take it for a layer.
+        per_bandwidth = family_named(self.candidate.family).per_bandwidth
+        bandwidth = {BANDWIDTH_FEATURE} & set(data.names) if per_bandwidth else ()
         names = list(dict.fromkeys([*chosen, *bandwidth]))
         positions = pd.Index(data.names + data.kernels).get_indexer(pd.Index(names))
         return pd.DataFrame(data.values[rows][:, positions], columns=names)

@@ -134,8 +134,13 @@ class LayerAverage(ClassifierMixin, BaseEstimator):
     def _columns(self, n_columns: int) -> list[np.ndarray]:
         names = getattr(self, "feature_names_in_", None)
         matches = [EMBEDDING.match(name) for name in names] if names is not None else [None]
-        if not all(matches):
+        if not any(matches):
             return [np.arange(n_columns)]
+        if names is not None and not all(matches):
+            other = next(name for name, match in zip(names, matches, strict=True) if not match)
+            raise ValueError(
+                f"{other} is no embedding, but other columns are: pass the columns of an encoder alone"
+            )
         found = pd.DataFrame([match.groupdict() for match in matches if match])
         chosen = pd.Series(True, index=found.index)
         if self.layers is not None:

@@ -207,10 +207,8 @@ def create_app(
             gone = threading.Event()
             await _take_turn(slots, request, settings.wait_s)
             try:
-                work = functools.partial(
-                    *(_score, path, call, predictor, scoring, settings, threshold, line, windows),
-                    *(metadata, gone),
-                )
+                scored = (path, call, predictor, scoring, settings, threshold, line, windows)
+                work = functools.partial(_score, *scored, metadata, gone)
                 answer = await _watched(work, request, gone)
             except AudioError as error:
                 raise HTTPException(422, f"{call}: {error.reason}") from error
