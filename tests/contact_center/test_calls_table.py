@@ -223,7 +223,7 @@ def test_emotions_of_scored_recordings_replace_generated_ones(make_calls, call_s
     assert joined["angry_share"].tolist() == [0.4, 0.2, 0.0, 0.0]
     assert joined["first_angry_s"].tolist()[:2] == [12.0, 3.0]
     assert joined["emotion_source"].tolist() == ["recording", "recording", "generated", "generated"]
-    assert count_emotions(joined) == {"recording": 2, "generated": 2, "none": 0}
+    assert count_emotions(joined) == {"verdict": 0, "recording": 2, "generated": 2, "none": 0}
 
 
 def test_without_scored_recordings_nothing_changes(make_calls, call_summary):

@@ -62,7 +62,8 @@ def test_a_server_that_does_not_answer_is_named_before_any_work(monkeypatch):
         StoreHooks().before_pipeline_run(Pipeline([tune]), catalog)
     with pytest.raises(ServiceUnreachable, match="start `dask scheduler`"):
         connect(ClusterSettings(engine="dask", scheduler="tcp://127.0.0.1:1"))
-    storage["storage"] = "data/studies.journal"
+    journal = {"storage": "data/studies.journal"}
+    catalog = DataCatalog({"params:selection": MemoryDataset(journal)})
     StoreHooks().before_pipeline_run(Pipeline([tune]), catalog)
 
 
