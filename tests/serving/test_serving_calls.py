@@ -1,6 +1,6 @@
-import functools
 import io
 import json
+import queue
 import threading
 from dataclasses import replace
 
@@ -155,29 +155,27 @@ def held(monkeypatch):
 @pytest.mark.parametrize("limits", [{"wait_s": 0}, {"waiting": 1, "wait_s": 60}])
 def test_further_calls_are_told_to_try_again(predictor, call, held, limits):
     started, finish = held
-    settings = ServiceSettings(parallel=1, **limits)
-    with TestClient(create_app(predictor, SCORING, settings)) as client:
-        post = functools.partial(client.post, "/calls", content=encoded(call))
-        waiting = [
-            threading.Thread(target=post)
-            for _ in range(settings.waiting if "waiting" in limits else 0)
-        ]
-        first = threading.Thread(target=post)
-        first.start()
+    answers = queue.Queue()
+    with TestClient(
+        create_app(predictor, SCORING, ServiceSettings(parallel=1, **limits))
+    ) as client:
+
+        def post():
+            answers.put(client.post("/calls", content=encoded(call)))
+
+        n_further = limits.get("waiting", 0) + 1
+        threads = [threading.Thread(target=post) for _ in range(1 + n_further)]
+        threads[0].start()
         assert started.wait(60)
-        for one in waiting:
+        for one in threads[1:]:
             one.start()
-        answer = post()
-        while (
-            "waiting" in limits and answer.status_code == 200
-        ):  # it came before the one that waits
-            answer = post()
+        refused = answers.get(timeout=60)  # while the first one is being scored
         finish.set()
-        for one in (first, *waiting):
+        for one in threads:
             one.join()
-        assert answer.status_code == 503
-        assert answer.headers["retry-after"] == "5"
-        assert post().status_code == 200
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "5"
+    assert [answers.get().status_code for _ in range(n_further)] == [200] * n_further
 
 
 def test_further_calls_wait_for_their_turn(predictor, call, held):
