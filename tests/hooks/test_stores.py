@@ -126,8 +126,13 @@ def test_an_interrupted_run_is_killed_in_mlflow(experiment, tmp_path, monkeypatc
         os.kill(os.getpid(), number)
         signal.sigtimedwait([], 5)
 
-    with pytest.raises(click.ClickException, match="the same command goes on"):
-        interrupted()
+    # Shells start commands in the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(click.ClickException, match="the same command goes on"):
+            interrupted()
+    finally:
+        signal.signal(signal.SIGINT, before)
     client = mlflow.MlflowClient()
     assert [client.get_run(run).info.status for run in runs] == ["KILLED", "KILLED"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
