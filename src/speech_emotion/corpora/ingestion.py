@@ -96,7 +96,10 @@ class CorporaSettings(Settings):
         check_label_set(self.label_set, self.label_sets)
         for name in self.select or []:
             if name not in self.known:
-                raise ValueError(f"no corpus {name!r}; write some of: {', '.join(self.known)}")
+                raise ValueError(
+                    f"no corpus {name!r}; write some of: {', '.join(self.known)}; entries in conf/local "
+                    "are read only if no --env is named"
+                )
         return self
 
     @cached_property
