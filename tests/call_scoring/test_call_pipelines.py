@@ -10,10 +10,9 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from speech_emotion.call_scoring import CallSettings, find_recordings
+from speech_emotion.call_scoring import CallSettings, find_recordings, steps
 from speech_emotion.cli import cli
 from speech_emotion.models import EmotionPredictor
-from speech_emotion.pipelines.call_scoring import nodes
 from speech_emotion.runtime import ShardStore
 
 
@@ -49,7 +48,7 @@ def recordings(tmp_path_factory, dialogue):
 def test_folder_of_calls_is_scored_and_resumed(
     tmp_path, run, model, recordings, caplog, monkeypatch
 ):
-    monkeypatch.setattr(nodes, "SHARD_SIZE", 2)
+    monkeypatch.setattr(steps, "SHARD_SIZE", 2)
     options = {
         "recordings_dir": str(recordings),
         "model_uri": str(model),
@@ -119,17 +118,17 @@ def scoring(recordings, model, tmp_path):
     predictor = EmotionPredictor.load(model)
     settings = CallSettings(n_jobs=1, one_channel="customer")
     cache, found = ShardStore(f"{tmp_path}/cache"), find_recordings(recordings)
-    metadata, _ = nodes.read_metadata(found, None, settings)
-    index = nodes.index_recordings(found, predictor, settings)
-    nodes.inspect_calls(index, predictor, cache, settings)
-    index = nodes.identify_customers(index, metadata, predictor, cache, settings)
+    metadata, _ = steps.read_metadata(found, None, settings)
+    index = steps.index_recordings(found, predictor, settings)
+    steps.inspect_calls(index, predictor, cache, settings)
+    index = steps.identify_customers(index, metadata, predictor, cache, settings)
 
     def score(index=index):
-        nodes.score_calls(index, {}, predictor, cache, settings)
+        steps.score_calls(index, {}, predictor, cache, settings)
 
     def collect(index=index):
         known = metadata[metadata["call"].isin(index["call"])]
-        collected = nodes.collect_calls(index, known, {}, predictor, cache, settings)
+        collected = steps.collect_calls(index, known, {}, predictor, cache, settings)
         emotions, *tables = collected
         return pd.concat(emotions, ignore_index=True), *tables
 
@@ -138,14 +137,14 @@ def scoring(recordings, model, tmp_path):
 
 def test_calls_before_a_failure_are_kept(scoring, monkeypatch):
     index, score, collect, cache = scoring
-    real = nodes._score
+    real = steps._score
 
     def fails_at_the_last(path, *arguments):
         if path == index["path"].iloc[-1]:
             raise MemoryError
         return real(path, *arguments)
 
-    monkeypatch.setattr(nodes, "_score", fails_at_the_last)
+    monkeypatch.setattr(steps, "_score", fails_at_the_last)
     with pytest.raises(MemoryError):
         score()
     channels = cache.within("channel")
@@ -184,7 +183,7 @@ def test_damaged_shards_are_set_aside_and_made_anew(scoring, caplog, kind, damag
 @pytest.mark.parametrize("size", [1, 2, 64])
 def test_calls_are_put_together_from_shards_of_any_size_and_order(scoring, monkeypatch, size):
     index, score, collect, _ = scoring
-    monkeypatch.setattr(nodes, "SHARD_SIZE", size)
+    monkeypatch.setattr(steps, "SHARD_SIZE", size)
     score(index.iloc[::-1])
     emotions, summary, passages, parties, rejected = collect()
     assert summary["call"].tolist() == ["calm.flac", "monday/angry.wav"]

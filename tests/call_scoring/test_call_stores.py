@@ -19,10 +19,10 @@ from speech_emotion.call_scoring import (
     CallSettings,
     find_recordings,
     score_recording,
+    steps,
 )
 from speech_emotion.cli import cli
 from speech_emotion.models import EmotionPredictor
-from speech_emotion.pipelines.call_scoring import nodes
 from speech_emotion.runtime import FetchError, ShardStore
 from speech_emotion.runtime.storage import BLOCK_BYTES
 
@@ -166,14 +166,14 @@ def test_recordings_that_could_not_be_fetched_are_scored_in_the_next_run(
         samples = call if name == "short.wav" else np.tile(call, (2, 1))
         fetches.pipe(f"/bucket/{name}", encoded(samples, name))
     found, cache = find_recordings("fetches://bucket"), ShardStore(f"{tmp_path}/cache")
-    index = nodes.index_recordings(found, predictor, settings)
-    metadata, _ = nodes.read_metadata(found, None, settings)
+    index = steps.index_recordings(found, predictor, settings)
+    metadata, _ = steps.read_metadata(found, None, settings)
 
     def score():
-        nodes.inspect_calls(index, predictor, cache, settings)
-        roles = nodes.identify_customers(index, metadata, predictor, cache, settings)
-        nodes.score_calls(roles, {}, predictor, cache, settings)
-        return nodes.collect_calls(roles, metadata, {}, predictor, cache, settings)
+        steps.inspect_calls(index, predictor, cache, settings)
+        roles = steps.identify_customers(index, metadata, predictor, cache, settings)
+        steps.score_calls(roles, {}, predictor, cache, settings)
+        return steps.collect_calls(roles, metadata, {}, predictor, cache, settings)
 
     Fetches.works_until = 1.5 * fetches.size("/bucket/short.wav")
     _, summary, _, _, rejected = score()

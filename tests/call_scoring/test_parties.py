@@ -11,11 +11,11 @@ from speech_emotion.call_scoring import (
     assign_roles,
     find_agent_voices,
     inspect_blocks,
+    steps,
     summarize,
 )
 from speech_emotion.call_scoring.activity import PARTY_MEASURES, party_measures
 from speech_emotion.call_scoring.speakers import _fewest_changes
-from speech_emotion.pipelines.call_scoring import nodes
 
 RATE = 8000
 FRAME_S = 0.1
@@ -211,7 +211,7 @@ def test_columns_of_results_are_stable(parts, predictor, score_call):
     expected |= end | {"reason": "str"}
     assert {name: str(kind) for name, kind in summary.dtypes.items()} == expected
     assert list(summary) == list(expected)
-    parties = scored.channels[nodes.PARTY_COLUMNS]
+    parties = scored.channels[steps.PARTY_COLUMNS]
     assert list(parties) == [
         "call",
         "channel",

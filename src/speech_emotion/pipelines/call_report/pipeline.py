@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.call_report.nodes import encode_sounds, write_details, write_page
+from speech_emotion.reporting.calls import encode_sounds, write_details, write_page
 
 SETTINGS = ["params:call_report", "params:calls"]
 

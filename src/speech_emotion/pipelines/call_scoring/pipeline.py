@@ -2,16 +2,16 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from speech_emotion.pipelines.call_scoring.nodes import (
+from speech_emotion.call_scoring import (
     collect_calls,
     estimate_line,
-    export_calls,
     identify_customers,
     index_recordings,
     inspect_calls,
     read_metadata,
     score_calls,
 )
+from speech_emotion.pipelines.call_scoring.nodes import export_calls
 
 EXPORTS = ("summary_csv", "summary_jsonl", "parties_csv", "parties_jsonl")
 

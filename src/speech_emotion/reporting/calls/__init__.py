@@ -3,6 +3,11 @@
 from speech_emotion.reporting.calls.figures import (
     call_evaluation_figure,
 )
+from speech_emotion.reporting.calls.folder import (
+    encode_sounds,
+    write_details,
+    write_page,
+)
 from speech_emotion.reporting.calls.page import (
     calls_page,
     row_files,
@@ -34,6 +39,7 @@ __all__ = [
     "channel_id",
     "color_of",
     "encode_playback",
+    "encode_sounds",
     "labels_of",
     "playback_files",
     "playback_name",
@@ -42,4 +48,6 @@ __all__ = [
     "shown_flags",
     "target_of",
     "windows_of_channels",
+    "write_details",
+    "write_page",
 ]

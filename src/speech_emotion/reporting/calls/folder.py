@@ -1,30 +1,28 @@
-"""Nodes of the call report: sounds to play, timelines, the page."""
+"""The folder of a page of calls: sounds to play, timelines, rows."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
 from speech_emotion.call_scoring import CallSettings
-from speech_emotion.datasets import TableBlocks
-from speech_emotion.reporting.calls import (
+from speech_emotion.reporting.calls.page import calls_page, row_files
+from speech_emotion.reporting.calls.playback import playback_files, playback_name, script_file
+from speech_emotion.reporting.calls.timelines import (
     CallReportSettings,
     call_details,
-    calls_page,
     channel_id,
     labels_of,
-    playback_files,
-    playback_name,
-    row_files,
-    script_file,
     target_of,
     windows_of_channels,
 )
 from speech_emotion.runtime import FileStore, fan_out
+
+__all__ = ["encode_sounds", "write_details", "write_page"]
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +93,7 @@ def _encode(
 
 def write_details(
     summary: pd.DataFrame,
-    windows: TableBlocks,
+    windows: Iterable[pd.DataFrame],
     passages: pd.DataFrame,
     sounds: pd.DataFrame,
     files: FileStore,
@@ -112,7 +110,7 @@ def write_details(
 
 def _details(
     summary: pd.DataFrame,
-    windows: TableBlocks,
+    windows: Iterable[pd.DataFrame],
     passages: pd.DataFrame,
     sounds: pd.DataFrame,
     settings: CallReportSettings,
