@@ -1,4 +1,4 @@
-"""The command ``speech-emotion``: run pipelines, predict a folder of recordings, play a call.
+"""The command ``speech-emotion``: run pipelines, score a folder of calls, play a call.
 
 ::
 
@@ -26,6 +26,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
@@ -93,45 +94,96 @@ run = click.Command(
 cli.add_command(run)
 
 
-@cli.command(short_help="Predict the emotion of every recording in a folder.")
+@cli.command(short_help="Score every call in a folder, or predict every utterance.")
 @env_option
-@click.argument("recordings", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("results", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("recordings")
+@click.argument("results")
+@click.option(
+    "--as",
+    "kind",
+    type=click.Choice(["calls", "utterances"]),
+    default="calls",
+    show_default=True,
+    help="Whole calls, with windows, passages and summary; or one label a recording.",
+)
 @click.option("--model", default=CHAMPION, show_default=True, help="Model URI or folder.")
 @click.option("--tracking-uri", help="MLflow server or store.  [default: that of the project]")
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes here.  [default: one a core]"
 )
 @click.option("--scheduler", help="Address of a running Dask scheduler.")
-@click.option("--files-per-part", type=click.IntRange(min=1), default=256, show_default=True)
+@click.option("--metadata", help="Table with metadata of the calls: path or URL.")
+@click.option("--since", help="First day of calls, as 2026-11-26; earlier ones are left alone.")
+@click.option("--pages/--no-pages", default=True, show_default=True, help="A page for each day.")
+@click.option(
+    "--files-per-part",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Utterances that are predicted and stored at once.",
+)
 def batch(
     env: str | None,
-    recordings: Path,
-    results: Path,
+    recordings: str,
+    results: str,
+    kind: str,
     model: str,
     tracking_uri: str | None,
     workers: int | None,
     scheduler: str | None,
+    metadata: str | None,
+    since: str | None,
+    pages: bool,
     files_per_part: int,
 ) -> None:
-    """Predict the emotion of every recording below RECORDINGS that has no result of the model yet.
+    """Score every call below RECORDINGS that has no result of the model yet, into RESULTS.
 
-    The results are Parquet files below RESULTS/model=ID with one row a recording;
-    pandas.read_parquet(RESULTS) reads them together. An interrupted command continues where it
-    stopped.
+    Both are folders or URLs of an object store. The parameters calls and call_report of the project set how
+    calls are scored and shown. RESULTS/model=ID has a folder for each day. An interrupted command goes on
+    where it stopped.
     """
     with _readable_errors():
-        _use_tracking_server(env, tracking_uri, model)
-        from speech_emotion.batch import predict_folder
+        from speech_emotion.runtime import is_url
 
-        parts = predict_folder(
-            recordings.resolve(),
-            results.resolve(),
-            model_uri=model,
-            workers=workers or os.cpu_count() or 1,
-            scheduler=scheduler,
-            files_per_part=files_per_part,
+        recordings, results = _absolute(recordings), _absolute(results)
+        if not is_url(recordings) and not Path(recordings).is_dir():
+            raise click.BadParameter(f"{recordings} is not a folder", param_hint="RECORDINGS")
+        _use_tracking_server(env, tracking_uri, model)
+        processes = workers or os.cpu_count() or 1
+        shared = {"model_uri": model, "scheduler": scheduler}
+        if kind == "utterances":
+            _predict_utterances(
+                recordings, results, workers=processes, files_per_part=files_per_part, **shared
+            )
+            return
+        from speech_emotion.batch import score_folder
+        from speech_emotion.call_scoring import CallSettings
+        from speech_emotion.reporting.calls import CallReportSettings
+
+        parameters = _project_parameters(env)
+        settings = CallSettings.model_validate(parameters.get("calls", {}))
+        report = CallReportSettings.model_validate(parameters.get("call_report", {}))
+        days = score_folder(
+            recordings,
+            results,
+            settings=settings.model_copy(update={"n_jobs": processes}),
+            report=report if pages else None,
+            metadata=metadata,
+            since=_day(since) if since else "",
+            **shared,  # type: ignore[arg-type]
         )
+    for row in days.itertuples():
+        logger.info(
+            "%s: %d calls, %d scored now, %d rejected, %d of them to be tried again",
+            *(row.day, row.calls, row.scored, row.rejected, row.unread),
+        )
+    logger.info("%d days have new results", len(days))
+
+
+def _predict_utterances(recordings: str, results: str, **options: Any) -> None:
+    from speech_emotion.batch import predict_folder
+
+    parts = predict_folder(recordings, results, **options)
     failed = parts[parts["failure"].notna()]
     predicted = int(parts["recordings"].sum() - failed["recordings"].sum())
     unusable = int(parts["unusable"].sum())
@@ -140,6 +192,21 @@ def batch(
         logger.error("%s, %d recordings, failed: %s", row.part, row.recordings, row.failure)
     if len(failed):
         raise SystemExit(1)
+
+
+def _absolute(path: str) -> str:
+    from speech_emotion.runtime import is_url
+
+    return path.rstrip("/") if is_url(path) else str(Path(path).resolve())
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no day: write 2026-11-26", param_hint="--since"
+        ) from None
 
 
 @cli.command(short_help="Play a recording and print each scored window.")

@@ -8,8 +8,8 @@ import mlflow
 import pandas as pd
 import pytest
 
-from speech_emotion import batch
-from speech_emotion.batch import predict_folder
+from speech_emotion.batch import predict_folder, utterances
+from speech_emotion.runtime import WorkerLost, replacing
 
 pytestmark = [pytest.mark.slow, pytest.mark.serve]
 
@@ -20,7 +20,16 @@ def test_two_processes_predict_a_folder_and_a_second_run_adds_what_is_new(
     results = tmp_path / "results"
     command = [sys.executable, "-m", "speech_emotion", "batch"]
     command += [str(served.recordings), str(results)]
-    command += ["--workers", "2", "--files-per-part", "1", "--tracking-uri", served.store]
+    command += [
+        "--as",
+        "utterances",
+        "--workers",
+        "2",
+        "--files-per-part",
+        "1",
+        "--tracking-uri",
+        served.store,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "4 recordings predicted, 1 of them unusable" in done.stderr
     rows = pd.read_parquet(results).set_index("recording")
@@ -55,7 +64,16 @@ def test_the_model_is_that_of_the_projects_tracking_server(served, tmp_path):
     (tmp_path / "conf/base/parameters.yml").write_text("{}")
     environment = os.environ | {"SPEECH_EMOTION_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "speech_emotion"]
-    words = [*command, "batch", str(served.recordings), "results", "--workers", "1"]
+    words = [
+        *command,
+        "batch",
+        str(served.recordings),
+        "results",
+        "--as",
+        "utterances",
+        "--workers",
+        "1",
+    ]
     subprocess.run(words, check=True, cwd=tmp_path, env=environment)
     assert len(pd.read_parquet(tmp_path / "results")) == 4
     recording = str(next(served.recordings.rglob("*.flac")))
@@ -80,17 +98,14 @@ def test_a_folder_of_a_predictor_needs_no_tracking_server(served, predictor, tmp
 def test_a_lost_worker_fails_one_part_and_spares_the_others(
     served, predictor, tmp_path, monkeypatch
 ):
-    import speech_emotion.batch as module
-
     predictor.save(tmp_path / "model")
+    completed = utterances.as_completed
 
-    def fan_out(function, calls, *, shared, n_jobs):
-        for (files,) in calls:
-            if files[0][0] == "day 0/angry.WAV":
-                raise RuntimeError("A worker was lost")
-            yield function(files, *shared)
+    def one_is_lost(function, calls, **options):
+        for key, outcome in completed(function, calls, **options):
+            yield key, WorkerLost("lost") if key == 1 else outcome
 
-    monkeypatch.setattr(module, "fan_out", fan_out)
+    monkeypatch.setattr(utterances, "as_completed", one_is_lost)
     results = tmp_path / "results"
     options = {"model_uri": str(tmp_path / "model"), "files_per_part": 1}
     parts = predict_folder(served.recordings, results, **options)
@@ -113,15 +128,15 @@ def test_a_part_that_fails_is_reported_and_spares_the_others(served, tmp_path, m
     recordings.mkdir()
     for name in ("a.wav", "b.wav"):
         (recordings / name).write_bytes(b"")
-    write, predict = batch.replacing, []
+    predict = []
 
-    def fail_once(path):
+    def fail_once(path, files):
         predict.append(path)
         if len(predict) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path)
+        return replacing(path, files)
 
-    monkeypatch.setattr(batch, "replacing", fail_once)
+    monkeypatch.setattr(utterances, "replacing", fail_once)
     parts = predict_folder(recordings, results, files_per_part=1, workers=1)
     assert parts["failure"].notna().sum() == 1
     assert list(pd.read_parquet(results)["recording"]) == ["a.wav"]

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from speech_emotion import __version__
 from speech_emotion.call_scoring.flags import capacity_threshold, flag_again, sustained_score
 from speech_emotion.call_scoring.inspection import Inspection, inspect_recording
+from speech_emotion.call_scoring.inspection import rejected as reject_inspection
 from speech_emotion.call_scoring.line import LineMean, mean_of_calls
 from speech_emotion.call_scoring.metadata import collect_metadata
 from speech_emotion.call_scoring.roles import Roles, assign_roles, find_agent_voices
@@ -24,6 +25,7 @@ from speech_emotion.call_scoring.scoring import (
     CHANNEL_COLUMNS,
     ScoredCall,
     embed_inspected,
+    reject_call,
     score_inspected,
 )
 from speech_emotion.call_scoring.settings import CALL_FIELDS, CallSettings
@@ -45,6 +47,8 @@ from speech_emotion.runtime import (
     UNREAD,
     DamagedShard,
     ShardStore,
+    WorkerLost,
+    as_completed,
     check_same_keys,
     digest,
     fan_out,
@@ -61,6 +65,9 @@ __all__ = [
     "inspect_calls",
     "read_metadata",
     "score_calls",
+    "scores_depend_on",
+    "stored_line",
+    "unread_calls",
 ]
 
 SHARD_SIZE: Final = 64
@@ -153,10 +160,15 @@ def inspect_calls(
     done = index[KEY].isin(stored.loc[~stored[UNREAD], KEY])
     missing = index[~done & (index["reason"] == "")]
     shared = (settings, PackedPredictor.pack(predictor))
-    calls = missing[["path"]].itertuples(index=False, name=None)
-    results = fan_out(_inspect, calls, shared=shared, n_jobs=settings.n_jobs)
-    keyed = zip(missing[KEY], results, strict=True)
-    inspected = tqdm(keyed, total=len(missing), desc="Inspecting calls")
+    calls = zip(missing[KEY], missing[["path"]].itertuples(index=False, name=None), strict=True)
+    results = as_completed(_inspect, calls, shared=shared, n_jobs=settings.n_jobs)
+    inspected = (
+        (
+            key,
+            reject_inspection(str(found), unread=True) if isinstance(found, WorkerLost) else found,
+        )
+        for key, found in tqdm(results, total=len(missing), desc="Inspecting calls")
+    )
     store_inspections(cache, prefix, inspected, size=SHARD_SIZE)
     return index
 
@@ -230,31 +242,69 @@ def _inspection_prefix(predictor: EmotionPredictor, settings: CallSettings) -> s
     return prefix_of("inspection", __version__, voices, decisive)
 
 
+def stored_line(
+    predictor: EmotionPredictor, settings: CallSettings, lines: ShardStore, center: str
+) -> dict[str, Any]:
+    """Return the estimate of a center's line that is stored, with the number of calls it was sampled from.
+
+    Args:
+        predictor: The model.
+        settings: How calls are scored.
+        lines: Where estimates are stored.
+        center: Folder of the recordings.
+
+    Returns:
+        Content of a :class:`LineMean` and ``n_sampled``; empty if there is none.
+    """
+    if predictor.reference is None or settings.line_calls == 0:
+        return {}
+    name = _line_name(center, predictor, settings)
+    try:
+        stored = lines.load(name) if name in lines.names() else None
+    except DamagedShard:
+        stored = None  # it is estimated again
+    if stored is None:
+        return {}
+    content = stored.iloc[0].to_dict()
+    return LineMean.from_dict(content).to_dict() | {"n_sampled": int(content["n_sampled"])}
+
+
 def estimate_line(
-    roles: pd.DataFrame, predictor: EmotionPredictor, cache: ShardStore, settings: CallSettings
+    roles: pd.DataFrame,
+    predictor: EmotionPredictor,
+    cache: ShardStore,
+    settings: CallSettings,
+    *,
+    lines: ShardStore | None = None,
+    center: str | None = None,
 ) -> dict[str, Any]:
     """Estimate the mean embedding of the center's line from a sample of the recordings.
 
     The estimate is kept in the cache, so that new recordings are scored like those before. It is replaced
     if it is from fewer than ``calls.line_calls`` calls and twice as many are available now.
 
+    Args:
+        roles: Result of :func:`identify_customers`.
+        predictor: The model.
+        cache: Cache with the inspections of the recordings.
+        settings: How calls are scored.
+        lines: Where estimates are stored; in the cache by default.
+        center: Folder of the recordings; by default the one that they have in common.
+
     Returns:
         Content of a :class:`LineMean`; empty for models without an encoder, or if it is disabled.
     """
     if predictor.reference is None or settings.line_calls == 0:
         return {}
-    name = f"{_line_prefix(roles, predictor, settings)}line"
-    store = cache.within(LINE)
-    try:
-        stored = store.load(name) if name in store.names() else None
-    except DamagedShard:
-        stored = None  # it is estimated again
+    store = lines or cache.within(LINE)
+    center = center or _common_folder(roles)
+    stored = stored_line(predictor, settings, store, center)
     usable = roles[(roles[["reason", "rejected", "unknown"]] == "").all(axis=1)]
     size = min(settings.line_calls, len(usable))
     if size == 0:
         return {}
-    if stored is not None and size < 2 * int(stored["n_sampled"].iloc[0]):
-        return LineMean.from_dict(stored.iloc[0].to_dict()).to_dict()
+    if stored and size < 2 * stored.pop("n_sampled"):
+        return stored
     sample = usable.sort_values(KEY).head(size)  # keys are digests, so this is a random sample
     shared = (PackedPredictor.pack(predictor), settings)
     calls = _with_inspections(sample, ["path"], predictor, cache, settings)
@@ -262,6 +312,7 @@ def estimate_line(
     mean = mean_of_calls(tqdm(embedded, total=size, desc="Estimating the line"))
     if mean is None:
         return {}
+    name = _line_name(center, predictor, settings)
     store.put(name, pd.DataFrame([mean.to_dict() | {"n_sampled": size}]))
     logger.info("Line of the center: %d windows of %d calls", mean.n_windows, mean.n_calls)
     return mean.to_dict()
@@ -293,13 +344,16 @@ def _embed(
     return embed_inspected(path, inspection, roles, model.unpacked(), settings)
 
 
-def _line_prefix(index: pd.DataFrame, predictor: EmotionPredictor, settings: CallSettings) -> str:
-    """Beginning of the names of the estimates: the folder of the recordings, model and settings."""
+def _common_folder(index: pd.DataFrame) -> str:
     folders = sorted({str(path).rpartition("/")[0] for path in index["path"]})
-    center = os.path.commonpath(folders) if len(folders) > 1 else folders[0]
+    return os.path.commonpath(folders) if len(folders) > 1 else folders[0]
+
+
+def _line_name(center: str, predictor: EmotionPredictor, settings: CallSettings) -> str:
+    """Name of an estimate: the folder of the recordings, model and settings."""
     names = {"customer_channel", "one_channel", "windows", "quality"}
     decisive = settings.model_dump_json(include=names)
-    return prefix_of("line", center, predictor.digest, decisive)
+    return f"{prefix_of('line', center, predictor.digest, decisive)}line"
 
 
 def score_calls(
@@ -317,16 +371,22 @@ def score_calls(
     Returns:
         Call, path and key of each recording: all are in the cache now.
     """
-    prefix = _prefix(predictor, settings, line)
+    prefix = scores_depend_on(predictor, settings, line)
     stored = list_calls(cache, prefix)
     done = roles[KEY].isin(stored.loc[~stored[UNREAD], KEY])
     missing = roles[~done & (roles["reason"] == "")]
     logger.info("%d of %d recordings were scored before", done.sum(), len(roles))
+    named = dict(zip(missing[KEY], zip(missing["call"], missing["path"], strict=True), strict=True))
     calls = _with_inspections(missing, ["path", "call"], predictor, cache, settings)
     shared = (PackedPredictor.pack(predictor), settings, _line_of(line))
-    results = fan_out(_score, calls, shared=shared, n_jobs=settings.n_jobs)
-    keyed = zip(missing[KEY], results, strict=True)
-    scored = tqdm(keyed, total=len(missing), desc="Scoring calls")
+    keyed = zip(missing[KEY], calls, strict=True)
+    results = as_completed(_score, keyed, shared=shared, n_jobs=settings.n_jobs)
+    scored = (
+        (key, reject_call(*named[key], str(one), predictor.labels, unread=True))
+        if isinstance(one, WorkerLost)
+        else (key, one)
+        for key, one in tqdm(results, total=len(missing), desc="Scoring calls")
+    )
     store_calls(cache, prefix, scored, size=SHARD_SIZE)
     return roles[["call", "path", "reason", KEY]]
 
@@ -370,7 +430,7 @@ def collect_calls(
     unreadable = index.loc[index["reason"] != "", ["call", "path", "reason"]]
     found = locate(
         index[index["reason"] == ""].reset_index(drop=True),
-        list_calls(cache, _prefix(predictor, settings, line)),
+        list_calls(cache, scores_depend_on(predictor, settings, line)),
         remedy=RERUN,
     )
     threshold = _operating_point(found, predictor, cache, settings)
@@ -450,7 +510,35 @@ def _summarize(
     return *tables, parties, channels.loc[channels["reason"] != "", ["call", "path", "reason"]]
 
 
-def _prefix(predictor: EmotionPredictor, settings: CallSettings, line: dict[str, Any]) -> str:
+def unread_calls(
+    index: pd.DataFrame,
+    line: dict[str, Any],
+    predictor: EmotionPredictor,
+    cache: ShardStore,
+    settings: CallSettings,
+) -> list[str]:
+    """Return the calls that could not be read, for a reason outside of the recording.
+
+    Args:
+        index: Result of :func:`score_calls`.
+        line: Result of :func:`estimate_line`.
+        predictor: The model.
+        cache: The cache.
+        settings: How calls are scored.
+    """
+    stored = list_calls(cache, scores_depend_on(predictor, settings, line))
+    unread = stored.loc[stored[UNREAD], KEY]
+    return index.loc[index[KEY].isin(unread), "call"].tolist()
+
+
+def scores_depend_on(
+    predictor: EmotionPredictor, settings: CallSettings, line: dict[str, Any]
+) -> str:
+    """Return a digest of all that scores depend on besides the recording: model, settings, line, version.
+
+    It begins the names of the shards.
+    """
+    line = {name: value for name, value in line.items() if name != "n_sampled"}
     threshold = threshold_of(predictor, settings)
     decisive = settings.model_dump_json(exclude=NOT_DECISIVE)
     return prefix_of(__version__, predictor.digest, threshold, decisive, digest(line))

@@ -21,6 +21,7 @@ from speech_emotion.runtime import (
 )
 
 __all__ = [
+    "compact_calls",
     "gather_calls",
     "join_tables",
     "list_calls",
@@ -37,6 +38,90 @@ WINDOWS: Final = "window"
 CHANNELS: Final = "channel"
 INSPECTIONS: Final = "inspection"
 """Folders of the cache: tables with a row a window, a party, and a recording."""
+
+
+COMPACTED: Final = 4096
+"""Calls of a shard from which it is not joined with others."""
+
+
+def compact_calls(cache: ShardStore, *, size: int = COMPACTED) -> None:
+    """Join small shards, so that there is about one file of each kind for ``size`` calls.
+
+    A shard that is joined is removed after the new one is complete; so an interruption loses nothing.
+
+    Args:
+        cache: The cache; no other run may use it now.
+        size: Calls of a shard from which it stays as it is.
+    """
+    inspections, channels, windows = (
+        cache.within(kind) for kind in (INSPECTIONS, CHANNELS, WINDOWS)
+    )
+    for names in _small(inspections, size):
+        _join(inspections, names)
+    for names in _small(channels, size):
+        try:
+            joined = join_tables([windows.load(name) for name in names])
+            table = _newest(join_tables([channels.load(name) for name in names]))
+        except (DamagedShard, FileNotFoundError):
+            continue  # it is made anew by the next run
+        table = table.sort_values("path", kind="stable", ignore_index=True)
+        place = pd.Series(range(len(table)), index=table[KEY])
+        place = place[~place.index.duplicated()]
+        joined = joined[joined[KEY].isin(place.index)].drop_duplicates(
+            [KEY, "channel", "channel_role", "start_s"]
+        )
+        joined = joined.iloc[place.loc[joined[KEY]].to_numpy().argsort(kind="stable")]
+        name = _joined_name(names)
+        windows.put(name, joined.reset_index(drop=True))
+        channels.put(name, table)
+        for store in (channels, windows):
+            for old in names:
+                store.remove(old)
+
+
+def _small(store: ShardStore, size: int) -> Iterator[list[str]]:
+    """Yield names of shards with the same beginning that are to be joined."""
+    groups: dict[str, list[str]] = {}
+    for name in store.names():
+        groups.setdefault(name.partition("-")[0], []).append(name)
+    for names in groups.values():
+        pending, n_calls = [], 0
+        for name in names if len(names) > 1 else ():
+            try:
+                count = store.load(name, [KEY])[KEY].nunique()
+            except (DamagedShard, FileNotFoundError):
+                continue
+            if count >= size:
+                continue
+            pending.append(name)
+            n_calls += count
+            if n_calls >= size:
+                yield pending
+                pending, n_calls = [], 0
+        if len(pending) > 1:
+            yield pending
+
+
+def _join(store: ShardStore, names: list[str]) -> None:
+    try:
+        table = _newest(join_tables([store.load(name) for name in names]))
+    except (DamagedShard, FileNotFoundError):
+        return
+    store.put(_joined_name(names), table)
+    for name in names:
+        store.remove(name)
+
+
+def _joined_name(names: list[str]) -> str:
+    return f"{names[0].partition('-')[0]}-{digest(*names)}"
+
+
+def _newest(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows of calls that could not be read, if they were read later."""
+    read = set(table.loc[~table[UNREAD].astype(bool), KEY])
+    outdated = table[UNREAD].astype(bool) & table[KEY].isin(read)
+    columns = [name for name in (KEY, "party") if name in table]
+    return table[~outdated].drop_duplicates(columns, keep="last", ignore_index=True)
 
 
 def store_calls(

@@ -16,6 +16,7 @@ from speech_emotion.runtime.joins import (
 from speech_emotion.runtime.processes import (
     Calls,
     WorkerLost,
+    as_completed,
     fan_out,
     on_one_thread,
     running_on,
@@ -82,6 +83,7 @@ __all__ = [
     "ServiceUnreachable",
     "ShardStore",
     "WorkerLost",
+    "as_completed",
     "check_same_keys",
     "check_service",
     "connect",

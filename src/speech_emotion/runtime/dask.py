@@ -5,32 +5,45 @@
     kedro run --env dask                                                # two or more processes here
     kedro run --env dask --params cluster.scheduler=tcp://10.0.0.1:8786  # a running cluster
 
-If a worker is lost, its calls are repeated on another one. joblib's Dask backend is not used: it waits
-forever for a call that the scheduler gives up, and keeps large inputs on one worker only.
+If a worker is lost, its calls are repeated on another one. A call that ends its workers again and again, for
+example because it needs more memory than they may use, is given up and reported. If nothing finishes for
+long, the calls that are left are also given to a second worker, and the faster one counts.
+
+joblib's Dask backend is not used: it waits forever for a call that the scheduler gives up, and keeps large
+inputs on one worker only.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
 
 from speech_emotion import __version__
 from speech_emotion.config import Settings
-from speech_emotion.runtime.processes import Calls, on_one_thread
+from speech_emotion.runtime.processes import LOST_ALONE, Calls, Key, WorkerLost, on_one_thread
 from speech_emotion.runtime.services import check_service
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 __all__ = ["ClusterError", "ClusterSettings", "DaskEngine", "connect"]
 
 AHEAD: Final = 16
 """Calls submitted ahead per worker thread: enough to keep workers busy while one call takes long."""
+
+QUEUED: Final = 4
+"""The same for calls whose results are taken as they finish."""
+STALLED_S: Final = 60.0
+"""Seconds without any result after which calls are given to a second worker; or:"""
+STALLED: Final = 3.0
+"""this many times the longest call so far."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +88,10 @@ class DaskEngine:
     ) -> Iterator[Any]:
         """Yield ``function(*call, *shared)`` in the order of the calls.
 
-        Shared arguments are copied to every worker, so that no data is lost with a worker.
+        Shared arguments are sent once, and again if all workers that had them are lost.
         """
         submit, calls = self._client.submit, iter(calls)
-        copies = self._client.scatter(list(shared), broadcast=True, hash=False) if shared else []
+        copies = self._copies(shared)
         waiting = deque(
             submit(on_one_thread, function, *call, *copies, pure=False)
             for call in islice(calls, AHEAD * self.workers())
@@ -90,6 +103,92 @@ class DaskEngine:
                     waiting.append(submit(on_one_thread, function, *call, *copies, pure=False))
         finally:
             self._client.cancel(list(waiting))
+
+    def _copies(self, shared: tuple[Any, ...]) -> list[Future]:
+        # Not scattered: what was scattered is lost for ever with the workers that have it.
+        return [self._client.submit(_itself, value, pure=False) for value in shared]
+
+    def as_completed(
+        self,
+        function: Callable[..., Any],
+        calls: Iterable[tuple[Key, tuple[Any, ...]]],
+        shared: tuple[Any, ...],
+    ) -> Iterator[tuple[Key, Any]]:
+        """Yield key and result of each call as it finishes.
+
+        The result of a call that the scheduler gave up is a :class:`WorkerLost`.
+        """
+        from distributed import CancelledError, KilledWorker
+
+        copies = self._copies(shared)
+        waiting: dict[Key, tuple[tuple[Any, ...], list[Future]]] = {}
+        finished: SimpleQueue[tuple[Key, Future]] = SimpleQueue()
+        suspects: set[Key] = set()
+        left, longest, latest = iter(calls), 0.0, time.monotonic()
+
+        def submit(key: Key, call: tuple[Any, ...], **options: Any) -> None:
+            arguments = (_timed, function, *call, *copies)
+            future = self._client.submit(*arguments, pure=False, **options)
+            waiting.setdefault(key, (call, []))[1].append(future)
+            future.add_done_callback(lambda done: finished.put((key, done)))
+
+        def refill() -> None:
+            for key, call in islice(left, max(QUEUED * self.workers() - len(waiting), 0)):
+                submit(key, call)
+
+        try:
+            refill()
+            while waiting:
+                try:
+                    key, future = finished.get(timeout=1.0)
+                except Empty:
+                    if time.monotonic() - latest > max(STALLED_S, STALLED * longest):
+                        self._submit_again(waiting, submit)
+                        latest = time.monotonic()
+                    continue
+                if key not in waiting or future not in waiting[key][1]:
+                    continue  # the other worker was faster
+                latest = time.monotonic()
+                try:
+                    seconds, result = future.result()
+                    longest = max(longest, seconds)
+                except (KilledWorker, CancelledError):
+                    if key not in suspects:  # others that ran beside it may have ended the workers
+                        suspects.add(key)
+                        submit(key, waiting.pop(key)[0])
+                        continue
+                    result = WorkerLost(LOST_ALONE)
+                _, futures = waiting.pop(key)
+                self._client.cancel([one for one in futures if one is not future])
+                yield key, result
+                refill()
+        finally:
+            self._client.cancel([one for _, futures in waiting.values() for one in futures])
+
+    def _submit_again(
+        self, waiting: dict[Any, tuple[tuple[Any, ...], list[Future]]], submit: Callable[..., None]
+    ) -> None:
+        """Give each call that is not finished to another worker, once."""
+        holders = {
+            call: worker for worker, calls in self._client.processing().items() for call in calls
+        }
+        for key, (call, futures) in list(waiting.items()):
+            others = set(self._client.nthreads()) - {holders.get(futures[0].key)}
+            if len(futures) == 1 and others:
+                logger.warning(
+                    "A call takes long, or its worker hangs: it runs on a second one, too"
+                )
+                submit(key, call, workers=sorted(others))
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
+    started = time.monotonic()
+    result = on_one_thread(function, *arguments)
+    return time.monotonic() - started, result
 
 
 def connect(settings: ClusterSettings) -> Client:

@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing import parent_process
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Engine", "WorkerLost", "fan_out", "on_one_thread", "running_on", "workers"]
+__all__ = [
+    "Engine",
+    "WorkerLost",
+    "as_completed",
+    "fan_out",
+    "on_one_thread",
+    "running_on",
+    "workers",
+]
 
 Calls: TypeAlias = Iterable[tuple[Any, ...]]
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Engine(Protocol):
@@ -29,9 +38,20 @@ class Engine(Protocol):
     ) -> Iterator[Any]:
         """Yield ``function(*call, *shared)`` for each call, in the order of the calls."""
 
+    def as_completed(
+        self,
+        function: Callable[..., Any],
+        calls: Iterable[tuple[Key, tuple[Any, ...]]],
+        shared: tuple[Any, ...],
+    ) -> Iterator[tuple[Key, Any]]:
+        """Yield key and result of each call as it finishes, see :func:`as_completed`."""
+
 
 WATCH_S = 2.0
 """Seconds after which a worker notices that its parent has ended."""
+
+
+LOST_ALONE = "its worker was killed, probably because memory ran out; the next run tries it again"
 
 
 class WorkerLost(RuntimeError):
@@ -79,6 +99,59 @@ def fan_out(
         ) from error
 
 
+def as_completed(
+    function: Callable[..., Any],
+    calls: Iterable[tuple[Key, tuple[Any, ...]]],
+    *,
+    shared: tuple[Any, ...] = (),
+    n_jobs: int = -1,
+) -> Iterator[tuple[Key, Any]]:
+    """Yield key and result of each call as it finishes, so that a long call holds up no other.
+
+    The result of a call that ended its worker, even alone, is a :class:`WorkerLost`; the other calls go on.
+
+    Args:
+        function: As for :func:`fan_out`.
+        calls: Key and arguments of each call.
+        shared: As for :func:`fan_out`.
+        n_jobs: As for :func:`fan_out`.
+
+    Example:
+        >>> sorted(as_completed(pow, [("a", (2, 3)), ("b", (3, 2))], n_jobs=1))
+        [('a', 8), ('b', 9)]
+    """
+    if _engines:
+        yield from _engines[-1].as_completed(function, calls, shared)
+        return
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    parent, processes = os.getpid(), _processes(n_jobs)
+    started: dict[Key, Any] = {}
+    remaining = iter(calls)
+
+    def jobs() -> Iterator[Any]:
+        for key, arguments in remaining:
+            started[key] = delayed(_keyed)(key, parent, function, *arguments, *shared)
+            yield started[key]
+
+    while True:
+        try:
+            for key, result in Parallel(n_jobs=processes, return_as="generator_unordered")(jobs()):
+                del started[key]
+                yield key, result
+            return
+        except TerminatedWorkerError:
+            suspects = list(started.items())
+        for key, job in suspects:  # one at a time, to find out which call it was
+            try:
+                (done,) = Parallel(n_jobs=2, return_as="generator")([job])
+                yield done
+            except TerminatedWorkerError:
+                yield key, WorkerLost(LOST_ALONE)
+            del started[key]
+
+
 def workers(n_jobs: int) -> int:
     """Return the number of calls that :func:`fan_out` runs at the same time."""
     from joblib import effective_n_jobs
@@ -90,6 +163,10 @@ def _processes(n_jobs: int) -> int:
     # A process of a pool, such as Kedro's ParallelRunner, starts no further processes: the pool already
     # uses all cores, and would wait at its end for joblib's idle processes.
     return 1 if parent_process() else n_jobs
+
+
+def _keyed(key: Key, parent: int, function: Callable[..., Any], *arguments: Any) -> tuple[Key, Any]:
+    return key, _in_worker(parent, function, *arguments)
 
 
 def _in_worker(parent: int, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -132,6 +133,11 @@ class ShardStore:
         """Store a shard, which replaces one of the same name."""
         with replacing(self._path(name), self._fs) as partial, self._fs.open(partial, "wb") as file:
             table.to_parquet(file, write_page_checksum=True)
+
+    def remove(self, name: str) -> None:
+        """Delete a shard; another run may have been faster."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(name))
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}{SUFFIX}"

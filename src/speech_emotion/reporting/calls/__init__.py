@@ -10,6 +10,7 @@ from speech_emotion.reporting.calls.folder import (
 )
 from speech_emotion.reporting.calls.page import (
     calls_page,
+    days_page,
     row_files,
     shown_flags,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "calls_page",
     "channel_id",
     "color_of",
+    "days_page",
     "encode_playback",
     "encode_sounds",
     "labels_of",

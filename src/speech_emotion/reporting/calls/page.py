@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from speech_emotion.reporting.calls.playback import script_file
 from speech_emotion.reporting.calls.timelines import channel_id, color_of, labels_of, target_of
 from speech_emotion.reporting.rendering import page_script, template
 
-__all__ = ["calls_page", "row_files", "shown_flags"]
+__all__ = ["calls_page", "days_page", "row_files", "shown_flags"]
 
 REVIEW: Final = "review"
 CALM: Final = "calm"
@@ -89,6 +89,27 @@ def calls_page(
             "before": before_s,
         },
         script=page_script("calls/calls.js"),
+    )
+
+
+def days_page(counts: Mapping[str, Mapping[str, Any]], source: str) -> str:
+    """Render the page that links the pages of days.
+
+    Args:
+        counts: For each day, the number of ``calls``, of ``rejected`` recordings, and of channels by
+            ``flags``.
+        source: Folder of the recordings.
+    """
+    days = sorted(counts, reverse=True)
+    found = {flag for day in days for flag in counts[day]["flags"]}
+    flags = [*sorted(found - {REVIEW, CALM}), REVIEW, CALM]
+    names = {CALM: "not flagged"}
+    return template("calls/days.html.j2").render(
+        days=[(day, counts[day]) for day in days],
+        flags=flags,
+        names=[names.get(flag, flag) for flag in flags],
+        source=source,
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )
 
 

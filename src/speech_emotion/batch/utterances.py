@@ -1,12 +1,4 @@
-"""Predict the emotion of a folder of recordings, on many processes or machines.
-
-``speech-emotion batch`` is the command for it::
-
-    speech-emotion batch RECORDINGS RESULTS --workers 16
-    speech-emotion batch RECORDINGS RESULTS --scheduler tcp://10.0.0.1:8786
-
-The second form uses a running Dask cluster whose machines see both folders under the same paths. The
-workers need no tracking server: they get the model from this process.
+"""Predict the emotion of a folder of utterances: one label for each recording.
 
 The results are Parquet files below ``RESULTS/model=ID`` with one row a recording, and ``error`` for
 those that could not be used; ``pandas.read_parquet(RESULTS)`` reads them together. Each file is complete
@@ -15,32 +7,24 @@ recordings, and those that could not be opened before. ``RESULTS/_not_read.csv``
 not read by the last command.
 
 Recordings are predicted as a whole, as by the served model: utterances, or calls cut into utterances.
-Whole calls are scored by the ``call_scoring`` pipeline.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+import os
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import fsspec
 import pandas as pd
 from pyarrow.parquet import ParquetFile
 
 from speech_emotion.audio import AUDIO_SUFFIXES, find_audio
+from speech_emotion.batch.models import on_cluster, resolve
 from speech_emotion.datasets import ModelDataset
 from speech_emotion.models import PackedPredictor
-from speech_emotion.runtime import (
-    ClusterSettings,
-    DaskEngine,
-    connect,
-    fan_out,
-    replacing,
-    running_on,
-)
+from speech_emotion.runtime import WorkerLost, as_completed, digest, replacing, to_path, write_bytes
 from speech_emotion.text_tables import neutralize_formulas
 
 __all__ = ["predict_folder"]
@@ -50,13 +34,16 @@ logger = logging.getLogger(__name__)
 NOT_READ: Final = "_not_read.csv"
 """Name of the list of recordings that were found and not read."""
 
+COMPACTED: Final = 4096
+"""Rows of a part from which it is not joined with others."""
+
 State: TypeAlias = tuple[int, str] | None
 """Size and version of a recording, if they are known."""
 
 
 def predict_folder(
-    recordings: Path,
-    results: Path,
+    recordings: str | os.PathLike[str],
+    results: str | os.PathLike[str],
     *,
     model_uri: str = "models:/speech-emotion@champion",
     workers: int = 1,
@@ -70,8 +57,8 @@ def predict_folder(
     loaded once, so an alias that moves during the run changes nothing.
 
     Args:
-        recordings: Folder of recordings, searched in depth.
-        results: Folder of the results; it is created.
+        recordings: Path or URL of the folder of recordings, searched in depth.
+        results: Path or URL of the folder of the results; it is created.
         model_uri: URI of the model in MLflow's current tracking server, or the folder of a predictor.
         workers: Processes on this machine; unused with ``scheduler``.
         scheduler: Address of a running Dask scheduler.
@@ -93,48 +80,42 @@ def predict_folder(
             f"No {', '.join(AUDIO_SUFFIXES)} below {recordings}: {found.describe()}; check the path"
         )
     (logger.warning if len(found.rejected) else logger.info)("%s", found.describe())
-    model_id, uri = _resolve(model_uri)
-    folder = results / f"model={model_id}"
+    model_id, uri = resolve(model_uri)
+    folder = f"{os.fspath(results).rstrip('/')}/model={model_id}"
     listed = found.recordings.sort_values("name", ignore_index=True)
-    states = list(zip(listed["size"], listed["version"], strict=True))
-    names = listed["name"].tolist()
+    files = listed[["name", "path", "size", "version"]].itertuples(index=False, name=None)
     predicted = _predicted(folder)
     due = [
-        (name, *state)
-        for name, state in zip(names, states, strict=True)
-        if name not in predicted or predicted[name] not in {None, state}
+        file
+        for file in files
+        if file[0] not in predicted or predicted[file[0]] not in {None, file[2:]}
     ]
-    replaced: dict[str, Any] = {name: tuple(state) for name, *state in due if name in predicted}
-    results.mkdir(parents=True, exist_ok=True)
+    replaced: dict[str, State] = {file[0]: file[2:] for file in due if file[0] in predicted}
     not_read = [found.rejected[["name", "path", "reason"]]]
     logger.info(
         "%d recordings, %d have a result already; %d were replaced since then",
-        len(names),
-        len(names) - len(due),
+        len(listed),
+        len(listed) - len(due),
         len(replaced),
     )
     parts = [due[start : start + files_per_part] for start in range(0, len(due), files_per_part)]
     rows: list[dict[str, Any]] = []
     if parts:
-        folder.mkdir(parents=True, exist_ok=True)
-        shared = (recordings, folder, PackedPredictor.pack(ModelDataset(uri=uri).load()))
-        with ExitStack() as stack:
-            if scheduler:
-                client = connect(ClusterSettings(engine="dask", scheduler=scheduler))
-                stack.enter_context(client)
-                stack.enter_context(running_on(DaskEngine(client)))
-            outcomes = _predict_parts(parts, shared, workers)
-            for part, outcome in zip(
-                parts, tqdm(outcomes, total=len(parts), desc="Parts"), strict=True
-            ):
+        shared = (folder, PackedPredictor.pack(ModelDataset(uri=uri).load()))
+        calls = ((number, (part,)) for number, part in enumerate(parts))
+        with on_cluster(scheduler):
+            outcomes = as_completed(_predict_part, calls, shared=shared, n_jobs=workers)
+            for number, outcome in tqdm(outcomes, total=len(parts), desc="Parts"):
+                part = parts[number]
                 row = {"part": _part_name(part), "recordings": len(part)}
-                if isinstance(outcome, str):
-                    rows.append(row | {"unusable": pd.NA, "failure": outcome})
+                if isinstance(outcome, str | WorkerLost):
+                    rows.append(row | {"unusable": pd.NA, "failure": str(outcome)})
                     continue
                 rows.append(row | {"unusable": outcome.unusable, "failure": None})
                 not_read.append(outcome.not_read)
     _remove_outdated(folder, replaced)
-    _write_not_read(pd.concat(not_read, ignore_index=True), results)
+    _compact(folder)
+    _write_not_read(pd.concat(not_read, ignore_index=True), f"{results}/{NOT_READ}")
     return pd.DataFrame(rows, columns=["part", "recordings", "unusable", "failure"])
 
 
@@ -145,43 +126,22 @@ class _Outcome(NamedTuple):
     not_read: pd.DataFrame
 
 
-def _write_not_read(table: pd.DataFrame, results: Path) -> None:
+def _write_not_read(table: pd.DataFrame, file: str) -> None:
     """Write the recordings that were found and not read; the name hides it from readers of Parquet."""
-    with replacing(results / NOT_READ) as partial:
-        neutralize_formulas(table).to_csv(partial, index=False)
+    write_bytes(file, neutralize_formulas(table).to_csv(index=False).encode())
     if len(table):
         first = table.iloc[0]
         logger.warning(
             "%d recordings or folders were not read, see %s; the first: %s: %s",
             len(table),
-            results / NOT_READ,
+            file,
             first["name"],
             first["reason"],
         )
 
 
-def _predict_parts(
-    parts: list[list[tuple[str, int, str]]], shared: tuple[Any, ...], workers: int
-) -> Iterator[_Outcome | str]:
-    """Yield the outcome of each part, or why it failed.
-
-    The loss of a worker ends all its calls. Then the part that was waited for counts as failed, which
-    a later run makes up for, and the others are started again.
-    """
-    first = 0
-    while first < len(parts):
-        calls = ((part,) for part in parts[first:])
-        try:
-            for outcome in fan_out(_predict_part, calls, shared=shared, n_jobs=workers):
-                first += 1
-                yield outcome
-        except Exception as error:
-            first += 1
-            yield repr(error)
-
-
 def _predict_part(
-    files: Sequence[tuple[str, int, str]], recordings: Path, folder: Path, model: PackedPredictor
+    files: Sequence[tuple[str, str, int, str]], folder: str, model: PackedPredictor
 ) -> _Outcome | str:
     """Predict some recordings and write their rows, in a worker.
 
@@ -191,12 +151,11 @@ def _predict_part(
         The outcome, or what went wrong.
     """
     try:
-        names = [name for name, *_ in files]
-        paths = [str(recordings / name) for name in names]
+        names, paths, sizes, versions = map(list, zip(*files, strict=True))
         predicted = model.unpacked().predict_each(paths)
         table, transient = predicted.table, predicted.transient
         table.insert(0, "recording", names)
-        table["size"], table["version"] = [size for _, size, _ in files], [one[2] for one in files]
+        table["size"], table["version"] = sizes, versions
         unusable = int(table["error"].notna().sum())
         not_read = pd.DataFrame({"name": names, "path": paths, "reason": table["error"]})[transient]
         table = table[~transient]
@@ -204,41 +163,41 @@ def _predict_part(
         table = table.astype({"recording": "string", "emotion": "string", "error": "string"})
         table = table.astype({"size": "int64", "version": "string"})
         if len(table):
-            with replacing(folder / f"{_part_name(files)}.parquet") as partial:
-                table.to_parquet(partial, index=False)
+            _put(table, f"{folder}/{_part_name(files)}.parquet")
     except Exception as error:
         return repr(error)
     return _Outcome(unusable, not_read)
 
 
-def _resolve(model_uri: str) -> tuple[str, str]:
-    """Return the id of a model, and a URI that always stands for this model."""
-    if Path(model_uri).is_dir():
-        predictor = ModelDataset(uri=model_uri).load()
-        return predictor.digest[:16], model_uri
-    import mlflow
-
-    model_id = mlflow.models.get_model_info(model_uri).model_id
-    return model_id, f"models:/{model_id}"
+def _put(table: pd.DataFrame, path: str) -> None:
+    files, target = fsspec.core.url_to_fs(path)
+    with replacing(target, files) as partial, files.open(partial, "wb") as file:
+        table.to_parquet(file, index=False)
 
 
-def _predicted(folder: Path) -> dict[str, State]:
+def _parts(folder: str) -> list[Any]:
+    place = to_path(folder)
+    return sorted(place.glob("*.parquet")) if place.exists() else []
+
+
+def _predicted(folder: str) -> dict[str, State]:
     """Return size and version of each recording that has a result."""
-    return dict(pair for path in sorted(folder.glob("*.parquet")) for pair in _states(path))
+    return dict(pair for path in _parts(folder) for pair in _states(path))
 
 
-def _states(path: Path) -> list[tuple[str, State]]:
+def _states(path: Any) -> list[tuple[str, State]]:
     """Return the recordings of a part, in order; those of older versions have no state."""
-    file = ParquetFile(path)
-    if "version" not in file.schema_arrow.names:
-        return [(name, None) for name in file.read(["recording"])["recording"].to_pylist()]
-    names, sizes, versions = file.read(["recording", "size", "version"]).to_pydict().values()
+    with path.open("rb") as opened:
+        file = ParquetFile(opened)
+        if "version" not in file.schema_arrow.names:
+            return [(name, None) for name in file.read(["recording"])["recording"].to_pylist()]
+        names, sizes, versions = file.read(["recording", "size", "version"]).to_pydict().values()
     return [(one[0], one[1:]) for one in zip(names, sizes, versions, strict=True)]
 
 
-def _remove_outdated(folder: Path, current: dict[str, State]) -> None:
+def _remove_outdated(folder: str, current: dict[str, State]) -> None:
     """Remove the former results of recordings that were replaced and have a new result."""
-    paths = sorted(folder.glob("*.parquet")) if current else []
+    paths = _parts(folder) if current else []
     stored = {path: _states(path) for path in paths}
     done = {one for states in stored.values() for one in states} & set(current.items())
     renewed = {name for name, _ in done}
@@ -249,11 +208,41 @@ def _remove_outdated(folder: Path, current: dict[str, State]) -> None:
         if not any(kept):
             path.unlink()
             continue
-        table = pd.read_parquet(path)[kept]
-        with replacing(path) as partial:
-            table.to_parquet(partial, index=False)
+        _put(_read(path)[kept], str(path))
 
 
-def _part_name(files: Sequence[tuple[str, int, str]]) -> str:
-    lines = "\n".join(" ".join(map(str, file)) for file in files)
-    return "part-" + hashlib.sha256(lines.encode()).hexdigest()[:16]
+def _compact(folder: str) -> None:
+    """Join small parts, so that there is about one file for :data:`COMPACTED` recordings."""
+    pending, n_rows = [], 0
+    small = []
+    for path in _parts(folder):
+        with path.open("rb") as file:
+            count = ParquetFile(file).metadata.num_rows
+        if count < COMPACTED:
+            small.append((path, count))
+    if sum(count for _, count in small) < COMPACTED:
+        return  # a few small parts do no harm
+    for path, count in small:
+        pending.append(path)
+        n_rows += count
+        if n_rows >= COMPACTED:
+            _join(pending, folder)
+            pending, n_rows = [], 0
+
+
+def _join(paths: list[Any], folder: str) -> None:
+    tables = [_read(path) for path in paths]
+    # What an interruption left twice is the same.
+    table = pd.concat(tables, ignore_index=True).drop_duplicates(["recording", "size", "version"])
+    _put(table, f"{folder}/part-{digest(*(path.name for path in paths))}.parquet")
+    for path in paths:
+        path.unlink()
+
+
+def _read(path: Any) -> pd.DataFrame:
+    with path.open("rb") as file:
+        return pd.read_parquet(file)
+
+
+def _part_name(files: Sequence[tuple[str, str, int, str]]) -> str:
+    return f"part-{digest(*((name, size, version) for name, _, size, version in files))}"

@@ -1,0 +1,39 @@
+"""The model of a batch, and where its work runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from speech_emotion.datasets import ModelDataset
+from speech_emotion.runtime import ClusterSettings, DaskEngine, connect, running_on
+
+__all__ = ["on_cluster", "resolve"]
+
+
+def resolve(model_uri: str) -> tuple[str, str]:
+    """Return the id of a model, and a URI that always stands for this model.
+
+    Args:
+        model_uri: URI of the model in MLflow's current tracking server, or the folder of a predictor.
+    """
+    if Path(model_uri).is_dir():
+        predictor = ModelDataset(uri=model_uri).load()
+        return predictor.digest[:16], model_uri
+    import mlflow
+
+    model_id = mlflow.models.get_model_info(model_uri).model_id
+    return model_id, f"models:/{model_id}"
+
+
+@contextmanager
+def on_cluster(scheduler: str | None) -> Iterator[None]:
+    """Run parallel calls on a Dask cluster, if one is named."""
+    with ExitStack() as stack:
+        if scheduler:
+            client = stack.enter_context(
+                connect(ClusterSettings(engine="dask", scheduler=scheduler))
+            )
+            stack.enter_context(running_on(DaskEngine(client)))
+        yield
