@@ -376,19 +376,21 @@ def score_calls(
     done = roles[KEY].isin(stored.loc[~stored[UNREAD], KEY])
     missing = roles[~done & (roles["reason"] == "")]
     logger.info("%d of %d recordings were scored before", done.sum(), len(roles))
-    named = dict(zip(missing[KEY], zip(missing["call"], missing["path"], strict=True), strict=True))
+    rows = missing.set_index(KEY)[["call", "path"]].to_dict("index")
     calls = _with_inspections(missing, ["path", "call"], predictor, cache, settings)
     shared = (PackedPredictor.pack(predictor), settings, _line_of(line))
     keyed = zip(missing[KEY], calls, strict=True)
     results = as_completed(_score, keyed, shared=shared, n_jobs=settings.n_jobs)
     scored = (
-        (key, reject_call(*named[key], str(one), predictor.labels, unread=True))
-        if isinstance(one, WorkerLost)
-        else (key, one)
+        (key, _lost(rows[key], one, predictor) if isinstance(one, WorkerLost) else one)
         for key, one in tqdm(results, total=len(missing), desc="Scoring calls")
     )
     store_calls(cache, prefix, scored, size=SHARD_SIZE)
     return roles[["call", "path", "reason", KEY]]
+
+
+def _lost(row: dict[str, str], error: WorkerLost, predictor: EmotionPredictor) -> ScoredCall:
+    return reject_call(row["call"], row["path"], str(error), predictor.labels, unread=True)
 
 
 def _score(
