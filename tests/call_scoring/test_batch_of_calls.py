@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 from click.testing import CliRunner
+from kedro.framework.startup import bootstrap_project
 
 from speech_emotion.batch import score_folder
 from speech_emotion.call_scoring import CallSettings, find_recordings, steps, store
@@ -15,6 +16,7 @@ from speech_emotion.cli import cli
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.reporting.calls import CallReportSettings
 from speech_emotion.runtime import ShardStore
+from speech_emotion.settings import PROJECT
 
 RATE = 8000
 SETTINGS = CallSettings(n_jobs=1)
@@ -209,6 +211,7 @@ def test_shards_are_joined_without_changing_a_call(recordings, model, tmp_path, 
 
 @pytest.mark.slow
 def test_calls_and_results_in_an_object_store_by_the_command(recordings, model, tmp_path, request):
+    bootstrap_project(PROJECT)
     files, bucket = request.getfixturevalue("store")
     files.put(f"{recordings}/", f"{bucket}/calls", recursive=True)
     here, there = str(tmp_path / "here"), f"s3://{bucket}/results"
