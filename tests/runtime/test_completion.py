@@ -42,14 +42,17 @@ def allocate(megabytes, _):
     return len(block)
 
 
-def hang_once(number, folder):
-    """Stop the process at the first attempt of the call 0, as a machine that no longer answers."""
-    if number == 0:
+def hang(number, attempts, tried, end):
+    """Return the number; the call 0 hangs at its first attempts, until the end and at most for a minute."""
+    deadline = time.monotonic() + 60
+    for attempt in range(attempts if number == 0 else 0):
         try:
-            os.mkdir(folder)
+            os.mkdir(f"{tried} {attempt}")
         except FileExistsError:
-            return number
-        os.kill(os.getpid(), signal.SIGSTOP)
+            continue
+        while not end.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        break
     return number
 
 
@@ -63,8 +66,9 @@ def test_a_long_call_holds_up_no_other_and_a_fatal_one_spares_the_others(tmp_pat
     assert found == {f"call {number}": number for number in range(8) if number != 3}
 
 
-@pytest.mark.slow
-def test_a_cluster_with_memory_limits_and_a_worker_that_hangs(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers that may use 700 MB each; a call that ends a worker twice is given up."""
     distributed = pytest.importorskip("distributed")
     import dask
 
@@ -75,23 +79,34 @@ def test_a_cluster_with_memory_limits_and_a_worker_that_hangs(tmp_path, monkeypa
         distributed.Client(cluster) as client,
         running_on(DaskEngine(client)),
     ):
-        assert completed(tmp_path / "marker")[-1] == 0
-        sizes = {"small": 1, "large": 2000, "medium": 20}
-        found = dict(
-            as_completed(allocate, ((name, (size,)) for name, size in sizes.items()), shared=(0,))
-        )
-        assert isinstance(found.pop("large"), WorkerLost)
-        assert found == {"small": 1 << 20, "medium": 20 << 20}
-        monkeypatch.setattr(module, "STALLED_S", 3.0)
-        calls = ((number, (number,)) for number in range(6))
-        found = dict(as_completed(hang_once, calls, shared=(str(tmp_path / "tried"),)))
-        assert found == {number: number for number in range(6)}
-        (stopped,) = [
-            pid for pid in (nanny.pid for nanny in cluster.workers.values()) if is_stopped(pid)
-        ]
-        os.kill(stopped, signal.SIGCONT)
+        yield
 
 
-def is_stopped(process):
-    with open(f"/proc/{process}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] == "T"
+@pytest.mark.slow
+def test_a_cluster_with_memory_limits(cluster, tmp_path):
+    assert completed(tmp_path / "marker")[-1] == 0
+    sizes = {"small": 1, "large": 2000, "medium": 20}
+    calls = ((name, (size,)) for name, size in sizes.items())
+    found = dict(as_completed(allocate, calls, shared=(0,)))
+    assert isinstance(found.pop("large"), WorkerLost)
+    assert found == {"small": 1 << 20, "medium": 20 << 20}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_call_that_hangs_runs_on_a_second_worker_and_is_given_up_if_it_hangs_there_too(
+    cluster, tmp_path, monkeypatch, attempts
+):
+    monkeypatch.setattr(module, "STALLED_S", 2.0)
+    monkeypatch.setattr(module, "HOPELESS_S", 10.0 if attempts == 2 else 60.0)
+    end = tmp_path / "end"
+    calls = ((number, (number,)) for number in range(6))
+    started = time.monotonic()
+    found = dict(as_completed(hang, calls, shared=(attempts, str(tmp_path / "tried"), end)))
+    end.touch()
+    assert time.monotonic() - started < 45  # the call hangs for a minute
+    if attempts == 2:
+        lost = found.pop(0)
+        assert isinstance(lost, WorkerLost)
+        assert "tries it again" in str(lost)
+    assert found == {number: number for number in range(6) if number or attempts == 1}

@@ -102,14 +102,14 @@ def test_a_lost_worker_fails_one_part_and_spares_the_others(
     completed = utterances.as_completed
 
     def one_is_lost(function, calls, **options):
-        for key, outcome in completed(function, calls, **options):
-            yield key, WorkerLost("lost") if key == 1 else outcome
+        done = dict(completed(function, [one for one in calls if one[0] != 1], **options))
+        yield from (done | {1: WorkerLost("lost")}).items()
 
     monkeypatch.setattr(utterances, "as_completed", one_is_lost)
     results = tmp_path / "results"
     options = {"model_uri": str(tmp_path / "model"), "files_per_part": 1}
     parts = predict_folder(served.recordings, results, **options)
-    assert parts["failure"].notna().tolist() == [False, True, False, False]
+    assert parts["failure"].notna().sum() == 1
     assert len(pd.read_parquet(results)) == 3
     monkeypatch.undo()
     assert predict_folder(served.recordings, results, **options)["recordings"].tolist() == [1]

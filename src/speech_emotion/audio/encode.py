@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from speech_emotion.audio.decode import AudioError
+from speech_emotion.runtime import is_url
 
 __all__ = ["encode_sound", "open_sound"]
 
@@ -46,7 +47,7 @@ def encode_sound(samples: np.ndarray, sample_rate: int) -> str:
 
 def open_sound(
     entry: object, *, paths: bool = True, below: Path | None = None
-) -> Path | EncodedSound:
+) -> Path | str | EncodedSound:
     """Interpret an entry of a table as a path or an encoded sound.
 
     Args:
@@ -57,7 +58,7 @@ def open_sound(
             ``None`` allows any path.
 
     Returns:
-        The path, not yet opened, or the bytes of the sound file.
+        The path, not yet opened, a URL (only without ``below``), or the bytes of the sound file.
 
     Raises:
         AudioError: If the entry is neither, or a path that is not allowed.
@@ -87,7 +88,9 @@ def open_sound(
     if not paths:
         reason = "paths are not read here; send the sound as data:audio/wav;base64,…"
         raise AudioError(text, reason)
-    return Path(text) if below is None else _inside(text, below)
+    if below is not None:
+        return _inside(text, below)
+    return text if is_url(text) else Path(text)
 
 
 def _starts_like_sound(text: str) -> bool:

@@ -24,7 +24,15 @@ from speech_emotion.audio import AUDIO_SUFFIXES, find_audio
 from speech_emotion.batch.models import on_cluster, resolve
 from speech_emotion.datasets import ModelDataset
 from speech_emotion.models import PackedPredictor
-from speech_emotion.runtime import WorkerLost, as_completed, digest, replacing, to_path, write_bytes
+from speech_emotion.runtime import (
+    WorkerLost,
+    as_completed,
+    digest,
+    exists,
+    replacing,
+    to_path,
+    write_bytes,
+)
 from speech_emotion.text_tables import neutralize_formulas
 
 __all__ = ["predict_folder"]
@@ -176,8 +184,8 @@ def _put(table: pd.DataFrame, path: str) -> None:
 
 
 def _parts(folder: str) -> list[Any]:
-    place = to_path(folder)
-    return sorted(place.glob("*.parquet")) if place.exists() else []
+    # ``exists`` asks an object store anew: workers have written parts.
+    return sorted(to_path(folder).glob("*.parquet")) if exists(folder) else []
 
 
 def _predicted(folder: str) -> dict[str, State]:

@@ -7,7 +7,8 @@
 
 If a worker is lost, its calls are repeated on another one. A call that ends its workers again and again, for
 example because it needs more memory than they may use, is given up and reported. If nothing finishes for
-long, the calls that are left are also given to a second worker, and the faster one counts.
+long, the calls that are left are also given to a second worker, and the faster one counts. If nothing
+finishes for an hour even then, they are given up and reported, so that a run always ends.
 
 joblib's Dask backend is not used: it waits forever for a call that the scheduler gives up, and keeps large
 inputs on one worker only.
@@ -44,6 +45,9 @@ STALLED_S: Final = 60.0
 """Seconds without any result after which calls are given to a second worker; or:"""
 STALLED: Final = 3.0
 """this many times the longest call so far."""
+HOPELESS_S: Final = 3600.0
+"""The same for calls that are given up: the next run tries them again."""
+NOTHING_HEARD: Final = "no worker finished it in time; the next run tries it again"
 
 logger = logging.getLogger(__name__)
 
@@ -104,9 +108,9 @@ class DaskEngine:
         finally:
             self._client.cancel(list(waiting))
 
-    def _copies(self, shared: tuple[Any, ...]) -> list[Future]:
+    def _copies(self, shared: tuple[Any, ...], **options: Any) -> list[Future]:
         # Not scattered: what was scattered is lost for ever with the workers that have it.
-        return [self._client.submit(_itself, value, pure=False) for value in shared]
+        return [self._client.submit(_itself, value, pure=False, **options) for value in shared]
 
     def as_completed(
         self,
@@ -116,7 +120,8 @@ class DaskEngine:
     ) -> Iterator[tuple[Key, Any]]:
         """Yield key and result of each call as it finishes.
 
-        The result of a call that the scheduler gave up is a :class:`WorkerLost`.
+        The result of a call that the scheduler gave up, or that nothing was heard of for
+        :data:`HOPELESS_S`, is a :class:`WorkerLost`.
         """
         from distributed import CancelledError, KilledWorker
 
@@ -124,10 +129,13 @@ class DaskEngine:
         waiting: dict[Key, tuple[tuple[Any, ...], list[Future]]] = {}
         finished: SimpleQueue[tuple[Key, Future]] = SimpleQueue()
         suspects: set[Key] = set()
-        left, longest, latest = iter(calls), 0.0, time.monotonic()
+        left, longest = iter(calls), 0.0
+        latest = renewed = time.monotonic()
 
-        def submit(key: Key, call: tuple[Any, ...], **options: Any) -> None:
-            arguments = (_timed, function, *call, *copies)
+        def submit(
+            key: Key, call: tuple[Any, ...], given: list[Future] = copies, **options: Any
+        ) -> None:
+            arguments = (_timed, function, *call, *given)
             future = self._client.submit(*arguments, pure=False, **options)
             waiting.setdefault(key, (call, []))[1].append(future)
             future.add_done_callback(lambda done: finished.put((key, done)))
@@ -140,15 +148,22 @@ class DaskEngine:
             refill()
             while waiting:
                 try:
-                    key, future = finished.get(timeout=1.0)
+                    key, future = finished.get(timeout=min(1.0, STALLED_S))
                 except Empty:
-                    if time.monotonic() - latest > max(STALLED_S, STALLED * longest):
-                        self._submit_again(waiting, submit)
-                        latest = time.monotonic()
+                    now = time.monotonic()
+                    if now - latest > max(HOPELESS_S, STALLED * longest):
+                        for key in list(waiting):  # as a worker that is killed: one by one
+                            self._client.cancel(waiting.pop(key)[1])
+                            yield key, WorkerLost(NOTHING_HEARD)
+                        latest = renewed = time.monotonic()
+                        refill()
+                    elif now - renewed > max(STALLED_S, STALLED * longest):
+                        self._submit_again(waiting, submit, shared)
+                        renewed = now
                     continue
                 if key not in waiting or future not in waiting[key][1]:
                     continue  # the other worker was faster
-                latest = time.monotonic()
+                latest = renewed = time.monotonic()
                 try:
                     seconds, result = future.result()
                     longest = max(longest, seconds)
@@ -166,19 +181,27 @@ class DaskEngine:
             self._client.cancel([one for _, futures in waiting.values() for one in futures])
 
     def _submit_again(
-        self, waiting: dict[Any, tuple[tuple[Any, ...], list[Future]]], submit: Callable[..., None]
+        self,
+        waiting: dict[Any, tuple[tuple[Any, ...], list[Future]]],
+        submit: Callable[..., None],
+        shared: tuple[Any, ...],
     ) -> None:
         """Give each call that is not finished to another worker, once."""
         holders = {
             call: worker for worker, calls in self._client.processing().items() for call in calls
         }
-        for key, (call, futures) in list(waiting.items()):
-            others = set(self._client.nthreads()) - {holders.get(futures[0].key)}
-            if len(futures) == 1 and others:
-                logger.warning(
-                    "A call takes long, or its worker hangs: it runs on a second one, too"
-                )
-                submit(key, call, workers=sorted(others))
+        running = set(self._client.nthreads())
+        copies: dict[str, list[Future]] = {}
+        # The oldest last: it is the one that may hang there, too.
+        for key, (call, futures) in reversed(list(waiting.items())):
+            holder = holders.get(futures[0].key)
+            others = sorted(running - {holder})
+            if len(futures) > 1 or holder is None or not others:
+                continue  # without a holder, it waits for the first worker that is free
+            if holder not in copies:  # the shared arguments may lie on the worker that hangs
+                copies[holder] = self._copies(shared, workers=others)
+            logger.warning("A call takes long, or its worker hangs: it runs on a second one, too")
+            submit(key, call, copies[holder], workers=others)
 
 
 def _itself(value: Any) -> Any:
