@@ -38,7 +38,7 @@ review: $(VENV)/review.stamp  ## Score synthetic calls, if none were scored, and
 	@test -e data/mlflow.db || $(BIN)/kedro run
 	@test -e data/07_model_output/calls/summary.parquet || { \
 		$(BIN)/speech-emotion sample-calls data/01_raw/sample_calls && \
-		$(BIN)/kedro run --pipeline call_scoring --params recordings_dir=data/01_raw/sample_calls; }
+		$(BIN)/kedro run --pipelines call_scoring --params recordings_dir=data/01_raw/sample_calls; }
 	$(BIN)/speech-emotion review --data data --single-user
 
 viz: $(VENV)/run.stamp  ## Show the pipelines in kedro-viz

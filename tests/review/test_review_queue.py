@@ -248,7 +248,7 @@ def test_recordings_that_moved_are_found_again(reviewed, settings):
 
 
 def test_without_scored_calls_the_pipeline_is_named(reviewed, settings, tmp_path):
-    with pytest.raises(ValueError, match=r"no scored calls in .*--pipeline call_scoring"):
+    with pytest.raises(ValueError, match=r"no scored calls in .*--pipelines call_scoring"):
         read_scored_calls(reviewed.database, tmp_path, settings)
     passages = reviewed.folder / "07_model_output/calls/passages.parquet"
     pd.read_parquet(passages).drop(columns="speech_s").to_parquet(passages)

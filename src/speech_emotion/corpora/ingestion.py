@@ -492,6 +492,6 @@ def _how_to_get_corpora(root: Path, files: pd.DataFrame, settings: CorporaSettin
     ]
     lines.append(
         "Set their folder with --params corpora_dir=PATH, or download the free corpora with "
-        "`kedro run --env full --pipeline download`."
+        "`kedro run --env full --pipelines download`."
     )
     return "\n".join(lines)

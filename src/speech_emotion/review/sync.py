@@ -93,7 +93,7 @@ def read_scored_calls(database: Database, folder: Path, settings: ReviewSettings
     if missing:
         raise ValueError(
             f"There are no scored calls in {folder}: {missing[0].name} is missing in {place}. "
-            "Run kedro run --pipeline call_scoring --params recordings_dir=PATH, or give another "
+            "Run kedro run --pipelines call_scoring --params recordings_dir=PATH, or give another "
             "--data"
         )
     summary, passages = pd.read_parquet(tables[0]), pd.read_parquet(tables[1])
@@ -102,7 +102,7 @@ def read_scored_calls(database: Database, folder: Path, settings: ReviewSettings
         if absent := [name for name in columns if name not in table]:
             raise ValueError(
                 f"{path} has no column {', '.join(absent)}: it was written by another version; run "
-                "kedro run --pipeline call_scoring again"
+                "kedro run --pipelines call_scoring again"
             )
     scored_at = dt.datetime.fromtimestamp(tables[0].stat().st_mtime, dt.UTC)
     with database.read() as connection:

@@ -58,7 +58,7 @@ def collect_verdicts(
     """
     if summary is None:
         raise ValueError(
-            "No calls were scored: kedro run --pipeline call_scoring --params recordings_dir=PATH"
+            "No calls were scored: kedro run --pipelines call_scoring --params recordings_dir=PATH"
         )
     passage_s = calls.windows.speech_s + (calls.flags.consecutive - 1) * calls.windows.step_s
     judged = collect_items(

@@ -31,7 +31,7 @@ def measure(
     """
     if summary is None or summary.empty:
         raise ValueError(
-            "No calls were scored: kedro run --pipeline call_scoring --params recordings_dir=PATH"
+            "No calls were scored: kedro run --pipelines call_scoring --params recordings_dir=PATH"
         )
     return measure_calls(summary, emotions, target=calls.flags.target)
 
