@@ -16,6 +16,7 @@ project's tracking server unless another model is named.
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import logging
 import os
@@ -43,6 +44,10 @@ __all__ = ["cli", "run", "run_command"]
 PACKAGE: Final = Path(speech_emotion.__file__).parent
 CHAMPION: Final = "models:/speech-emotion@champion"
 LOG: Final = "data/logs/speech_emotion.log"
+SQL: Final = re.compile(
+    r"\n?\[(?:SQL|parameters): .*\]|\n?\(Background on this error at: .*\)|\(raised as a result of .*\)\n?"
+)
+"""What SQLAlchemy adds to its messages for programmers."""
 
 logger = logging.getLogger(__name__)
 
@@ -640,9 +645,10 @@ def _readable_errors() -> Iterator[None]:
         ) from None
     except (click.exceptions.Exit, click.ClickException):
         raise
-    except Exception as error:
+    except Exception as raised:
         details = ("The command failed", (), sys.exc_info())
         handler.handle(logging.LogRecord(__name__, logging.ERROR, __file__, 0, *details))
+        error = _original(raised)
         if not _is_expected(error):
             sys.excepthook = _print_redacted
             raise
@@ -683,13 +689,34 @@ def _end_tracked_runs() -> None:
         mlflow.end_run("KILLED")
 
 
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, its cause, the cause of that, and so on."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+def _original(error: Exception) -> Exception:
+    """Return the error of a node if that of a hook, which closes its run in MLflow, hides it."""
+    from kedro.io import DatasetError
+
+    if type(error).__module__.partition(".")[0] in {PACKAGE.name, "kedro"}:
+        return error
+    return next((one for one in _causes(error) if isinstance(one, DatasetError)), error)
+
+
 def _is_expected(error: Exception) -> bool:
-    """Whether an error is about the user's input: raised on purpose, with a message for people."""
+    """Whether an error has a message for people: it is about their input, or about this machine."""
     from pydantic import ValidationError
 
-    if isinstance(error, ValidationError):
+    if isinstance(error, ValidationError | MemoryError):
         return True
-    if type(error).__module__.partition(".")[0] in {PACKAGE.name, "kedro", "mlflow"}:
+    if isinstance(error, OSError) and error.errno is not None:
+        return True  # of the operating system: it has a reason, and mostly a file
+    if type(error).__module__.partition(".")[0] in {PACKAGE.name, "kedro", "mlflow", "sqlalchemy"}:
         return True
     frames = traceback.extract_tb(error.__traceback__)
     raised_by = Path(frames[-1].filename) if frames else Path()
@@ -698,11 +725,25 @@ def _is_expected(error: Exception) -> bool:
     return on_purpose and isinstance(error, ValueError | OSError | RuntimeError)
 
 
+def _is_full(error: BaseException) -> bool:
+    number = error.errno if isinstance(error, OSError) else None
+    return number in {errno.ENOSPC, errno.EDQUOT} or "database or disk is full" in str(error)
+
+
 def _describe(error: Exception) -> str:
     """Return the message of an error, without secrets and what pydantic adds for programmers."""
     from speech_emotion.runtime import hide_secrets
 
-    text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    notes = list(getattr(error, "__notes__", ()))
+    if any(_is_full(one) for one in _causes(error)):
+        notes.append(
+            "The disk is full: free some space. What was finished is kept, and the same command goes on "
+            "from there"
+        )
+    if isinstance(error, MemoryError):
+        notes.append("The memory does not suffice: run fewer processes, or use a larger machine")
+    text = "\n".join([text for text in (str(error), *notes) if text])
+    text = SQL.sub("", text)
     message = re.sub(r"\n *For further information visit .*", "", hide_secrets(text))
     message = re.sub(r"Extra inputs are not permitted \[.*\]", "there is no such setting", message)
     return re.sub(

@@ -101,10 +101,11 @@ def examples(index, statistics, utterances, splits):
 def test_interrupted_trials_do_not_count(examples, tmp_path, monkeypatch, caplog, error):
     settings = SelectionSettings(storage=str(tmp_path / "studies.journal"), n_jobs=1)
     candidate = CandidateSettings(family="logistic_regression", trials=2, space=C_RANGE)
-    calls = []
+    calls, tried = [], []
 
-    def score(fold, *_):
+    def score(fold, _, __, parameters, *___):
         calls.append(fold)
+        tried.append(parameters)
         if len(calls) == 1:
             raise error
         return 0.5
@@ -116,6 +117,7 @@ def test_interrupted_trials_do_not_count(examples, tmp_path, monkeypatch, caplog
         study = tune(examples, candidate, settings, progress=False)
     assert "0 finished trial(s); 1 were interrupted and do not count" in caplog.text
     assert trial_table(study, "m")["state"].tolist() == ["complete", "complete"]
+    assert tried[0] == tried[1]  # the interrupted trial is tried again
     again = tune(examples, candidate, settings, progress=False)
     assert len(again.trials) == 3  # one of them interrupted
 

@@ -44,7 +44,7 @@ def test_processes_that_start_together_share_a_study(
 
     both = Parallel(n_jobs=2)(delayed(work)(f"ready {number}") for number in range(2))
     trials = max(both, key=len)
-    assert 12 <= len(trials) <= 13  # the other process may have started one more
+    assert len(trials) == 12
     assert {value for value, *_ in both[0]} | {value for value, *_ in both[1]} == {
         value for value, *_ in trials
     }

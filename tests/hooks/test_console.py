@@ -1,8 +1,15 @@
+import errno
+import os
+import shutil
+import sqlite3
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from kedro.io import DatasetError
 from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
 
 import speech_emotion
 from speech_emotion import cli
@@ -10,6 +17,7 @@ from speech_emotion.audio import AudioError
 from speech_emotion.config import Settings
 
 PROJECT = Path(__file__).parents[2]
+FULL = "database or disk is full"
 
 
 class Size(Settings):
@@ -44,6 +52,47 @@ def test_errors_of_settings_name_the_key_without_links(log):
         Size(size="x")
     assert "(given: 'x')" in shown.value.message
     assert "pydantic.dev" not in shown.value.message
+
+
+def test_a_full_disk_at_registration_is_one_paragraph_without_sql(log):
+    """The error of the hook that closes the run in MLflow hides that of the dataset."""
+    statement = "UPDATE runs SET status=? WHERE runs.run_uuid = ?"
+
+    def closes():
+        raise OperationalError(statement, ("FAILED", "7"), sqlite3.OperationalError(FULL))
+
+    def registers():
+        try:
+            full = OperationalError(statement, ("FAILED", "7"), sqlite3.OperationalError(FULL))
+            raise DatasetError(f"registered_model: cannot be saved. {full}") from full
+        except DatasetError:
+            closes()
+
+    with pytest.raises(click.ClickException) as shown, cli._readable_errors():
+        registers()
+    first, remedy, where = shown.value.message.splitlines()
+    assert first == f"registered_model: cannot be saved. (sqlite3.OperationalError) {FULL}"
+    assert remedy.startswith("The disk is full: free some space. What was finished is kept")
+    assert where == f"Traceback: {log}"
+    with (
+        pytest.raises(click.ClickException, match="disk is full: free") as shown,
+        cli._readable_errors(),
+    ):
+        closes()
+    assert "UPDATE" not in shown.value.message
+
+
+def test_errors_of_the_machine_have_a_remedy(log, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.wav")
+
+    monkeypatch.setattr(os, "sendfile", full)
+    (tmp_path / "a").write_bytes(b"1")
+    full_disk = pytest.raises(click.ClickException, match=r"(?s)No space left.*: free some space")
+    with full_disk, cli._readable_errors():
+        shutil.copyfile(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(click.ClickException, match="run fewer processes"), cli._readable_errors():
+        np.ones(10**15)
 
 
 def test_other_errors_keep_their_traceback(log):

@@ -21,10 +21,9 @@ from speech_emotion.hooks.tracking import (
     PROCESS,
     DamagedStore,
     _close_dead_runs,
-    _process,
     check_store,
 )
-from speech_emotion.runtime import ClusterSettings, ServiceUnreachable, connect
+from speech_emotion.runtime import ClusterSettings, ServiceUnreachable, connect, process_name
 
 
 def configuration(path):
@@ -97,10 +96,10 @@ def experiment(empty_store, tmp_path):
 
 def test_runs_of_killed_processes_are_closed_and_others_go_on(experiment):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    alive = _process(process.pid)
+    alive = process_name(process.pid)
     process.kill()
     process.communicate()
-    own, tags = _process(os.getpid()), {}
+    own, tags = process_name(), {}
     again = f"{own.rpartition(' ')[0]} 1"  # the number of this process, of another start
     elsewhere = f"elsewhere {process.pid} 5"
     client = mlflow.MlflowClient()

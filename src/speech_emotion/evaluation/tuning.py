@@ -9,29 +9,41 @@ import math
 import time
 import warnings
 from collections.abc import Iterable
+from datetime import datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import numpy as np
 import optuna
 import pandas as pd
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from speech_emotion.evaluation.cross_validation import fit_estimator, probabilities
 from speech_emotion.evaluation.journal import mend_journal
 from speech_emotion.evaluation.metrics import confusion, uar
 from speech_emotion.evaluation.protocol_data import CLEAN, Examples
 from speech_emotion.evaluation.settings import CandidateSettings, SelectionSettings
-from speech_emotion.runtime import fan_out, workers
+from speech_emotion.runtime import fan_out, has_ended, hide_secrets, is_here, process_name, workers
 
 __all__ = ["TuningError", "best_parameters", "trial_table", "tune"]
 
 ERROR: Final = "error"
 """User attribute of a trial whose hyperparameters cannot be trained."""
+STARTUP_TRIALS: Final = 10
+"""Trials whose hyperparameters are drawn at random, before earlier trials guide the search."""
+PROCESS: Final = "process"
+"""User attribute of a trial: the process that runs it."""
+PLACE: Final = "place"
+"""User attribute of a trial: its place in the study, which its seed is derived from."""
+STARTING_S: Final = 10.0
+"""Seconds after which a trial without a process has none."""
+WAIT_S: Final = 0.5
 PERMANENT: Final = (ValueError, ArithmeticError, np.linalg.LinAlgError)
 """Errors that the same hyperparameters raise again; all others have causes outside of the trial."""
 
@@ -40,6 +52,10 @@ logger = logging.getLogger(__name__)
 
 class TuningError(RuntimeError):
     """No trial of a study completed, or its storage cannot be used."""
+
+
+class _Superfluous(Exception):
+    """Another process began the last trial at the same time; this one does not count."""
 
 
 def tune(
@@ -52,10 +68,11 @@ def tune(
     """Search the candidate's space for the highest mean UAR over the folds.
 
     An interrupted study is resumed: finished trials of earlier runs on the same data, folds and space
-    count. A trial that was interrupted, ran out of memory or disk, or lost its worker does not. Runs on
-    several machines with one storage share a study, and each starts trials until there are enough. A trial
-    is pruned when its running mean falls below the median of the others, and when the minutes are over,
-    unless no trial is complete yet.
+    count. A trial that was interrupted, ran out of memory or disk, or lost its worker does not; it is tried
+    again with the same hyperparameters, so that the result is that of a study without interruption. Runs
+    with one storage share a study, and each starts trials until there are enough; on one machine they wait
+    for the last ones of each other. A trial is pruned when its running mean falls below the median of the
+    others, and when the minutes are over, unless no trial is complete yet.
 
     Args:
         examples: Training examples under the selecting protocol.
@@ -70,7 +87,30 @@ def tune(
     Raises:
         TuningError: If every trial failed, with the last error, or if the storage cannot be used.
     """
-    study = _open_study(examples, candidate, settings)
+    try:
+        study = _open_study(examples, candidate, settings)
+        _optimize(study, examples, candidate, settings, progress=progress)
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise TuningError(_lost(settings.storage, error)) from error
+    if not any(trial.state == TrialState.COMPLETE for trial in study.trials):
+        errors = [trial.user_attrs[ERROR] for trial in study.trials if ERROR in trial.user_attrs]
+        last = errors[-1] if errors else "see the log above"
+        raise TuningError(
+            f"No trial of {candidate.family} completed ({last}): "
+            "correct its search space or raise its budget"
+        )
+    return study
+
+
+def _optimize(
+    study: optuna.Study,
+    examples: Examples,
+    candidate: CandidateSettings,
+    settings: SelectionSettings,
+    *,
+    progress: bool,
+) -> None:
+    """Run the trials that are missing."""
     done = len(_finished(study))
     interrupted = sum(trial.state.is_finished() for trial in study.trials) - done
     if done or interrupted:
@@ -81,42 +121,83 @@ def tune(
             done,
             interrupted,
         )
-    # With an empty space, further trials would repeat the first.
-    remaining = (candidate.trials if candidate.space else 1) - done
-    timeout = _time_left(study, candidate)
-    if remaining > 0 and (timeout is None or timeout > 0):
-        study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(study, settings, done))
+    others = {str(trial.user_attrs.get(PROCESS, "?")) for trial in _running(study)}
+    if others:
+        logger.warning(
+            "%s: study %s is shared with another run (process %s): if it has more than %d trials, the "
+            "result depends on which of the two is faster",
+            candidate.family,
+            study.study_name,
+            ", ".join(sorted(others)),
+            STARTUP_TRIALS,
+        )
+    budget = _budget(candidate)
+    while (missing := budget - len(_finished(study))) > 0:
+        timeout = _time_left(study, candidate)
+        if timeout is not None and timeout <= 0:
+            return
+        if len(_running(study, here=True)) >= missing:
+            time.sleep(WAIT_S)
+            continue
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         study.optimize(
-            lambda trial: _objective(trial, examples, candidate, settings, deadline),
-            n_trials=remaining,
+            lambda trial, deadline=deadline: _objective(  # type: ignore[misc]
+                trial, examples, candidate, settings, deadline
+            ),
+            n_trials=missing,
             timeout=timeout,
-            callbacks=[partial(_stop_at, done + remaining)],
+            callbacks=[partial(_stop_at, budget)],
             show_progress_bar=progress,
-            catch=PERMANENT,
+            catch=(*PERMANENT, _Superfluous),
         )
-    if not any(trial.state == TrialState.COMPLETE for trial in study.trials):
-        errors = [trial.user_attrs[ERROR] for trial in study.trials if ERROR in trial.user_attrs]
-        error = errors[-1] if errors else "see the log above"
-        raise TuningError(
-            f"No trial of {candidate.family} completed ({error}): "
-            "correct its search space or raise its budget"
-        )
-    return study
+
+
+def _budget(candidate: CandidateSettings) -> int:
+    """Number of trials; with an empty space, further ones would repeat the first."""
+    return candidate.trials if candidate.space else 1
+
+
+def _running(study: optuna.Study, *, here: bool = False) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that other processes run, or only those on this machine."""
+    return [one for one in study.get_trials(deepcopy=False) if _is_alive(one, here=here)]
+
+
+def _is_alive(trial: optuna.trial.FrozenTrial, *, here: bool) -> bool:
+    if trial.state.is_finished():
+        return False
+    process = trial.user_attrs.get(PROCESS)
+    if process is None:  # it has just started, or is of an older version
+        started = trial.datetime_start
+        return started is not None and (datetime.now() - started).total_seconds() < STARTING_S
+    own = process == process_name()
+    return not own and not has_ended(process) and (is_here(process) or not here)
+
+
+def _lost(storage: str, error: Exception) -> str:
+    reason = str(error.__cause__ or error).splitlines()[0]
+    if "://" not in storage:
+        return f"The journal of the studies, {storage}, cannot be used: {reason}"
+    return (
+        f"The database of the studies, {hide_secrets(storage)}, was lost during the search ({reason}): "
+        "finished trials are kept there; start the server and run the command again"
+    )
+
+
+def _counts(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether a trial counts: it is complete, pruned, or failed because of its hyperparameters."""
+    return trial.state in {TrialState.COMPLETE, TrialState.PRUNED} or (
+        trial.state == TrialState.FAIL and ERROR in trial.user_attrs
+    )
 
 
 def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials that count: complete, pruned, or failed because of their hyperparameters."""
-    return [
-        trial
-        for trial in study.trials  # another run may have running ones
-        if trial.state in {TrialState.COMPLETE, TrialState.PRUNED}
-        or (trial.state == TrialState.FAIL and ERROR in trial.user_attrs)
-    ]
+    """Return the trials that count."""
+    return [trial for trial in study.get_trials(deepcopy=False) if _counts(trial)]
 
 
-def _stop_at(count: int, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-    if len(_finished(study)) >= count:
+def _stop_at(budget: int, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    trials = study.get_trials(deepcopy=False)
+    if sum(_counts(one) or _is_alive(one, here=True) for one in trials) >= budget:
         study.stop()
 
 
@@ -148,7 +229,6 @@ def _storage(address: str) -> BaseStorage:
 
 def _database(address: str) -> RDBStorage:
     from sqlalchemy import make_url
-    from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
     url = make_url(address)
     if url.drivername == "postgresql":
@@ -181,16 +261,27 @@ def _database(address: str) -> RDBStorage:
         ) from error
 
 
-def _sampler_seed(study: optuna.Study, settings: SelectionSettings, done: int) -> int:
-    """Choose a sampler seed that no other run of this study has used.
+def _place(trial: optuna.Trial) -> int:
+    """Return the first place in the study that no trial has which counts or is running.
 
-    Each run records in the study how many trials were finished when it started. The first run after that
-    number of trials derives its seed from it; a run that started at the same time draws a random one.
+    The hyperparameters of a trial are drawn by its place, so that they are the same however often the
+    study was interrupted, and in whichever process the trial runs.
     """
-    run = uuid4()
-    study.set_user_attr(run.hex, done)
-    started_together = sum(count == done for count in study.user_attrs.values())
-    return settings.seed + done if started_together == 1 else run.int % 2**32
+    end = time.monotonic() + STARTING_S
+    while True:
+        earlier = [
+            one
+            for one in trial.study.get_trials(deepcopy=False)  # at once: a trial may end in between
+            if one.number < trial.number and (_counts(one) or _is_alive(one, here=False))
+        ]
+        starting = [
+            one for one in earlier if not (PLACE in one.user_attrs or one.state.is_finished())
+        ]
+        if not starting or time.monotonic() > end:
+            break
+        time.sleep(WAIT_S / 10)
+    taken = {one.user_attrs.get(PLACE, one.number) for one in earlier}
+    return next(place for place in count() if place not in taken)
 
 
 def _time_left(study: optuna.Study, candidate: CandidateSettings) -> float | None:
@@ -208,6 +299,14 @@ def _objective(
     settings: SelectionSettings,
     deadline: float,
 ) -> float:
+    trial.set_user_attr(PROCESS, process_name())
+    place = _place(trial)
+    if place >= _budget(candidate):
+        raise _Superfluous
+    trial.set_user_attr(PLACE, place)
+    trial.study.sampler = optuna.samplers.TPESampler(
+        n_startup_trials=STARTUP_TRIALS, seed=settings.seed + place
+    )
     parameters = {name: search.suggest(trial, name) for name, search in candidate.space.items()}
     trial.set_user_attr("parameters", json.dumps(parameters))
     scores: list[float] = []

@@ -25,6 +25,8 @@ VARIABLES: Final = {
 """Settings of libraries that report usage or write past Python's logging, unless the user has set them."""
 QUIET_LOGGERS: Final = ("mlflow", "kedro_mlflow", "alembic")
 """Libraries that set their own level when they are imported, after the project's logging."""
+RAISED_TOO: Final = ("mlflow.store.db.utils",)
+"""Loggers whose errors, with tracebacks, are raised as well."""
 IGNORED: Final = (
     # The model's input is a column that MLflow cannot express as a type hint.
     "Add type hints to the `predict` method",
@@ -67,6 +69,8 @@ class ConsoleHooks:
         """Lower the level of libraries that have raised it."""
         for name in QUIET_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
+        for name in RAISED_TOO:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         redact_handlers("", "kedro", "optuna", *QUIET_LOGGERS)
 
     @hook_impl

@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import re
-import socket
 import sqlite3
 import subprocess
 import time
@@ -22,7 +21,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from speech_emotion.runtime import check_service
+from speech_emotion.runtime import check_service, has_ended, process_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +96,7 @@ class TrackingHooks:
         self._tables = SELECTION_TABLES & pipeline.all_outputs()
         if active is None or self._run_id is None:
             return
-        mlflow.MlflowClient().set_tag(self._run_id, PROCESS, _process(os.getpid()))
+        mlflow.MlflowClient().set_tag(self._run_id, PROCESS, process_name())
         _close_dead_runs(active.info.experiment_id)
         if commit := _commit(Path(run_params["project_path"])):
             mlflow.MlflowClient().set_tag(self._run_id, "git_commit", commit)
@@ -214,40 +213,13 @@ def check_store(configuration: dict[str, Any]) -> None:
         )
 
 
-def _process(number: int) -> str:
-    """Name a process by machine, number and start, because numbers are used again."""
-    return f"{socket.gethostname()} {number} {_started(number)}"
-
-
-def _started(number: int) -> str:
-    try:
-        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return fields[19]
-
-
-def _is_dead(process: str) -> bool:
-    """Whether the process of a tag was on this machine and has ended."""
-    host, number, started = (*process.split(" "), "", "")[:3]
-    if host != socket.gethostname() or not number.isdigit():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return bool(started) and _started(int(number)) != started
-
-
 def _close_dead_runs(experiment: str) -> None:
     """Close the runs of an experiment whose processes were killed on this machine."""
     import mlflow
 
     client = mlflow.MlflowClient()
     found = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
-    dead = [run.info.run_id for run in found if _is_dead(run.data.tags.get(PROCESS, ""))]
+    dead = [run.info.run_id for run in found if has_ended(run.data.tags.get(PROCESS, ""))]
     for run_id in dead:
         client.set_terminated(run_id, "KILLED")
     if dead:

@@ -8,6 +8,11 @@ from speech_emotion.runtime.dask import (
 from speech_emotion.runtime.files import (
     FileStore,
 )
+from speech_emotion.runtime.identity import (
+    has_ended,
+    is_here,
+    process_name,
+)
 from speech_emotion.runtime.joins import (
     JoinError,
     check_same_keys,
@@ -92,7 +97,9 @@ __all__ = [
     "exists",
     "fan_out",
     "file_state",
+    "has_ended",
     "hide_secrets",
+    "is_here",
     "is_url",
     "join",
     "list_files",
@@ -101,6 +108,7 @@ __all__ = [
     "on_one_thread",
     "open_binary",
     "prefix_of",
+    "process_name",
     "redact",
     "redact_handlers",
     "replacing",
