@@ -1,5 +1,7 @@
 """Corpora of a user's own, described by tables."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,6 +114,74 @@ def test_parquet_and_audformat(own, tmp_path):
         utterances, rejected, _ = own("", "unused.txt", table=name, columns=columns)
         assert utterances["utterance_id"].tolist() == expected
         assert set(rejected.values()) == {"no table of its corpus lists this recording"}
+
+
+HEADER = """
+name: mine
+schemes:
+  feeling: {dtype: str, labels: [anger, neutral]}
+  who: {dtype: str, labels: {anna: {gender: female}, ben: {gender: male}}}
+  voice: {dtype: str, labels: voices}
+tables:
+  emotion: {type: segmented, columns: {feeling: {scheme_id: feeling}}}
+  files: {type: filewise, columns: {who: {scheme_id: who}, voice: {scheme_id: voice}}}
+  votes: {type: filewise, columns: {feeling: {scheme_id: feeling}}}
+misc_tables:
+  voices: {levels: {id: str}, columns: {sex: {}}}
+"""
+DATABASE = {
+    "emotion": "file,start,end,feeling\naudio/1.wav,0 days,0 days 00:00:00.500000,anger\n"
+    "audio/1.wav,0 days 00:00:00.500000,,neutral\naudio/2.wav,0 days,,anger\n",
+    "files": "file,who,voice\naudio/2.wav,ben,b\naudio/1.wav,anna,a\n",
+    "votes": "file,feeling\naudio/1.wav,anger\n",
+    "voices": "id,sex\na,female\nb,male\n",
+}
+FROM_DATABASE = {"emotion": "emotion/feeling", "speaker": "who", "sex": "who.gender"}
+
+
+@pytest.fixture
+def database(own, tmp_path):
+    """Read a database as audformat saves it; ``changes`` are other contents of its tables, or none."""
+
+    def read(columns=FROM_DATABASE, header=HEADER, **changes):
+        for name, text in {**DATABASE, **changes}.items():
+            if text is not None:
+                (tmp_path / f"mine/db.{name}.csv").write_text(text)
+        return own(header, "db.yaml", table="db.yaml", columns=columns)
+
+    return read
+
+
+@pytest.mark.parametrize("sex", ["who.gender", "voice.sex"])
+def test_tables_of_an_audformat_database_are_joined(database, sex):
+    utterances, rejected, _ = database(FROM_DATABASE | {"sex": sex})
+    assert utterances["utterance_id"].tolist() == [
+        "mine:audio/1#t=0,0.5",
+        "mine:audio/1#t=0.5,",
+        "mine:audio/2",
+    ]
+    assert utterances["label"].tolist() == ["angry", "neutral", "angry"]
+    assert utterances["speaker"].tolist() == ["mine_anna", "mine_anna", "mine_ben"]
+    assert utterances["sex"].tolist() == ["female", "female", "male"]
+    assert set(rejected.values()) == {"no table of its corpus lists this recording"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"columns": FROM_DATABASE | {"emotion": "feeling"}}, "2 tables have a column 'feeling'"),
+        ({"columns": FROM_DATABASE | {"speaker": "talker"}}, "no column 'talker'; its tables have"),
+        ({"columns": FROM_DATABASE | {"sex": "who.age"}}, "says no 'age' of its labels"),
+        ({"files": None}, "Pickled tables are not read"),
+        ({"files": DATABASE["files"] + "audio/1.wav,ben,b\n"}, "audio/1.wav more than once"),
+        ({"files": "file,voice\naudio/1.wav,a\n"}, "no column 'who'"),
+        ({"header": "tables: ["}, "is no YAML"),
+        ({"header": "a: 1"}, "it has no `tables`"),
+    ],
+)
+def test_what_is_wrong_with_an_audformat_database_is_said(database, changes, reason):
+    with pytest.raises(TableError, match=re.escape(reason)):
+        database(**changes)
 
 
 def test_segments_are_utterances(own, tmp_path):
@@ -234,6 +304,15 @@ def test_a_corpus_elsewhere_joins_those_of_the_folder(own, tmp_path, corpora_set
         tmp_path / "corpora", corpora_settings(entries={"mine": entry}), n_jobs=1, progress=False
     )
     assert utterances["corpus"].value_counts().to_dict() == {"mine": 6, "tess": 1}
+
+
+def test_the_folder_of_an_entry_may_be_below_the_folder_of_all(own, tmp_path, corpora_settings):
+    own(GOOD)
+    for root in (tmp_path, tmp_path / "mine"):
+        settings = corpora_settings(entries={"mine": ENTRY | {"path": str(tmp_path / "mine")}})
+        utterances, rejected = ingest(root, settings, n_jobs=1, progress=False)
+        assert len(utterances) == 6
+        assert rejected.empty
 
 
 def test_meld_and_iemocap_are_tables(tmp_path, corpora_settings):

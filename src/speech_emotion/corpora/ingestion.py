@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -219,7 +219,7 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
     found: set[str] = set()
     trees = [(_Tree(str(root)), [entry for entry in settings.known.values() if not entry.path])]
     trees += [(_Tree(str(entry.path)), [entry]) for entry in elsewhere.values()]
-    for tree, entries in trees:
+    for number, (tree, entries) in enumerate(trees):
         entries.sort(key=lambda entry: entry.name not in read)
         located = locate(tree.folder, tree.recordings, tree.others, entries)
         for path, reason in tree.unreadable:
@@ -229,7 +229,8 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
                 raise TableError(tree.path(file), reason)
             logger.warning("%s: %s", tree.path(file), reason)
             yield {"corpus": "", "path": tree.path(file), "reason": reason}
-        yield from _unassigned(tree, located)
+        others = [other.folder for at, (other, _) in enumerate(trees) if at not in (0, number)]
+        yield from _unassigned(tree, located, others)
         for entry in entries:
             recordings = located.recordings[entry.name]
             if entry.name not in read:
@@ -240,13 +241,19 @@ def _annotations(root: Path, settings: CorporaSettings) -> Iterator[dict[str, An
     _say_what_is_missing(root, settings, found)
 
 
-def _unassigned(tree: _Tree, located: Located) -> Iterator[dict[str, Any]]:
-    """Recordings that belong to no corpus, with a warning for each folder of them."""
-    tops = Counter(file.rpartition("/")[0].partition("/")[0] for file in located.unassigned)
+def _unassigned(tree: _Tree, located: Located, others: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Recordings that belong to no corpus, with a warning for each folder of them.
+
+    Those below the folder of an entry with a place of its own, ``others``, are left to that entry.
+    """
+    files = [
+        file
+        for file in located.unassigned
+        if not any(tree.path(file).startswith(f"{other}/") for other in others)
+    ]
+    tops = Counter(file.rpartition("/")[0].partition("/")[0] for file in files)
     for top, count in tops.items():
-        example = next(
-            file for file in located.unassigned if file.startswith(f"{top}/" if top else "")
-        )
+        example = next(file for file in files if file.startswith(f"{top}/" if top else ""))
         logger.warning(
             "%s: %d recordings (%s) belong to no known corpus and are left out. Rename the folder to one "
             "of %s, or describe the corpus under corpora.entries.",
@@ -255,7 +262,7 @@ def _unassigned(tree: _Tree, located: Located) -> Iterator[dict[str, Any]]:
             PurePosixPath(example).name,
             ", ".join(CORPORA),
         )
-    for file in located.unassigned:
+    for file in files:
         reason = "belongs to no known corpus: rename its folder or describe it in corpora.entries"
         yield {"corpus": "", "path": tree.path(file), "reason": reason}
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import pandas as pd
 
 from speech_emotion.audio import with_segment
+from speech_emotion.corpora.audformat import INDEX, is_header, read_database
 from speech_emotion.corpora.entry import Annotation, CorpusEntry, UnknownName
 from speech_emotion.runtime import open_binary
 
@@ -142,7 +143,9 @@ def read_table(entry: CorpusEntry, path: str) -> tuple[pd.DataFrame, list[tuple[
         TableError: If the file is no table, or a column is missing.
     """
     bad: list[tuple[int, str]] = []
-    if path.lower().endswith((".parquet", ".pq")):
+    if is_header(path):
+        table = _read_audformat(path, _needed(entry))
+    elif path.lower().endswith((".parquet", ".pq")):
         table = read_parquet(path)
     elif entry.line:
         table = _read_lines(_text(path), entry.line)
@@ -164,10 +167,36 @@ def _needed(entry: CorpusEntry) -> list[str]:
         for template in entry.compose.values()
         for column in re.findall(r"{(\w[^}!:]*)", template)
     ]
-    plain = [entry.columns[name] for name in entry.columns]
+    plain = [
+        entry.columns[name] for name in sorted(entry.columns, key=lambda name: name != "emotion")
+    ]
     file = [] if "file" in (*entry.columns, *entry.compose) else ["file"]
     groups = [entry.groups] if entry.groups not in (None, "file", "folder") else []
     return [*dict.fromkeys([*file, *plain, *composed, *groups])]
+
+
+def _read_audformat(path: str, needed: list[str]) -> pd.DataFrame:
+    def read(file: str, columns: list[str]) -> pd.DataFrame | None:
+        try:
+            with open_binary(file):
+                pass
+        except FileNotFoundError:
+            return None
+        table = read_parquet(file) if file.endswith(".parquet") else None
+        if table is None:
+            table, bad = read_delimited(file, columns)
+            if bad:
+                raise TableError(file, f"row {bad[0][0]}: {bad[0][1]}")
+        if missing := [column for column in columns if column not in table]:
+            raise TableError(file, f"no column {missing[0]!r}, which {path} names")
+        return table
+
+    try:
+        return read_database(path, _text(path), needed, read)
+    except TableError:
+        raise
+    except ValueError as error:
+        raise TableError(path, str(error)) from error
 
 
 def read_parquet(path: str) -> pd.DataFrame:
@@ -260,7 +289,8 @@ def rows_of(
     find = Finder(table_file, audio_folder, recordings)
     for number, reason in bad:
         yield Row(f"{path}, row {number}", reason=reason)
-    names = {"file": "file"} if "file" in table else {}
+    index = INDEX if is_header(path) else ("file",)
+    names = {name: name for name in index if name in table}
     for number, record in zip(table.index, table.to_dict("records"), strict=True):
         place = f"{path}, row {number}"
         fields = {str(name): str(value).strip() for name, value in record.items()}
