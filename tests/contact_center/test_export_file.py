@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speech_emotion import text_tables
 from speech_emotion.contact_center import (
     CALLS,
     REJECTED_CALLS,
@@ -283,6 +284,31 @@ def test_a_corrected_line_after_an_invalid_one_is_read():
     calls, rejected = read(file(lines))
     assert rejected["line"].tolist() == [2]
     assert calls["talk_s"].tolist() == [61]
+
+
+LINE = st.text(alphabet='ab",;\n \t', max_size=12)
+
+
+@given(st.lists(LINE, max_size=6), st.sampled_from([",", ";"]), st.sampled_from(["a,b", "a;b;"]))
+@settings(max_examples=200)
+def test_the_fast_parser_reads_as_the_careful_one(lines, separator, header):
+    content = "\n".join([header, *lines]).encode()
+    careful = parse_table(content, ["a", "b"], separator=separator)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_tables, "MANY_LINES", 0)
+        fast = parse_table(content, ["a", "b"], separator=separator)
+    pd.testing.assert_frame_equal(fast.table, careful.table, check_index_type=False)
+    pd.testing.assert_frame_equal(fast.broken, careful.broken, check_dtype=False)
+
+
+def test_large_exports_are_read_by_the_fast_parser(monkeypatch):
+    lines = rows(12_000)
+    monkeypatch.setattr(text_tables, "_records", None)
+    table = parse_table(file(lines), NAMES).table
+    assert table.to_numpy().tolist() == lines
+    assert table.index[0] == 2
+    quoted = "\n".join(",".join(f'"{value}"' for value in line) for line in [NAMES, *lines])
+    pd.testing.assert_frame_equal(parse_table(quoted.encode(), NAMES).table, table)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n  \n", b"\xef\xbb\xbf"])

@@ -24,7 +24,11 @@ from speech_emotion.contact_center import (
     select_period,
 )
 from speech_emotion.contact_center.effects import cliffs_delta, cohens_h
-from speech_emotion.contact_center.kpi_tables import customer_weights, wilson_interval
+from speech_emotion.contact_center.kpi_tables import (
+    customer_weights,
+    mean_intervals,
+    wilson_interval,
+)
 
 FAST = KpiSettings(resamples=100)
 
@@ -150,6 +154,22 @@ def test_intervals_of_means_resample_customers(make_calls):
     half = (table["aht_s_high"] - table["aht_s_low"]).item() / 2
     assert half == pytest.approx(1.96 * means.std() / 20, rel=0.1)  # over calls: half of that
     assert table["n_customers"].item() == 400
+
+
+@pytest.mark.parametrize("n_customers", [100, 1000])
+def test_intervals_from_moments_are_those_of_the_bootstrap(n_customers):
+    """Skewed handle times, which depend on the customer and on the number of calls."""
+    rng = np.random.default_rng(n_customers)
+    n_calls = rng.geometric(0.4, 2 * n_customers)
+    customers = pd.Series(np.repeat(np.arange(2 * n_customers), n_calls))
+    typical = rng.lognormal(5.5, 0.5, 2 * n_customers) * n_calls**0.3
+    values = np.repeat(typical, n_calls) * rng.lognormal(0, 0.5, len(customers))
+    group = (customers >= n_customers).astype(int).to_numpy()
+    exact = mean_intervals(values, group, customers, KpiSettings(resamples=20_000), many=10**6)
+    fast = mean_intervals(values, group, customers, FAST, many=0)
+    half = (exact[1] - exact[0]) / 2
+    # The noise of 400 draws is 0.05 on average, and up to 0.15.
+    np.testing.assert_array_less(np.abs(np.subtract(fast, exact)) / half, 0.06)
 
 
 def test_blocks_of_weights_are_all_resamples():

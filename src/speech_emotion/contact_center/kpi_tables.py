@@ -1,7 +1,10 @@
 """KPIs by group and over time, each with its number of calls and a 95 % interval.
 
 Intervals of shares follow Wilson (JASA 22, 1927). Intervals of means come from a Bayesian bootstrap over
-customers (Rubin, Annals of Statistics 9, 1981), because calls of one customer are not independent.
+customers (Rubin, Annals of Statistics 9, 1981), because calls of one customer are not independent. With many
+customers, its percentiles are computed from its first three moments instead of drawn (Cornish & Fisher, Revue
+de l'Institut International de Statistique 5, 1938): the same within the noise of the draws, and fast for
+millions of calls.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ __all__ = [
     "kpi_breakdown",
     "kpi_series",
     "kpi_table",
+    "mean_intervals",
     "wilson_interval",
 ]
 
@@ -36,6 +40,8 @@ MAYBE_UNKNOWN: Final = ("queue", "direction")
 """Dimensions that are left out if no call has a value."""
 GRAINS: Final = ("day", "week", "month")
 Z95: Final = 1.959963984540054
+MANY_CUSTOMERS: Final = 100
+"""Customers from which the interval of a mean is computed from moments."""
 LISTED_COLUMNS: Final = (
     "call_id",
     "start",
@@ -113,9 +119,9 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
     table["n_calls"] = grouped.size()
     table["n_customers"] = grouped["customer_id"].nunique()
     table["aht_s"] = grouped["handle_s"].mean()
-    resampled = _resampled_means(calls, code.to_numpy(), settings)
-    interval = bootstrap_interval(resampled, table["n_customers"].to_numpy())
-    table["aht_s_low"], table["aht_s_high"] = interval
+    table["aht_s_low"], table["aht_s_high"] = mean_intervals(
+        calls["handle_s"].to_numpy(), code.to_numpy(), calls["customer_id"], settings
+    )
     for name in SHARES:
         hits, n = grouped[name].sum(), grouped[name].count()
         table[f"n_{name}"] = n
@@ -129,18 +135,67 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
     return table.reset_index(drop=True)
 
 
-def _resampled_means(calls: pd.DataFrame, group: np.ndarray, settings: KpiSettings) -> np.ndarray:
-    """Compute mean handle times, shape ``(n_groups, resamples)``."""
-    customer, names = pd.factorize(calls["customer_id"])
-    shape = (int(group.max()) + 1, len(names))
-    place = (group, customer)
-    seconds = sparse.coo_matrix((calls["handle_s"].to_numpy(), place), shape=shape).tocsr()
-    counts = sparse.coo_matrix((np.ones(len(calls)), place), shape=shape).tocsr()
-    means = [
-        (seconds @ weights) / (counts @ weights)
-        for weights in customer_weights(len(names), settings.resamples, settings.seed)
-    ]
-    return np.hstack(means)
+def mean_intervals(
+    values: np.ndarray,
+    group: np.ndarray,
+    customers: pd.Series,
+    settings: KpiSettings,
+    *,
+    many: int = MANY_CUSTOMERS,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute 95 % intervals of the means of groups, which treat all calls of a customer together.
+
+    Args:
+        values: Value of each call.
+        group: Number of the group of each call, from 0 and without gaps.
+        customers: Customer of each call.
+        settings: Number and seed of the resamples.
+        many: Customers of a group from which its interval is computed from moments.
+
+    Returns:
+        Lower and upper bound of each group; NaN for a single customer.
+    """
+    customer, names = pd.factorize(customers)
+    shape, place = (int(group.max()) + 1, len(names)), (group, customer)
+    sums = sparse.coo_matrix((values, place), shape=shape).tocsr()
+    counts = sparse.coo_matrix((np.ones(len(values)), place), shape=shape).tocsr()
+    low, high = _bounds_by_moments(sums, counts)
+    n_customers = np.diff(counts.indptr)
+    few = np.flatnonzero(n_customers < many)
+    if len(few):
+        sums, counts = sums[few], counts[few]
+        used = np.unique(counts.indices)
+        sums, counts = sums[:, used], counts[:, used]
+        draws = customer_weights(len(used), settings.resamples, settings.seed)
+        means = np.hstack([(sums @ weights) / (counts @ weights) for weights in draws])
+        low[few], high[few] = bootstrap_interval(means, n_customers[few])
+    return low, high
+
+
+def _bounds_by_moments(
+    sums: sparse.csr_matrix, counts: sparse.csr_matrix
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the 2.5th and 97.5th percentiles of the resampled means of rows of groups.
+
+    The weights of customers have mean 1, variance 1 and third cumulant 2. The mean under weights is a ratio,
+    which is expanded to second order.
+    """
+    n_groups = counts.shape[0]
+    row = np.repeat(np.arange(n_groups), np.diff(counts.indptr))
+
+    def total(terms: np.ndarray) -> np.ndarray:
+        return np.bincount(row, terms, n_groups)
+
+    n = total(counts.data)
+    mean = total(sums.data) / n
+    excess = sums.data - mean[row] * counts.data
+    variance, shift = total(excess**2) / n**2, total(excess * counts.data) / n**2
+    third = 2 * total(excess**3) / n**3 - 6 * variance * shift
+    with np.errstate(invalid="ignore", divide="ignore"):
+        skewness = np.where(variance > 0, third / variance**1.5, 0.0)
+    curve = skewness * (Z95**2 - 1) / 6
+    center, spread = mean - shift, np.sqrt(variance)
+    return center + spread * (curve - Z95), center + spread * (curve + Z95)
 
 
 def _scopes(calls: pd.DataFrame, agents: Sequence[str], team: str) -> dict[str, pd.DataFrame]:
