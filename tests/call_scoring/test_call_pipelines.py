@@ -175,7 +175,7 @@ def test_damaged_shards_are_set_aside_and_made_anew(scoring, caplog, kind, damag
     caplog.clear()
     score()
     assert f"{path} was damaged" in caplog.text
-    assert path.with_name(path.name + ".damaged").exists()
+    assert path.with_name(f"_{path.name}.damaged").exists()
     for one, other in zip(before, collect(), strict=True):
         pd.testing.assert_frame_equal(one, other)
 

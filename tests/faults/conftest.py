@@ -29,6 +29,7 @@ SAMPLE = SampleSettings(
     crema_d_speakers=4,
     crema_d_sentences=1,
 )
+BATCHES = {"batch": "calls", "batch_of_utterances": "utterances"}
 TABLE = "SPEECH_EMOTION_FAULTS_TABLE"
 RULE = "|---|---|---|---|"
 HEAD = f"""# Faults that were tried
@@ -67,10 +68,12 @@ class Undisturbed:
 
     def start(self, stage, environment=None, options=(), **parameters):
         """Start a stage, or several pipelines."""
-        if stage == "batch":
+        if stage in BATCHES:
+            kind = BATCHES[stage]
+            source = self.calls if kind == "calls" else self.corpora / "ravdess"
+            places = [source, self.data / "07_model_output" / stage]
             uri = f"sqlite:///{self.data}/mlflow.db"
-            places = [self.corpora / "ravdess", self.data / "07_model_output/batch"]
-            few = ["--workers", "1", "--files-per-part", "8"]
+            few = ["--as", kind, "--workers", "1", "--files-per-part", "8"]
             return self.commands.start("batch", *places, "--tracking-uri", uri, *few)
         if stage == "call_scoring":
             parameters["recordings_dir"] = self.calls
@@ -125,4 +128,5 @@ def whole(undisturbed):
         undisturbed.cpu_s[stage] = command.cpu_s
         undisturbed.results[stage] = results_of(undisturbed.data)
     shutil.copytree(undisturbed.data, undisturbed.snapshots / "end")
+    undisturbed.results["end"] = undisturbed.results[STAGES[-1]]
     return undisturbed

@@ -20,7 +20,8 @@ TIMINGS = ["fit_seconds", "predict_ms", "seconds", "started", "ended", "trial"]
 """Columns that differ from run to run."""
 STAGES = (
     *("ingestion", "augmentation", "feature_engineering", "model_selection"),
-    *("registration", "reporting", "call_scoring", "call_kpis", "sonification", "batch"),
+    *("registration", "reporting", "call_scoring", "call_kpis", "sonification"),
+    *("batch", "batch_of_utterances"),
 )
 LONGEST_S = 600
 RESULTS = (

@@ -295,7 +295,7 @@ def test_a_damaged_shard_is_set_aside_and_made_anew(utterances, cache, tmp_path,
     with caplog.at_level(logging.WARNING):
         extract(few, plan_of(few), cache)
     assert "was damaged" in caplog.text
-    assert path.with_name(path.name + ".damaged").exists()
+    assert path.with_name(f"_{path.name}.damaged").exists()
     for one, other in zip(before, collect(few, plan_of(few), cache), strict=True):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from speech_emotion.batch import predict_folder, utterances
-from speech_emotion.runtime import WorkerLost, replacing
+from speech_emotion.runtime import ShardStore, WorkerLost
 
 pytestmark = [pytest.mark.slow, pytest.mark.serve]
 
@@ -128,15 +128,15 @@ def test_a_part_that_fails_is_reported_and_spares_the_others(served, tmp_path, m
     recordings.mkdir()
     for name in ("a.wav", "b.wav"):
         (recordings / name).write_bytes(b"")
-    predict = []
+    put, names = ShardStore.put, []
 
-    def fail_once(path, files):
-        predict.append(path)
-        if len(predict) == 2:
+    def fail_once(store, name, table):
+        names.append(name)
+        if len(names) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return replacing(path, files)
+        put(store, name, table)
 
-    monkeypatch.setattr(utterances, "replacing", fail_once)
+    monkeypatch.setattr(ShardStore, "put", fail_once)
     parts = predict_folder(recordings, results, files_per_part=1, workers=1)
     assert parts["failure"].notna().sum() == 1
     assert list(pd.read_parquet(results)["recording"]) == ["a.wav"]
@@ -161,3 +161,21 @@ def test_a_replaced_recording_is_predicted_again_and_a_deleted_one_keeps_its_res
     assert table.index.tolist() == names
     assert table["error"].notna().tolist() == [True, False, False]
     assert predict_folder(recordings, results, **options).empty
+
+
+def test_a_damaged_part_is_made_anew(served, predictor, tmp_path, caplog):
+    predictor.save(tmp_path / "model")
+    results, sound = tmp_path / "results", sorted(served.recordings.rglob("*.*"))[0]
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    for name in "ab":
+        shutil.copy(sound, recordings / f"{name}{sound.suffix}")
+    options = {"model_uri": str(tmp_path / "model"), "files_per_part": 1}
+    predict_folder(recordings, results, **options)
+    before = pd.read_parquet(results).sort_values("recording", ignore_index=True)
+    part = next(results.rglob("part-*.parquet"))
+    part.write_bytes(part.read_bytes()[:-40])
+    assert predict_folder(recordings, results, **options)["recordings"].tolist() == [1]
+    assert f"{part} was damaged" in caplog.text
+    after = pd.read_parquet(results).sort_values("recording", ignore_index=True)
+    pd.testing.assert_frame_equal(after, before)

@@ -28,6 +28,21 @@ IS_TIME: Final = r"\d{15,19}"
 logger = logging.getLogger(__name__)
 
 
+class DamagedTable(RuntimeError):
+    """A table of a day cannot be read."""
+
+
+def _read(path: str, columns: list[str] | None = None) -> pa.Table:
+    files, stored = fsspec.core.url_to_fs(path)
+    try:
+        with files.open(stored, "rb") as file:
+            return pq.read_table(file, columns=columns, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
+            raise  # of the file system; Arrow's own have no number
+        raise DamagedTable(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+
+
 class Day:
     """The results of a day: a folder with the layout of a data folder.
 
@@ -51,15 +66,13 @@ class Day:
         A day without an index, or with one that cannot be read, has no calls: they are found again in its
         cache.
         """
-        files, path = fsspec.core.url_to_fs(self.index_file)
         nothing = pd.DataFrame(columns=list(INDEX_COLUMNS))
         try:
-            with files.open(path, "rb") as file:
-                table = pq.read_table(file, columns=list(INDEX_COLUMNS))
+            table = _read(self.index_file, list(INDEX_COLUMNS))
         except FileNotFoundError:
             return nothing, ""
-        except (pa.ArrowException, KeyError) as error:
-            logger.warning("%s cannot be read (%s): it is made anew", self.index_file, error)
+        except DamagedTable as error:
+            logger.warning("%s: it is made anew", error)
             return nothing, ""
         scoring = (table.schema.metadata or {}).get(SCORING, b"").decode()
         return table.to_pandas(), scoring
@@ -74,18 +87,24 @@ class Day:
 
     def read_metadata(self) -> pd.DataFrame | None:
         """Return the metadata of the calls that are scored; ``None`` if there are none yet."""
-        files, path = fsspec.core.url_to_fs(self.metadata_file)
-        if not files.exists(path):
+        try:
+            return _read(self.metadata_file).to_pandas()
+        except FileNotFoundError:
             return None
-        with files.open(path, "rb") as file:
-            return pd.read_parquet(file)
+        except DamagedTable as error:
+            raise DamagedTable(
+                f"{error}: delete it, and give the table of metadata again (--metadata)"
+            ) from error
 
     def counts(self) -> dict[str, Any]:
         """Return the number of calls by flag, and of rejected recordings."""
         index, _ = self.read_index()
-        files, path = fsspec.core.url_to_fs(f"{self.tables}/summary.parquet")
-        with files.open(path, "rb") as file:
-            table = pq.read_table(file, columns=["call", "flag"]).to_pandas()
+        try:
+            table = _read(f"{self.tables}/summary.parquet", ["call", "flag"]).to_pandas()
+        except DamagedTable as error:
+            raise DamagedTable(
+                f"{error}: delete {self.index_file}, and run the command again, which makes both anew"
+            ) from error
         flags = table["flag"].value_counts().to_dict()
         scored = table["call"].nunique()
         return {"calls": scored, "rejected": len(index) - scored, "flags": flags}

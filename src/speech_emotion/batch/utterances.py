@@ -13,24 +13,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-import fsspec
 import pandas as pd
-from pyarrow.parquet import ParquetFile
 
 from speech_emotion.audio import AUDIO_SUFFIXES, find_audio
 from speech_emotion.batch.models import on_cluster, resolve
 from speech_emotion.datasets import ModelDataset
 from speech_emotion.models import PackedPredictor
 from speech_emotion.runtime import (
+    DamagedShard,
+    ShardStore,
     WorkerLost,
     as_completed,
     digest,
-    exists,
-    replacing,
-    to_path,
     write_bytes,
 )
 from speech_emotion.text_tables import neutralize_formulas
@@ -42,8 +39,13 @@ logger = logging.getLogger(__name__)
 NOT_READ: Final = "_not_read.csv"
 """Name of the list of recordings that were found and not read."""
 
+PART: Final = "part-"
+"""Beginning of the names of parts."""
+
 COMPACTED: Final = 4096
 """Rows of a part from which it is not joined with others."""
+
+STATE: Final = ("recording", "size", "version")
 
 State: TypeAlias = tuple[int, str] | None
 """Size and version of a recording, if they are known."""
@@ -92,7 +94,8 @@ def predict_folder(
     folder = f"{os.fspath(results).rstrip('/')}/model={model_id}"
     listed = found.recordings.sort_values("name", ignore_index=True)
     files = listed[["name", "path", "size", "version"]].itertuples(index=False, name=None)
-    predicted = _predicted(folder)
+    parts_of_model = ShardStore(folder)
+    predicted = _predicted(parts_of_model)
     due = [
         file
         for file in files
@@ -121,8 +124,8 @@ def predict_folder(
                     continue
                 rows.append(row | {"unusable": outcome.unusable, "failure": None})
                 not_read.append(outcome.not_read)
-    _remove_outdated(folder, replaced)
-    _compact(folder)
+    _remove_outdated(parts_of_model, replaced)
+    _compact(parts_of_model)
     _write_not_read(pd.concat(not_read, ignore_index=True), f"{results}/{NOT_READ}")
     return pd.DataFrame(rows, columns=["part", "recordings", "unusable", "failure"])
 
@@ -171,86 +174,84 @@ def _predict_part(
         table = table.astype({"recording": "string", "emotion": "string", "error": "string"})
         table = table.astype({"size": "int64", "version": "string"})
         if len(table):
-            _put(table, f"{folder}/{_part_name(files)}.parquet")
+            ShardStore(folder).put(_part_name(files), table)
     except Exception as error:
         return repr(error)
     return _Outcome(unusable, not_read)
 
 
-def _put(table: pd.DataFrame, path: str) -> None:
-    files, target = fsspec.core.url_to_fs(path)
-    with replacing(target, files) as partial, files.open(partial, "wb") as file:
-        table.to_parquet(file, index=False)
+def _stored(parts: ShardStore, columns: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the name of each part and its columns; a damaged one is set aside and made anew."""
+    for name in parts.names(PART):
+        try:
+            yield name, parts.load(name, columns)
+        except (DamagedShard, FileNotFoundError):  # or another run has just joined it with others
+            continue
 
 
-def _parts(folder: str) -> list[Any]:
-    # ``exists`` asks an object store anew: workers have written parts.
-    return sorted(to_path(folder).glob("*.parquet")) if exists(folder) else []
-
-
-def _predicted(folder: str) -> dict[str, State]:
-    """Return size and version of each recording that has a result."""
-    return dict(pair for path in _parts(folder) for pair in _states(path))
-
-
-def _states(path: Any) -> list[tuple[str, State]]:
+def _states(table: pd.DataFrame) -> list[tuple[str, State]]:
     """Return the recordings of a part, in order; those of older versions have no state."""
-    with path.open("rb") as opened:
-        file = ParquetFile(opened)
-        if "version" not in file.schema_arrow.names:
-            return [(name, None) for name in file.read(["recording"])["recording"].to_pylist()]
-        names, sizes, versions = file.read(["recording", "size", "version"]).to_pydict().values()
-    return [(one[0], one[1:]) for one in zip(names, sizes, versions, strict=True)]
+    names = table["recording"].tolist()
+    if "version" not in table:
+        return [(name, None) for name in names]
+    return list(zip(names, zip(table["size"], table["version"], strict=True), strict=True))
 
 
-def _remove_outdated(folder: str, current: dict[str, State]) -> None:
+def _predicted(parts: ShardStore) -> dict[str, State]:
+    """Return size and version of each recording that has a result."""
+    tables = (table for _, table in _stored(parts, STATE))
+    return dict(pair for table in tables for pair in _states(table))
+
+
+def _remove_outdated(parts: ShardStore, current: dict[str, State]) -> None:
     """Remove the former results of recordings that were replaced and have a new result."""
-    paths = _parts(folder) if current else []
-    stored = {path: _states(path) for path in paths}
+    if not current:
+        return
+    stored = {name: _states(table) for name, table in _stored(parts, STATE)}
     done = {one for states in stored.values() for one in states} & set(current.items())
-    renewed = {name for name, _ in done}
-    for path, states in stored.items():
-        kept = [name not in renewed or state == current[name] for name, state in states]
+    renewed = {recording for recording, _ in done}
+    for name, states in stored.items():
+        kept = [
+            recording not in renewed or state == current[recording] for recording, state in states
+        ]
         if all(kept):
             continue
-        if not any(kept):
-            path.unlink()
-            continue
-        _put(_read(path)[kept], str(path))
+        if any(kept):
+            parts.put(name, parts.load(name)[kept])
+        else:
+            parts.remove(name)
 
 
-def _compact(folder: str) -> None:
+def _compact(parts: ShardStore) -> None:
     """Join small parts, so that there is about one file for :data:`COMPACTED` recordings."""
-    pending, n_rows = [], 0
-    small = []
-    for path in _parts(folder):
-        with path.open("rb") as file:
-            count = ParquetFile(file).metadata.num_rows
-        if count < COMPACTED:
-            small.append((path, count))
-    if sum(count for _, count in small) < COMPACTED:
+    counts = {name: len(table) for name, table in _stored(parts, ["recording"])}
+    small = {name: count for name, count in counts.items() if count < COMPACTED}
+    if sum(small.values()) < COMPACTED:
         return  # a few small parts do no harm
-    for path, count in small:
-        pending.append(path)
+    pending: list[str] = []
+    n_rows = 0
+    for name, count in small.items():
+        pending.append(name)
         n_rows += count
         if n_rows >= COMPACTED:
-            _join(pending, folder)
+            _join(pending, parts)
             pending, n_rows = [], 0
 
 
-def _join(paths: list[Any], folder: str) -> None:
-    tables = [_read(path) for path in paths]
+def _join(names: list[str], parts: ShardStore) -> None:
+    try:
+        tables = [parts.load(name) for name in names]
+    except (
+        DamagedShard,
+        FileNotFoundError,
+    ):  # the next run makes it anew, or another run joins them
+        return
     # What an interruption left twice is the same.
     table = pd.concat(tables, ignore_index=True).drop_duplicates(["recording", "size", "version"])
-    _put(table, f"{folder}/part-{digest(*(path.name for path in paths))}.parquet")
-    for path in paths:
-        path.unlink()
-
-
-def _read(path: Any) -> pd.DataFrame:
-    with path.open("rb") as file:
-        return pd.read_parquet(file)
+    parts.put(f"{PART}{digest(*names)}", table)
+    for name in names:
+        parts.remove(name)
 
 
 def _part_name(files: Sequence[tuple[str, str, int, str]]) -> str:
-    return f"part-{digest(*((name, size, version) for name, _, size, version in files))}"
+    return f"{PART}{digest(*((name, size, version) for name, _, size, version in files))}"

@@ -119,7 +119,8 @@ class ShardStore:
 
     def set_aside(self, name: str, problem: str) -> DamagedShard:
         """Rename a damaged shard, so that it is made anew, and return the error."""
-        aside = f"{self._path(name)}{DAMAGED}"
+        # Hidden from readers of whole folders, such as pandas.
+        aside = f"{self._folder}/_{name}{SUFFIX}{DAMAGED}"
         if self._fs.exists(self._path(name)):
             self._fs.mv(self._path(name), aside)
         error = DamagedShard(
