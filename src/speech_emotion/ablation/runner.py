@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from speech_emotion.corpora import TRAIN
+from speech_emotion.corpora import TRAIN, in_split
 from speech_emotion.evaluation import (
     CandidateSettings,
     Examples,
@@ -96,11 +96,11 @@ class AblationData:
             sequences: Frames with the rows of ``features``; ``None`` if no model reads them.
         """
         folds = splits[(splits["protocol"] == PROTOCOL) & (splits["split"] == TRAIN)]
-        in_training = features["utterance_id"].isin(folds["utterance_id"])
+        in_training = in_split(features["utterance_id"], splits, PROTOCOL, TRAIN)
         rows = features[in_training]
         kernels = [name for name in features if name.startswith(KERNEL_PREFIX)]
         statistics = statistic_names(features)
-        of_training = utterances["utterance_id"].isin(folds["utterance_id"])
+        of_training = in_split(utterances["utterance_id"], splits, PROTOCOL, TRAIN)
         return cls(
             rows[KEYS].reset_index(drop=True),
             np.ascontiguousarray(rows[statistics + kernels], dtype=np.float32),

@@ -48,6 +48,7 @@ from speech_emotion.corpora.splits import (
     SplitError,
     SplitSettings,
     assign_splits,
+    in_split,
     split_digest,
 )
 from speech_emotion.corpora.summary import (
@@ -93,6 +94,7 @@ __all__ = [
     "assign_splits",
     "download_corpora",
     "has_speaker",
+    "in_split",
     "ingest",
     "is_marked_synthetic",
     "read_folds",

@@ -51,6 +51,7 @@ __all__ = [
     "SplitError",
     "SplitSettings",
     "assign_splits",
+    "in_split",
     "split_digest",
 ]
 
@@ -370,6 +371,22 @@ def _strata(utterances: pd.DataFrame, n: int) -> pd.Series:
     if strata.value_counts().max() < n:
         raise SplitError(f"{len(utterances)} utterances are too few for {n} folds; add a corpus")
     return strata
+
+
+def in_split(ids: pd.Series, splits: pd.DataFrame, protocol: str, split: str) -> pd.Series:
+    """Say which utterances are in a split.
+
+    Args:
+        ids: Values of ``utterance_id``.
+        splits: Table of :func:`assign_splits`.
+        protocol: Name of the protocol.
+        split: ``train`` or ``test``.
+
+    Returns:
+        Booleans with the index of ``ids``.
+    """
+    chosen = (splits["protocol"] == protocol) & (splits["split"] == split)
+    return ids.isin(splits.loc[chosen, "utterance_id"])
 
 
 def split_digest(splits: pd.DataFrame, utterances: pd.DataFrame, protocol: str) -> str:

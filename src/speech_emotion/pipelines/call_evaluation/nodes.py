@@ -14,7 +14,7 @@ from speech_emotion.call_scoring import (
     evaluate_calls,
     synthesize_calls,
 )
-from speech_emotion.corpora import TEST
+from speech_emotion.corpora import TEST, in_split
 from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.reporting import synthetic_note
@@ -30,9 +30,10 @@ def flag_test_calls(
     selection: SelectionSettings,
 ) -> pd.DataFrame:
     """Build calls from utterances of the test set and flag them."""
-    split = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == TEST)]
-    test_utterances = utterances[utterances["utterance_id"].isin(split["utterance_id"])]
-    synthesize = partial(synthesize_calls, test_utterances, synthesis, target=settings.flags.target)
+    tested = in_split(utterances["utterance_id"], splits, selection.protocol, TEST)
+    synthesize = partial(
+        synthesize_calls, utterances[tested], synthesis, target=settings.flags.target
+    )
     return evaluate_calls(synthesize, predictor, settings)
 
 

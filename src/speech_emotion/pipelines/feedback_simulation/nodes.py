@@ -14,7 +14,7 @@ from speech_emotion.call_scoring import (
     synthesize_calls,
     threshold_of,
 )
-from speech_emotion.corpora import TEST
+from speech_emotion.corpora import TEST, in_split
 from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.feedback import SimulationSettings, simulate_rounds
 from speech_emotion.models import EmotionPredictor
@@ -31,9 +31,10 @@ def score_test_calls(
     selection: SelectionSettings,
 ) -> pd.DataFrame:
     """Build calls from utterances of the test set, score them, and say what is in each window."""
-    split = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == TEST)]
-    test_utterances = utterances[utterances["utterance_id"].isin(split["utterance_id"])]
-    synthesize = partial(synthesize_calls, test_utterances, synthesis, target=settings.flags.target)
+    tested = in_split(utterances["utterance_id"], splits, selection.protocol, TEST)
+    synthesize = partial(
+        synthesize_calls, utterances[tested], synthesis, target=settings.flags.target
+    )
     return known_windows(synthesize, predictor, settings)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from speech_emotion.corpora import TRAIN, Protocol
+from speech_emotion.corpora import TRAIN, Protocol, in_split
 from speech_emotion.encoders import SpeechEncoder
 from speech_emotion.evaluation import (
     CLEAN,
@@ -332,10 +332,9 @@ def fit_voices(
     selection: SelectionSettings,
 ) -> VoiceProjection:
     """Learn to tell speakers apart from the training utterances, as recorded and over training lines."""
-    in_training = (splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)
     speakers = utterances.set_index("utterance_id")["speaker"]
     used = embeddings["variant"].isin(AT_SPEED)
-    used &= embeddings["utterance_id"].isin(splits.loc[in_training, "utterance_id"])
+    used &= in_split(embeddings["utterance_id"], splits, selection.protocol, TRAIN)
     rows = embeddings[used]
     return VoiceProjection.fit(rows.drop(columns=KEYS), rows["utterance_id"].map(speakers))
 
@@ -374,8 +373,7 @@ def assemble_champion(
         & (predictions["evaluation"] == CROSS_VALIDATION)
         & (predictions["condition"] == CLEAN)
     ]
-    in_training = (splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)
-    training = utterances["utterance_id"].isin(splits.loc[in_training, "utterance_id"])
+    training = in_split(utterances["utterance_id"], splits, selection.protocol, TRAIN)
     members = tuple(Member(family, estimators[family]) for family in choice["members"])
     needs_encoder = any(family_named(member.family).needs_encoder for member in members)
     return EmotionPredictor(

@@ -30,6 +30,7 @@ from speech_emotion.corpora import (
     CorporaSettings,
     CorpusEntry,
     SplitSettings,
+    in_split,
     what_is_split,
 )
 from speech_emotion.datasets import Registered, Sound
@@ -85,15 +86,11 @@ PACKAGES = (
 )
 
 
-def _training(splits: pd.DataFrame, selection: SelectionSettings) -> pd.Series:
-    chosen = (splits["protocol"] == selection.protocol) & (splits["split"] == TRAIN)
-    return splits.loc[chosen, "utterance_id"]
-
-
 def _trained_on(
     utterances: pd.DataFrame, splits: pd.DataFrame, selection: SelectionSettings
 ) -> str:
-    training = utterances[utterances["utterance_id"].isin(_training(splits, selection))]
+    in_training = in_split(utterances["utterance_id"], splits, selection.protocol, TRAIN)
+    training = utterances[in_training]
     return (
         f"protocol {selection.protocol}, n = {len(training)} training utterances of "
         f"{training['speaker'].nunique()} speakers{synthetic_note(utterances)}"
@@ -227,7 +224,8 @@ def explain_pca(
 ) -> pd.DataFrame:
     """Fit the PCA of the MFCC block on training recordings: explained variance by component."""
     rows = features[
-        features["utterance_id"].isin(_training(splits, selection)) & (features["variant"] == 0)
+        in_split(features["utterance_id"], splits, selection.protocol, TRAIN)
+        & (features["variant"] == 0)
     ]
     block = StandardScaler().fit_transform(rows.filter(regex="^mfcc_"))
     explained = PCA().fit(block).explained_variance_ratio_

@@ -17,7 +17,7 @@ from speech_emotion.call_scoring import (
     synthesize_calls,
     voice_of,
 )
-from speech_emotion.corpora import TEST, TRAIN
+from speech_emotion.corpora import TEST, TRAIN, in_split
 from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.models import EmotionPredictor
 
@@ -40,16 +40,16 @@ def separate_test_calls(
 
     Voices by MFCC are learnt from utterances of the training speakers.
     """
-    training = _of_split(utterances, splits, selection, TRAIN)
-    mfcc = fit_mfcc_voices(training, per_speaker=PER_SPEAKER, seed=selection.seed)
+    in_training = in_split(utterances["utterance_id"], splits, selection.protocol, TRAIN)
+    mfcc = fit_mfcc_voices(utterances[in_training], per_speaker=PER_SPEAKER, seed=selection.seed)
     voices = {"MFCC": _unprojected(mfcc), "MFCC, projection": mfcc}
     encoder = voice_of(predictor)
     if encoder is None:
         logger.warning("The model has no speech encoder: only voices by MFCC are evaluated")
     else:
         voices |= {"encoder": _unprojected(encoder), IN_USE: encoder}
-    test = _of_split(utterances, splits, selection, TEST)
-    calls = synthesize_calls(test, synthesis, target=settings.flags.target)
+    tested = in_split(utterances["utterance_id"], splits, selection.protocol, TEST)
+    calls = synthesize_calls(utterances[tested], synthesis, target=settings.flags.target)
     return evaluate_separation(calls, predictor, settings, voices=voices)
 
 
@@ -67,13 +67,6 @@ def measure_separation(
             row["n_calls"],
         )
     return table.assign(synthetic=bool(utterances["synthetic"].any()))
-
-
-def _of_split(
-    utterances: pd.DataFrame, splits: pd.DataFrame, selection: SelectionSettings, name: str
-) -> pd.DataFrame:
-    chosen = splits[(splits["protocol"] == selection.protocol) & (splits["split"] == name)]
-    return utterances[utterances["utterance_id"].isin(chosen["utterance_id"])]
 
 
 def _unprojected(voice: VoiceModel) -> VoiceModel:
