@@ -36,6 +36,7 @@ from speech_emotion.reporting.kpis.figures import (
     over_time_figure,
 )
 from speech_emotion.reporting.kpis.patterns import handle_time_figure, hours_figure, motion_figure
+from speech_emotion.reporting.rendering import figure_html
 
 FAST = KpiSettings(resamples=100)
 
@@ -316,6 +317,33 @@ def test_report_passes_an_audit(evidence, calls, visit, tmp_path, audit):
         int(text.replace(",", "")) for text in table.locator("td:nth-child(2)").all_inner_texts()
     ]
     assert counts == sorted(counts, reverse=True)
+
+
+@pytest.mark.browser
+def test_figures_show_names_as_text_and_not_as_links(year, visit, tmp_path):
+    from plotly.offline import get_plotlyjs
+
+    name = '<a href="https://evil.example">A01</a><b>'
+    named = year.assign(agent_id=year["agent_id"].replace("A01", name))
+    chosen = select_period(add_kpi_columns(named, FAST), CallSelection())
+    both = {
+        "lines": kpi_figure(named, agent_id=name, grain="month", settings=FAST),
+        "groups": groups_figure(
+            kpi_breakdown(chosen, [name], FAST), "agent", [name], FAST, note=""
+        ),
+        "bubbles": motion_figure(chosen, [name], FAST, note=""),
+        "times": handle_time_figure(chosen, [name], note=""),
+    }
+    (tmp_path / "plotly.js").write_text(get_plotlyjs(), encoding="utf-8")
+    shown = "".join(figure_html(figure, key) for key, figure in both.items())
+    html = f'<meta charset="utf-8"><script src="plotly.js"></script>{shown}'
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+    page = visit(tmp_path / "page.html")
+    assert page.locator("figure svg").count() >= len(both)
+    assert page.locator("a[href*=evil]").count() == 0
+    for key in both:
+        texts = page.locator(f"#figure-{key} svg text").all_text_contents()
+        assert any(name in text for text in texts), (key, texts)
 
 
 def test_generated_calls_are_marked(evidence, calls):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -41,6 +43,7 @@ PROTOCOL_COLORS: Final = {
     "leaking_folds": "#A89B00",
     "random_split": "#D55E00",
 }
+ENTITY: Final = re.compile(r"&(?=#?\w+;)")
 MARGIN: Final = {"t": 110, "b": 60}
 
 
@@ -53,7 +56,9 @@ def finish_figure(
     wide: bool = False,
     **layout: object,
 ) -> go.Figure:
-    """Set the title, the subtitle and the text alternative of a figure.
+    """Set the title, the subtitle and the text alternative of a figure; show all names as text.
+
+    Plotly renders links and markup in names, labels and categories, and these come from data.
 
     Args:
         figure: The figure, which is changed in place.
@@ -67,15 +72,41 @@ def finish_figure(
     Returns:
         The same figure.
     """
+    for trace in (*figure.data, *(trace for frame in figure.frames for trace in frame.data)):
+        for key in ("name", "text", "hovertext", "x", "y", "labels", "customdata"):
+            if key in trace:
+                trace[key] = _literal(trace[key])
+    for annotation in figure.layout.annotations:
+        annotation.text = _literal(annotation.text)
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        axis.title.text = _literal(axis.title.text)
+        axis.ticktext, axis.categoryarray = _literal(axis.ticktext), _literal(axis.categoryarray)
     figure.update_layout(
         template="plotly_white",
-        title={"text": title, "subtitle": {"text": subtitle}},
+        title={"text": _literal(title), "subtitle": {"text": _literal(subtitle)}},
         margin=MARGIN,
         colorway=list(COLORS),
-        meta={"summary": summary, "wide": wide},
+        meta={"title": title, "subtitle": subtitle, "summary": summary, "wide": wide},
         **layout,
     )
     return figure
+
+
+def _literal(value: Any) -> Any:
+    """Return text, or arrays of it, that Plotly shows as it is; anything else is not changed.
+
+    Example:
+        >>> _literal(["<b>Ann</b>", 1, "A&amp;B", "R&D"])
+        ['&lt;b&gt;Ann&lt;/b&gt;', 1, 'A&amp;amp;B', 'R&D']
+    """
+    if isinstance(value, str):
+        value = ENTITY.sub("&amp;", value)
+        return value.replace("<", "&lt;").replace(">", "&gt;")
+    if isinstance(value, list | tuple):
+        return [_literal(one) for one in value]
+    if isinstance(value, np.ndarray) and value.dtype.kind in "OU":
+        return [_literal(one) for one in value.tolist()]
+    return value
 
 
 def describe(figure: go.Figure) -> tuple[str, str, str]:
@@ -83,9 +114,9 @@ def describe(figure: go.Figure) -> tuple[str, str, str]:
 
     A figure without a summary of its numbers is described by its title and subtitle.
     """
-    title = figure.layout.title.text or ""
-    subtitle = figure.layout.title.subtitle.text or ""
-    summary = (figure.layout.meta or {}).get("summary", "")
+    meta = figure.layout.meta or {}
+    title, subtitle = meta.get("title", ""), meta.get("subtitle", "")
+    summary = meta.get("summary", "")
     return title, subtitle, f"{title}. {summary or subtitle}".strip()
 
 

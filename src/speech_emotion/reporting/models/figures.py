@@ -259,11 +259,8 @@ def confusion_figure(
             zmin=0,
             zmax=1,
             colorscale="Blues",
-            text=[
-                [f"{share:.0%}<br>{count}" for share, count in zip(*row, strict=True)]
-                for row in zip(shares, counts, strict=True)
-            ],
-            texttemplate="%{text}",
+            text=counts,
+            texttemplate="%{z:.0%}<br>%{text}",
             hovertemplate="%{y} predicted as %{x}: %{z:.0%}<extra></extra>",
             showscale=False,
         )
