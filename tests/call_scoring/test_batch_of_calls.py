@@ -1,6 +1,7 @@
 """The command ``batch`` scores calls by day, with the results of the pipeline, and does nothing twice."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from speech_emotion.call_scoring import CallSettings, find_recordings, steps, st
 from speech_emotion.cli import cli
 from speech_emotion.models import EmotionPredictor
 from speech_emotion.reporting.calls import CallReportSettings
-from speech_emotion.runtime import ShardStore
+from speech_emotion.review import ReviewSettings, purge_folder
+from speech_emotion.runtime import ShardStore, StoreHeld, holding
 from speech_emotion.settings import PROJECT
 
 RATE = 8000
@@ -75,7 +77,8 @@ def sort(table):
 
 
 def times(results):
-    return {path: path.stat().st_mtime_ns for path in Path(results).rglob("*") if path.is_file()}
+    files = (path for path in Path(results).rglob("*") if path.is_file() and path.name != ".held")
+    return {path: path.stat().st_mtime_ns for path in files}
 
 
 def test_days_have_the_tables_of_the_pipeline_and_a_second_run_adds_what_is_new(
@@ -144,6 +147,31 @@ def test_days_have_the_tables_of_the_pipeline_and_a_second_run_adds_what_is_new(
     days = score_folder(str(recordings), str(results), **given)
     assert days["day"].tolist() == ["2026-11-25"]
     assert scored == []
+
+
+def test_a_call_is_erased_from_its_day_alone_while_no_run_uses_the_results(
+    recordings, model, tmp_path
+):
+    results = tmp_path / "results"
+    given = {"model_uri": model, "settings": SETTINGS, "report": CallReportSettings(sounds="none")}
+    score_folder(str(recordings), str(results), **given)
+    (folder,) = results.iterdir()
+    before = times(folder / "day=2026-11-25")
+    erase = partial(purge_folder, results, None, ReviewSettings(), call="20261126_third.wav")
+    with holding(str(folder), "scoring"), pytest.raises(StoreHeld, match="scoring"):
+        erase(report=print)
+    lines = []
+    assert erase(report=lines.append) == []
+    removed = [line for line in lines if "removed " in line]
+    assert any("day=2026-11-26/07_model_output/calls/index.parquet" in line for line in removed)
+    assert not any("day=2026-11-25" in line for line in removed)
+    assert times(folder / "day=2026-11-25") == before
+    for path in folder.rglob("*"):
+        assert path.is_dir() or b"20261126_third" not in path.read_bytes(), path
+    assert "20261126_third.wav" not in set(read(results, "index")["call"])
+    (recordings / "20261126_third.wav").unlink()
+    assert score_folder(str(recordings), str(results), **given).empty
+    assert "20261126_third.wav" not in set(read(results, "summary")["call"])
 
 
 def test_what_cannot_be_read_is_tried_again_and_settings_have_their_own_results(

@@ -42,7 +42,14 @@ from speech_emotion.reporting.calls import (
     write_details,
     write_page,
 )
-from speech_emotion.runtime import FileStore, ShardStore, open_binary, write_bytes
+from speech_emotion.runtime import (
+    FileStore,
+    ShardStore,
+    exists,
+    holding,
+    open_binary,
+    write_bytes,
+)
 
 __all__ = ["score_folder"]
 
@@ -86,18 +93,19 @@ def score_folder(
     Raises:
         FileNotFoundError: If there is no recording below ``recordings``.
         ValueError: If the model has no threshold.
+        StoreHeld: If another run uses the folder of the results.
     """
     settings = settings or CallSettings()
     listed = _listed(recordings)
     model_id, uri = resolve(model_uri)
     predictor = ModelDataset(uri=uri).load()
     store = DayStore(f"{results.rstrip('/')}/model={model_id}")
-    known = store.read_index()
-    lines = ShardStore(f"{store.path}/line")
-    line = stored_line(predictor, settings, lines, recordings)
-    due = _due(listed, known, scores_depend_on(predictor, settings, line))
-    logger.info("%d recordings, %d of them are due", len(listed), len(due))
-    with on_cluster(scheduler):
+    with holding(store.path, f"scoring calls of {recordings}"), on_cluster(scheduler):
+        known = store.read_index()
+        lines = ShardStore(f"{store.path}/line")
+        line = stored_line(predictor, settings, lines, recordings)
+        due = _due(listed, known, scores_depend_on(predictor, settings, line))
+        logger.info("%d recordings, %d of them are due", len(listed), len(due))
         due, described = _described(due, known, metadata, settings, store)
         due = due[due["day"] >= since]
         if len(due):
@@ -107,11 +115,9 @@ def score_folder(
             day = store.day(str(name))
             of_day = described[described["call"].isin(calls["call"])]
             line = stored_line(predictor, settings, lines, recordings)
-            rows.append(_score_day(day, calls, of_day, predictor, settings, line))
-            if report is not None:
-                _write_page(day, report, settings)
-    if rows and report is not None:
-        _write_days(store, recordings)
+            rows.append(_score_day(day, calls, of_day, predictor, settings, line, report))
+        if report is not None:
+            _write_days(store, recordings, renew=bool(rows))
     return pd.DataFrame(rows, columns=list(REPORTED))
 
 
@@ -223,8 +229,9 @@ def _score_day(
     predictor: EmotionPredictor,
     settings: CallSettings,
     line: dict[str, Any],
+    report: CallReportSettings | None,
 ) -> dict[str, Any]:
-    """Score the due calls of a day, and write the tables of all its calls; the index comes last."""
+    """Score the due calls of a day, and write tables and page of all its calls; the index comes last."""
     stored, _ = day.read_index()
     kept = stored[~stored["call"].isin(due["call"])]
     columns = ["call", "path", "size", "version", "reason"]
@@ -248,6 +255,8 @@ def _score_day(
     rejected = tables[-1]
     CSVDataset(filepath=f"{day.tables}/rejected.csv", save_args={"index": False}).save(rejected)
     compact_calls(cache)
+    if report is not None:
+        _write_page(day, report, settings)
     unread = unread_calls(scored, line, predictor, cache, settings)
     reasons = dict(zip(rejected["call"], rejected["reason"], strict=True))
     written = calls.assign(
@@ -306,7 +315,13 @@ def _write_page(day: Day, report: CallReportSettings, settings: CallSettings) ->
     files.put("calls.html", page.encode("utf-8", "backslashreplace"))
 
 
-def _write_days(store: DayStore, recordings: str) -> None:
-    """Write the page that links the pages of the days."""
-    counts = {day.name: day.counts() for day in store.days() if len(day.read_index()[0])}
-    write_bytes(f"{store.path}/index.html", days_page(counts, recordings).encode())
+def _write_days(store: DayStore, recordings: str, *, renew: bool) -> None:
+    """Write the page that links the pages of the days, if one has changed or is not linked."""
+    place, linked = f"{store.path}/index.html", ""
+    if exists(place):
+        with open_binary(place) as file:
+            linked = file.read().decode()
+    days = [day for day in store.days() if day.link in linked or exists(f"{store.path}/{day.link}")]
+    if renew or any(day.link not in linked for day in days):
+        counts = {day.name: day.counts() for day in days}
+        write_bytes(place, days_page(counts, recordings).encode())

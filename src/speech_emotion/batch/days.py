@@ -16,6 +16,7 @@ __all__ = ["INDEX_COLUMNS", "Day", "DayStore", "day_of"]
 
 DAY: Final = "day="
 TABLES: Final = "07_model_output/calls"
+PAGE: Final = "08_reporting/calls"
 INDEX_COLUMNS: Final = ("call", "path", "size", "version", "reason", "unread")
 """Columns of the index of a day: one row for each call."""
 SCORING: Final = b"scoring"
@@ -58,7 +59,8 @@ class Day:
         self.tables = f"{path}/{TABLES}"
         self.index_file = f"{self.tables}/index.parquet"
         self.metadata_file = f"{path}/02_intermediate/call_metadata.parquet"
-        self.page_folder = f"{path}/08_reporting/calls"
+        self.page_folder = f"{path}/{PAGE}"
+        self.link = f"{DAY}{self.name}/{PAGE}/calls.html"
 
     def read_index(self) -> tuple[pd.DataFrame, str]:
         """Return the calls of the day, columns :data:`INDEX_COLUMNS`, and what their scores depend on.

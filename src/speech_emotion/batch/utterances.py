@@ -28,6 +28,7 @@ from speech_emotion.runtime import (
     WorkerLost,
     as_completed,
     digest,
+    holding,
     write_bytes,
 )
 from speech_emotion.text_tables import neutralize_formulas
@@ -49,6 +50,8 @@ STATE: Final = ("recording", "size", "version")
 
 State: TypeAlias = tuple[int, str] | None
 """Size and version of a recording, if they are known."""
+RecordedFile: TypeAlias = tuple[str, str, int, str]
+"""Name, path, size and version of a recording."""
 
 
 def predict_folder(
@@ -81,6 +84,7 @@ def predict_folder(
 
     Raises:
         FileNotFoundError: If there is no recording below ``recordings``.
+        StoreHeld: If another run uses the folder of the results.
     """
     from tqdm import tqdm
 
@@ -93,28 +97,17 @@ def predict_folder(
     model_id, uri = resolve(model_uri)
     folder = f"{os.fspath(results).rstrip('/')}/model={model_id}"
     listed = found.recordings.sort_values("name", ignore_index=True)
-    files = listed[["name", "path", "size", "version"]].itertuples(index=False, name=None)
     parts_of_model = ShardStore(folder)
-    predicted = _predicted(parts_of_model)
-    due = [
-        file
-        for file in files
-        if file[0] not in predicted or predicted[file[0]] not in {None, file[2:]}
-    ]
-    replaced: dict[str, State] = {file[0]: file[2:] for file in due if file[0] in predicted}
-    not_read = [found.rejected[["name", "path", "reason"]]]
-    logger.info(
-        "%d recordings, %d have a result already; %d were replaced since then",
-        len(listed),
-        len(listed) - len(due),
-        len(replaced),
-    )
-    parts = [due[start : start + files_per_part] for start in range(0, len(due), files_per_part)]
-    rows: list[dict[str, Any]] = []
-    if parts:
-        shared = (folder, PackedPredictor.pack(ModelDataset(uri=uri).load()))
+    with holding(folder, f"predicting utterances of {os.fspath(recordings)}"):
+        due, replaced = _due(listed, parts_of_model)
+        parts = [
+            due[start : start + files_per_part] for start in range(0, len(due), files_per_part)
+        ]
+        rows: list[dict[str, Any]] = []
+        not_read = [found.rejected[["name", "path", "reason"]]]
+        shared = (folder, PackedPredictor.pack(ModelDataset(uri=uri).load())) if parts else ()
         calls = ((number, (part,)) for number, part in enumerate(parts))
-        with on_cluster(scheduler):
+        with on_cluster(scheduler if parts else None):
             outcomes = as_completed(_predict_part, calls, shared=shared, n_jobs=workers)
             for number, outcome in tqdm(outcomes, total=len(parts), desc="Parts"):
                 part = parts[number]
@@ -124,10 +117,29 @@ def predict_folder(
                     continue
                 rows.append(row | {"unusable": outcome.unusable, "failure": None})
                 not_read.append(outcome.not_read)
-    _remove_outdated(parts_of_model, replaced)
-    _compact(parts_of_model)
-    _write_not_read(pd.concat(not_read, ignore_index=True), f"{results}/{NOT_READ}")
+        _remove_outdated(parts_of_model, replaced)
+        _compact(parts_of_model)
+        _write_not_read(pd.concat(not_read, ignore_index=True), f"{results}/{NOT_READ}")
     return pd.DataFrame(rows, columns=["part", "recordings", "unusable", "failure"])
+
+
+def _due(listed: pd.DataFrame, parts: ShardStore) -> tuple[list[RecordedFile], dict[str, State]]:
+    """Return the recordings without a result, and the state of those among them that were replaced."""
+    files = listed[["name", "path", "size", "version"]].itertuples(index=False, name=None)
+    predicted = _predicted(parts)
+    due = [
+        file
+        for file in files
+        if file[0] not in predicted or predicted[file[0]] not in {None, file[2:]}
+    ]
+    replaced: dict[str, State] = {file[0]: file[2:] for file in due if file[0] in predicted}
+    logger.info(
+        "%d recordings, %d have a result already; %d were replaced since then",
+        len(listed),
+        len(listed) - len(due),
+        len(replaced),
+    )
+    return due, replaced
 
 
 class _Outcome(NamedTuple):
@@ -152,7 +164,7 @@ def _write_not_read(table: pd.DataFrame, file: str) -> None:
 
 
 def _predict_part(
-    files: Sequence[tuple[str, str, int, str]], folder: str, model: PackedPredictor
+    files: Sequence[RecordedFile], folder: str, model: PackedPredictor
 ) -> _Outcome | str:
     """Predict some recordings and write their rows, in a worker.
 
@@ -253,5 +265,5 @@ def _join(names: list[str], parts: ShardStore) -> None:
         parts.remove(name)
 
 
-def _part_name(files: Sequence[tuple[str, str, int, str]]) -> str:
+def _part_name(files: Sequence[RecordedFile]) -> str:
     return f"{PART}{digest(*((name, size, version) for name, _, size, version in files))}"

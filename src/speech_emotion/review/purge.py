@@ -16,7 +16,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
@@ -35,7 +35,7 @@ from speech_emotion.review.database import Database, calls, items, verdicts
 from speech_emotion.review.settings import RetentionSettings, ReviewSettings
 from speech_emotion.review.sync import SCORED_CALLS
 from speech_emotion.review.verdicts import REVIEW_FOLDER
-from speech_emotion.runtime import KEY, PARTIAL, replacing
+from speech_emotion.runtime import KEY, PARTIAL, holding, replacing
 
 __all__ = [
     "KnownCall",
@@ -134,16 +134,42 @@ def known_calls(folder: Path, database: Database | None, zone: ZoneInfo) -> dict
             add(str(row["call"]), str(row.get("path") or ""), text, _written(path))
             if start := _start(row.get("started"), zone):
                 starts[str(row["call"])] = start
+    for path in _parts_of_batch(folder):
+        names = [name for name in ("recording", "version") if name in pq.read_schema(path).names]
+        for row in pq.read_table(path, columns=names).to_pylist():
+            add(row["recording"], "", "", _changed(row.get("version")) or _written(path))
     if database is not None:
         with database.read() as connection:
-            columns = (calls.c.call, calls.c.recording, calls.c.call_id, calls.c.scored_at)
-            for row in connection.execute(sa.select(*columns, calls.c.started_at)):
+            wanted = (calls.c.call, calls.c.recording, calls.c.call_id, calls.c.scored_at)
+            for row in connection.execute(sa.select(*wanted, calls.c.started_at)):
                 add(row.call, row.recording, row.call_id, row.scored_at)
                 if row.started_at is not None:
                     starts[row.call] = row.started_at
     return {
         call: known._replace(moment=starts.get(call, known.moment)) for call, known in found.items()
     }
+
+
+def _parts_of_batch(folder: Path) -> list[Path]:
+    """Return the results of utterances by the command ``batch``."""
+    return [*folder.glob("part-*.parquet"), *folder.glob("model=*/part-*.parquet")]
+
+
+def _changed(version: str | None) -> dt.datetime | None:
+    """Return the time of the last change of a recording, if its version is one in nanoseconds."""
+    if not version or not re.fullmatch(r"\d{15,19}", version):
+        return None
+    return dt.datetime.fromtimestamp(int(version) / 1e9, dt.UTC)
+
+
+def result_folders(folder: Path) -> list[Path]:
+    """Return the data folders below a folder: the days of the command ``batch``, and the folder itself.
+
+    Args:
+        folder: A data folder, or the results of ``batch``.
+    """
+    days = [path for path in folder.rglob("day=*") if path.parent.name.startswith("model=")]
+    return [*sorted(path for path in days if path.is_dir()), folder]
 
 
 def _written(path: Path) -> dt.datetime:
@@ -221,6 +247,7 @@ class Purge:
         before_s: Seconds to play before a passage on that page.
         logs: Log files, whose lines on the calls are removed.
         dry_run: Whether everything is only listed.
+        apart: Folders below it that are erased on their own.
     """
 
     def __init__(
@@ -232,8 +259,10 @@ class Purge:
         before_s: float = 2.0,
         logs: Iterable[Path] = (),
         dry_run: bool = False,
+        apart: Iterable[Path] = (),
     ):
         self._folder, self._database = folder, database
+        self._apart = set(apart)
         self._scoring, self._before_s = scoring or CallSettings(), before_s
         self._logs, self._dry_run = list(logs), dry_run
         self._handled: set[Path] = set()
@@ -568,7 +597,9 @@ class Purge:
         return sorted(
             path
             for path in self._folder.rglob("*")
-            if path.is_file() and "01_raw" not in path.relative_to(self._folder).parts
+            if path.is_file()
+            and "01_raw" not in path.relative_to(self._folder).parts
+            and not (self._apart and self._apart.intersection(path.parents))
         )
 
     def _delete(self, path: Path, what: str) -> Iterator[Removed]:
@@ -640,7 +671,7 @@ def purge_folder(
     """Erase one call, calls of a certain age, or what the retention no longer allows.
 
     Args:
-        folder: The data folder.
+        folder: The data folder, or the results of the command ``batch``.
         database: The database of reviews, if there is one.
         settings: Time zone and retention.
         call: Name of a call.
@@ -657,8 +688,67 @@ def purge_folder(
     Raises:
         ValueError: If several calls have the name.
         DatabaseError: If the database cannot be used.
+        StoreHeld: If the command ``batch`` uses its results now.
     """
-    known = known_calls(folder, database, ZoneInfo(settings.time_zone))
+    zone = ZoneInfo(settings.time_zone)
+    folders = result_folders(folder)
+    with _held(folders, dry_run=dry_run):
+        known_in = {
+            one: known_calls(one, database if one == folder else None, zone) for one in folders
+        }
+        known = {name: found for one in folders for name, found in known_in[one].items()}
+        chosen = _chosen(known, settings, call, days, report)
+        n_removed, left = 0, list[str]()
+        for one in folders:
+            # A name that no table knows may be anywhere; a day that does not know it is left alone.
+            wanted: dict[Kind, list[KnownCall]] = {
+                kind: [
+                    found
+                    for found in of_kind
+                    if one == folder or found.call in known_in[one] or found.call not in known
+                ]
+                for kind, of_kind in chosen.items()
+            }
+            if not any(wanted.values()):
+                continue
+            is_main = one == folder
+            prefix = "" if is_main else f"{one.relative_to(folder).as_posix()}/"
+            purge = Purge(
+                one,
+                database if is_main else None,
+                scoring=CallSettings.model_validate(scoring or {}),
+                before_s=before_s,
+                logs=logs if is_main else (),
+                dry_run=dry_run,
+                apart=folders[:-1] if is_main else (),
+            )
+            for kind, of_kind in wanted.items():
+                for removed in purge.erase(of_kind, known, [kind]):
+                    n_removed += 1
+                    report(
+                        f"  {'would remove' if dry_run else 'removed'} {prefix}{removed.store}: "
+                        f"{removed.what}"
+                    )
+            gone = wanted.get("passages", [])
+            if gone and not dry_run:
+                left += [f"{prefix}{name}" for name in purge.leftovers(gone, known)]
+    report(f"{n_removed} entries {'found' if dry_run else 'removed'}")
+    for found in chosen.get("passages", []):
+        if found.path:
+            report(f"The recording itself is yours; it was not touched: {found.path}")
+    for name in left:
+        report(f"STILL NAMED in {name}: nothing here knows how to change this file; do it by hand")
+    return left
+
+
+def _chosen(
+    known: dict[str, KnownCall],
+    settings: ReviewSettings,
+    call: str | None,
+    days: int | None,
+    report: Callable[[str], object],
+) -> dict[Kind, list[KnownCall]]:
+    """Return and report the calls of which something is erased, by what."""
     moment = dt.datetime.now(dt.UTC)
     chosen: dict[Kind, list[KnownCall]]
     if call is not None:
@@ -670,32 +760,23 @@ def purge_folder(
         chosen = outdated(known, RetentionSettings(**{**NO_LIMITS, "passages": days}), moment)
     else:
         chosen = outdated(known, settings.retention, moment)
-    purge = Purge(
-        folder,
-        database,
-        scoring=CallSettings.model_validate(scoring or {}),
-        before_s=before_s,
-        logs=logs,
-        dry_run=dry_run,
-    )
-    erased = chosen.get("passages", [])
-    whole = {one.call for one in erased}
-    verb = "would remove" if dry_run else "removed"
-    n_removed = 0
+    whole = {one.call for one in chosen.get("passages", [])}
     for kind, of_kind in chosen.items():
-        rest = [one for one in of_kind if kind == "passages" or one.call not in whole]
-        report(f"{kind.replace('_', ' ')}: {len(rest)} of {len(known)} calls")
-        for removed in purge.erase(rest, known, [kind]):
-            n_removed += 1
-            report(f"  {verb} {removed.store}: {removed.what}")
-    report(f"{n_removed} entries {'found' if dry_run else 'removed'}")
-    for one in erased:
-        if one.path:
-            report(f"The recording itself is yours; it was not touched: {one.path}")
-    left = [] if dry_run or not erased else purge.leftovers(erased, known)
-    for name in left:
-        report(f"STILL NAMED in {name}: nothing here knows how to change this file; do it by hand")
-    return left
+        if kind != "passages":
+            chosen[kind] = [one for one in of_kind if one.call not in whole]
+        report(f"{kind.replace('_', ' ')}: {len(chosen[kind])} of {len(known)} calls")
+    return chosen
+
+
+@contextmanager
+def _held(folders: list[Path], *, dry_run: bool) -> Iterator[None]:
+    """Hold the results of ``batch``, so that no run writes them meanwhile."""
+    around = {place for one in folders for place in (one, one.parent, *one.glob("model=*"))}
+    models = [] if dry_run else sorted(one for one in around if one.name.startswith("model="))
+    with ExitStack() as stack:
+        for model in models:
+            stack.enter_context(holding(str(model), "purging"))
+        yield
 
 
 class _Matcher:

@@ -8,6 +8,10 @@ from speech_emotion.runtime.dask import (
 from speech_emotion.runtime.files import (
     FileStore,
 )
+from speech_emotion.runtime.holding import (
+    StoreHeld,
+    holding,
+)
 from speech_emotion.runtime.identity import (
     has_ended,
     is_here,
@@ -87,6 +91,7 @@ __all__ = [
     "RedactingFormatter",
     "ServiceUnreachable",
     "ShardStore",
+    "StoreHeld",
     "WorkerLost",
     "as_completed",
     "check_same_keys",
@@ -99,6 +104,7 @@ __all__ = [
     "file_state",
     "has_ended",
     "hide_secrets",
+    "holding",
     "is_here",
     "is_url",
     "join",
