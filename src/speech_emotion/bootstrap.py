@@ -48,7 +48,9 @@ def bootstrap_interval(
 
     Returns:
         Lower and upper bound, each of shape ``(…)``. NaN with fewer than two clusters, which say nothing
-        about others, and if the metric is finite in no resample.
+        about others, and if the metric is finite in no resample. With n clusters, the interval lies between
+        the lowest and the highest of them, which hold the median with a probability of
+        :math:`1 - 2^{1 - n}`: fewer than six cannot give 95 %.
 
     Example:
         >>> low, high = bootstrap_interval([0.1, 0.2, 0.3, float("nan")], 8)

@@ -262,7 +262,8 @@ def html_report(
         evidence=evidence,
         run=dict.fromkeys(("date", "commit", "run_id", "model"), "") | dict(run or {}),
         plotly=get_plotlyjs(),
-        figures={name: figure_html(figure, name) for name, figure in figures.items()},
+        # Without a network, there are no learning curves.
+        figures={name: figure_html(figure, name) for name, figure in figures.items() if figure.data},
         pictures={
             name: {"png": png_base64(picture), "text": PICTURES[name].format(labels=labels)}
             for name, picture in pictures.items()

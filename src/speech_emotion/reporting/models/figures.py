@@ -431,7 +431,7 @@ def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
             showlegend=False,
         )
     figure.update_xaxes(title="trial")
-    figure.update_yaxes(title="mean UAR over folds", tickformat=".0%")
+    figure.update_yaxes(title="mean UAR over folds", tickformat=".1%")
     subtitle = f"×: pruned trial; {CROSS_VALIDATION}, {trained_on}"
     summary = f"Best mean UAR: {listed(best)}." if best else "No trials."
     return finish_figure(figure, "Hyperparameter search", subtitle, summary=summary)
