@@ -263,7 +263,9 @@ def html_report(
         run=dict.fromkeys(("date", "commit", "run_id", "model"), "") | dict(run or {}),
         plotly=get_plotlyjs(),
         # Without a network, there are no learning curves.
-        figures={name: figure_html(figure, name) for name, figure in figures.items() if figure.data},
+        figures={
+            name: figure_html(figure, name) for name, figure in figures.items() if figure.data
+        },
         pictures={
             name: {"png": png_base64(picture), "text": PICTURES[name].format(labels=labels)}
             for name, picture in pictures.items()
