@@ -559,14 +559,22 @@ def _review_settings(env: str | None) -> Any:
 
 
 def _project_parameters(env: str | None) -> dict[str, Any]:
-    """Return the parameters of the project; none outside of it."""
+    """Return the parameters of the project; none outside of it.
+
+    The context of the project points MLflow to the project's server: the current one is kept.
+    """
+    import mlflow
     from kedro.framework.session import KedroSession
 
     project = _project_folder()
     if not (project / "conf").is_dir():
         return {}
+    servers = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     with KedroSession.create(project, env=env, save_on_close=False) as session:
-        return session.load_context().config_loader["parameters"]  # type: ignore[attr-defined]
+        parameters = session.load_context().config_loader["parameters"]  # type: ignore[attr-defined]
+    mlflow.set_tracking_uri(servers[0])
+    mlflow.set_registry_uri(servers[1])
+    return parameters
 
 
 @contextmanager

@@ -5,8 +5,10 @@ import sqlite3
 from pathlib import Path
 
 import click
+import mlflow
 import numpy as np
 import pytest
+from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
@@ -114,3 +116,15 @@ def test_a_parameter_that_needs_quotes_says_so(log):
     done = CliRunner().invoke(cli.cli, ["run", "--pipelines", "call_kpis", "--params", params])
     assert done.exit_code == 2
     assert "\"calls_export.start_format='%m/%d/%Y'\"" in done.output
+
+
+def test_the_parameters_of_the_project_leave_the_tracking_server_alone(tmp_path):
+    bootstrap_project(PROJECT)
+    before = mlflow.get_tracking_uri()
+    uri = f"sqlite:///{tmp_path}/named.db"
+    mlflow.set_tracking_uri(uri)
+    try:
+        assert "calls" in cli._project_parameters("test")
+        assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == (uri, uri)
+    finally:
+        mlflow.set_tracking_uri(before)
