@@ -569,11 +569,10 @@ def _project_parameters(env: str | None) -> dict[str, Any]:
     project = _project_folder()
     if not (project / "conf").is_dir():
         return {}
-    servers = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    server = mlflow.get_tracking_uri()
     with KedroSession.create(project, env=env, save_on_close=False) as session:
         parameters = session.load_context().config_loader["parameters"]  # type: ignore[attr-defined]
-    mlflow.set_tracking_uri(servers[0])
-    mlflow.set_registry_uri(servers[1])
+    mlflow.set_tracking_uri(server)
     return parameters
 
 
