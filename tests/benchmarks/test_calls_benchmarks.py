@@ -10,14 +10,10 @@ are hits (share of kept frames within utterances, including inner pauses) and fa
 frames elsewhere), by condition and signal-to-noise ratio.
 """
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import soxr
-import yaml
 from threadpoolctl import threadpool_limits
 
 import speech_emotion.call_scoring.stream
@@ -32,58 +28,17 @@ from speech_emotion.call_scoring import (
     synthesize_calls,
 )
 from speech_emotion.call_scoring.voice_activity import AFTER, BEFORE, BlockBuffer
-from speech_emotion.features import FeatureSettings, extract
-from speech_emotion.models import Combiner, EmotionPredictor, Member, family_named
+from speech_emotion.features import extract
 
-CONF = Path(__file__).parents[2] / "conf/base/ingestion/parameters.yml"
 CALLS = SynthesisSettings(calls=12, minutes=1.0, snr_db=(30.0, 20.0, 10.0, 5.0))
 LINE = 8000
 MINUTES = 2.0
-FAMILIES = ("rocket_lda", "svm")
-TRAINED_ON = 120
-"""Number of utterances of the sample corpus that the model is trained on."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread():
     with threadpool_limits(1):
         yield
-
-
-@pytest.fixture(scope="module")
-def utterances(tmp_path_factory):
-    """Real corpora from the folder SPEECH_EMOTION_CORPORA, or the sample corpus."""
-    from speech_emotion.corpora import CorporaSettings, SampleSettings, ingest, write_sample
-
-    folder = os.environ.get("SPEECH_EMOTION_CORPORA")
-    if not folder:
-        folder = tmp_path_factory.mktemp("sample") / "corpora"
-        write_sample(folder, SampleSettings(), progress=False)
-    settings = CorporaSettings.model_validate(yaml.safe_load(CONF.read_text())["corpora"])
-    return ingest(Path(folder), settings, n_jobs=1, progress=False)[0]
-
-
-@pytest.fixture(scope="module")
-def predictor(utterances):
-    if folder := os.environ.get("SPEECH_EMOTION_CHAMPION"):
-        return EmotionPredictor.load(Path(folder))
-    settings, rows, names = FeatureSettings(), [], []
-    for row in utterances.sample(min(TRAINED_ON, len(utterances)), random_state=0).itertuples():
-        try:
-            samples = load_audio(row.path, settings.sample_rate)
-            rows.append(extract(samples, settings.sample_rate, settings=settings)[0])
-        except AudioError:
-            continue
-        names.append(row.label)
-    labels, codes = np.unique(names, return_inverse=True)
-    table = pd.DataFrame(rows)
-    members = []
-    for name in FAMILIES:
-        family = family_named(name)
-        estimator = family.build(seed=0).fit(family.select(table, None), codes)
-        members.append(Member(name, estimator))
-    combiner = Combiner("soft_voting", FAMILIES, np.array([0.5, 0.5]), np.empty(0))
-    return EmotionPredictor(tuple(map(str, labels)), settings, tuple(members), combiner)
 
 
 def dialogue(utterances):

@@ -6,7 +6,6 @@ import logging
 import os
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 import pandas as pd
@@ -73,11 +72,12 @@ def find_audio(folder: str | os.PathLike[str]) -> FoundRecordings:
         Recordings, files that cannot be read, and numbers of ignored files. Nothing is opened: whether a
         recording can be decoded is known when it is read.
     """
-    recordings, rejected, others = [], [], dict[str, str]()
+    recordings, rejected, others = _Rows(), [], dict[str, str]()
     suffixes = AUDIO_SUFFIXES + CODEC_SUFFIXES if has_codecs() else AUDIO_SUFFIXES
     for file in list_files(folder):
-        suffix = PurePosixPath(file.below).suffix.lower()
-        base = PurePosixPath(file.below).name
+        base = file.below.rpartition("/")[2]
+        dot = base.rfind(".")
+        suffix = base[dot:].lower() if 0 < dot < len(base) - 1 else ""
         name, path = _as_text(file.below), _as_text(file.path)
         if file.problem == REPEATED_LINK:
             others[name] = "links to folders that are searched under their own names"
@@ -95,7 +95,7 @@ def find_audio(folder: str | os.PathLike[str]) -> FoundRecordings:
             rejected.append((name, path, reason, True))
         else:
             others[name] = _as_text(suffix) or "without suffix"
-    found = pd.DataFrame(recordings, columns=["name", "path", "size", "version"])
+    found = recordings.table()
     lost = pd.DataFrame(rejected, columns=["name", "path", "reason", "transient"])
     return FoundRecordings(
         found.sort_values("path", ignore_index=True),
@@ -104,6 +104,30 @@ def find_audio(folder: str | os.PathLike[str]) -> FoundRecordings:
     )
 
 
+class _Rows:
+    """A table that is built row by row; blocks of rows need a fraction of the memory of Python objects."""
+
+    COLUMNS: Final = ("name", "path", "size", "version")
+    BLOCK: Final = 50_000
+
+    def __init__(self) -> None:
+        self._blocks: list[pd.DataFrame] = []
+        self._rows: list[tuple[str, str, int, str]] = []
+
+    def append(self, row: tuple[str, str, int, str]) -> None:
+        """Add a row."""
+        self._rows.append(row)
+        if len(self._rows) == self.BLOCK:
+            self._blocks.append(pd.DataFrame(self._rows, columns=list(self.COLUMNS)))
+            self._rows = []
+
+    def table(self) -> pd.DataFrame:
+        """Return all rows."""
+        rest = pd.DataFrame(self._rows, columns=list(self.COLUMNS))
+        blocks = [*self._blocks, rest] if len(rest) or not self._blocks else self._blocks
+        return pd.concat(blocks, ignore_index=True)
+
+
 def _as_text(path: str) -> str:
     """Escape what is not UTF-8, because tables store text only."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    return path if path.isascii() else os.fsencode(path).decode(errors="backslashreplace")
