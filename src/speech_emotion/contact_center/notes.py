@@ -12,7 +12,18 @@ from speech_emotion.contact_center.sound_mapping import SoundMapping
 if TYPE_CHECKING:
     import mido
 
-__all__ = ["ANGRY_TIMBRE", "CALM_TIMBRE", "SAMPLE_RATE", "TARGET", "midi_of_notes", "render_notes"]
+__all__ = [
+    "ANGRY_TIMBRE",
+    "ATTACK_S",
+    "CALM_TIMBRE",
+    "HARMONICS",
+    "RELEASE_S",
+    "SAMPLE_RATE",
+    "TARGET",
+    "amplitudes",
+    "midi_of_notes",
+    "render_notes",
+]
 
 SAMPLE_RATE: Final = 44_100
 TICKS_PER_BEAT: Final = 480
@@ -22,29 +33,33 @@ ATTACK_S, RELEASE_S, TAIL_S = 0.012, 0.06, 0.25
 CALM_TIMBRE, ANGRY_TIMBRE, HARMONICS = 0.12, 0.65, 10
 
 
-def render_notes(
-    notes: pd.DataFrame, mapping: SoundMapping, *, voice: str | None = None
-) -> np.ndarray:
+def render_notes(notes: pd.DataFrame, mapping: SoundMapping) -> np.ndarray:
     """Render notes as stereo samples, shape ``(n_samples, 2)``, float32.
 
     Args:
         notes: See :class:`~speech_emotion.contact_center.sonification.KpiSound`.
         mapping: Length of a beat and level of the reference.
-        voice: Render this voice alone; the sounds of all voices add up to the whole.
     """
     beats = notes["start_s"].max() + mapping.beat_s
     samples = np.zeros((round((beats + TAIL_S) * SAMPLE_RATE), 2))
-    # The gain depends on the number of voices, not on the peak, so that levels are comparable.
-    voices = notes.loc[notes["voice"] != TARGET, "voice"].nunique()
-    full = PEAK / (voices + 10 ** (mapping.reference_db / 20) * mapping.reference)
-    played = notes if voice is None else notes[notes["voice"] == voice]
-    for row in played.dropna(subset="note").itertuples():
+    amplitude = amplitudes(notes, mapping)
+    for row in notes.dropna(subset="note").itertuples():
         begin = round(row.start_s * SAMPLE_RATE)
         tone = _tone(row.frequency_hz, row.duration_s, row.timbre)
         angle = (row.pan + 1) * np.pi / 4  # equal power
-        gains = full * 10 ** (row.level_db / 20) * np.array([np.cos(angle), np.sin(angle)])
+        gains = amplitude[row.Index] * np.array([np.cos(angle), np.sin(angle)])
         samples[begin : begin + len(tone)] += tone[:, None] * gains
     return samples.astype(np.float32)
+
+
+def amplitudes(notes: pd.DataFrame, mapping: SoundMapping) -> pd.Series:
+    """Return the peak amplitude of each note.
+
+    It depends on the number of voices, not on the peak of their sum, so that levels are comparable.
+    """
+    voices = notes.loc[notes["voice"] != TARGET, "voice"].nunique()
+    full = PEAK / (voices + 10 ** (mapping.reference_db / 20) * mapping.reference)
+    return full * 10 ** (notes["level_db"] / 20)
 
 
 def _tone(frequency: float, seconds: float, timbre: float) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,13 @@ from speech_emotion.contact_center.kpis import (
 )
 from speech_emotion.contact_center.notes import (
     ANGRY_TIMBRE,
+    ATTACK_S,
     CALM_TIMBRE,
+    HARMONICS,
+    RELEASE_S,
     SAMPLE_RATE,
     TARGET,
+    amplitudes,
     midi_of_notes,
     render_notes,
 )
@@ -102,10 +106,28 @@ class KpiSound:
         """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
-    def stems(self) -> dict[str, np.ndarray]:
-        """Return the samples of each voice and of the reference tone; they add up to ``samples``."""
-        names = self.notes["voice"].unique()
-        return {name: render_notes(self.notes, self.mapping, voice=name) for name in names}
+    def played(self) -> list[dict[str, Any]]:
+        """Return how each voice, and the reference tone, is played in a browser.
+
+        Returns:
+            ``name``, ``pan`` and ``notes``: start, duration, frequency, timbre and amplitude of each. With
+            the attack, release and harmonics of :meth:`tone`, they give :attr:`samples`.
+        """
+        sounding = self.notes.assign(amplitude=amplitudes(self.notes, self.mapping))
+        columns = ["start_s", "duration_s", "frequency_hz", "timbre", "amplitude"]
+        return [
+            {
+                "name": str(name),
+                "pan": float(rows["pan"].iloc[0]),
+                "notes": rows.dropna(subset="note")[columns].round(4).to_numpy().tolist(),
+            }
+            for name, rows in sounding.groupby("voice", sort=False)
+        ]
+
+    @staticmethod
+    def tone() -> dict[str, float]:
+        """Return what all notes have in common: attack and release in seconds, number of harmonics."""
+        return {"attack": ATTACK_S, "release": RELEASE_S, "harmonics": HARMONICS}
 
     def legend_text(self) -> str:
         """Return the legend, one line per entry."""

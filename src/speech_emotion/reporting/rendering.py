@@ -21,7 +21,6 @@ from speech_emotion.reporting.plotting import describe, row_interval
 
 __all__ = [
     "figure_html",
-    "mp3_base64",
     "page_script",
     "plot_html",
     "png_base64",
@@ -126,21 +125,6 @@ def png_base64(picture: Image) -> str:
     """Return a picture as PNG in base64, for embedding into a page."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def mp3_base64(samples: np.ndarray, sample_rate: int) -> str:
-    """Return samples as an MP3 file in base64, for embedding into a page."""
-    buffer = io.BytesIO()
-    soundfile.write(
-        buffer,
-        np.clip(samples, -1, 1),
-        sample_rate,
-        format="MP3",
-        subtype="MPEG_LAYER_III",
-        bitrate_mode="CONSTANT",
-        compression_level=0.7,
-    )
     return base64.b64encode(buffer.getvalue()).decode()
 
 

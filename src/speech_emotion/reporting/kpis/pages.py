@@ -29,7 +29,6 @@ from speech_emotion.reporting.kpis.figures import AGENT_COLORS, CENTER_COLOR, TI
 from speech_emotion.reporting.plotting import row_interval
 from speech_emotion.reporting.rendering import (
     figure_html,
-    mp3_base64,
     page_script,
     read_template,
     template,
@@ -349,10 +348,10 @@ def sound_page(sound: KpiSound) -> str:
         periods=_periods(sound),
         target=_y(sound, sound.target) if sound.mapping.reference else None,
         box={"left": LEFT, "top": TOP, "right": RIGHT, "bottom": BOTTOM},
-        stems={
-            name: mp3_base64(samples, sound.sample_rate) for name, samples in sound.stems().items()
-        },
+        names=[voice["name"] for voice in sound.played()],
         data={
+            "voices": sound.played(),
+            "tone": sound.tone(),
             "seconds": sound.seconds,
             "beat": sound.mapping.beat_s,
             "left": LEFT,
