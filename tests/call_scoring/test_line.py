@@ -19,7 +19,14 @@ from speech_emotion.call_scoring import (
 from speech_emotion.call_scoring import stream as stream_module
 from speech_emotion.encoders import find_encoder
 from speech_emotion.features import embed, embedding_names
-from speech_emotion.models import Combiner, EmotionPredictor, Member, Threshold, family_named
+from speech_emotion.models import (
+    Combiner,
+    EmotionPredictor,
+    Member,
+    Threshold,
+    VoiceProjection,
+    family_named,
+)
 
 RATE = 8000
 LABELS = ("angry", "neutral", "sad")
@@ -105,6 +112,25 @@ def test_a_shifted_line_gives_the_same_scores_with_its_mean(encoder_predictor, l
         not np.allclose(one.probabilities, other.probabilities, atol=1e-3)
         for one, other in zip(plain, moved, strict=True)
     )
+
+
+def test_windows_say_how_far_they_are_from_training(encoder_predictor, line):
+    reference = encoder_predictor.reference
+    names = embedding_names("tiny", tuple(encoder_predictor.encoder.layers), 16)
+    values = np.random.default_rng(0).normal(reference, 1, (40, len(names))).astype(np.float32)
+    speakers = pd.Series(np.arange(40) % 4)
+    voices = VoiceProjection.fit(pd.DataFrame(values, columns=names), speakers)
+    known = dataclasses.replace(encoder_predictor, voices=voices)
+    shift = np.linspace(-1, 1, len(reference)).astype(np.float32)
+    there, here = (
+        stream_all(known, line, line=LineMean(reference + moved, 1, 1)) for moved in (0, shift)
+    )
+    novelty = [window.novelty for window in there]
+    assert np.isfinite(novelty).all()
+    assert [window.novelty for window in here] == novelty  # the line is not adapted before
+    samples = [window.bandwidth_hz for window in there]
+    assert all(100 < bandwidth <= RATE / 2 for bandwidth in samples)
+    assert np.isnan([window.novelty for window in stream_all(encoder_predictor, line)]).all()
 
 
 def test_the_mean_of_calls_weighs_calls_equally():

@@ -7,6 +7,7 @@ from speech_emotion.call_scoring.quality import (
     CLIPPED,
     MUSIC,
     NOISY,
+    bandwidth,
     out_of_domain_reason,
     tonality,
 )
@@ -64,6 +65,18 @@ def test_gliding_pitch_is_not_tonal():
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
     voice = sum(np.sin(h * phase) / h for h in range(1, 15))
     assert tonality(voice.astype("f4"), RATE) < LIMIT / 2
+
+
+@pytest.mark.parametrize(("edge", "expected"), [(1000, 990), (3400, 3366), (8000, 7920)])
+def test_bandwidth_is_where_99_percent_of_the_power_lie_below(edge, expected):
+    """White noise up to an edge has its power evenly below it."""
+    spectrum = np.zeros(5 * RATE // 2 + 1, dtype=complex)
+    frequencies = np.fft.rfftfreq(5 * RATE, 1 / RATE)
+    spectrum[frequencies <= edge] = 1
+    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, len(spectrum))
+    noise = np.fft.irfft(spectrum * np.exp(1j * phases))
+    assert bandwidth(noise, RATE) == pytest.approx(expected, rel=0.01)
+    assert bandwidth(np.zeros(100), RATE) == 0
 
 
 @pytest.mark.parametrize(

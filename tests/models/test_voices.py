@@ -88,6 +88,22 @@ def test_stored_projections_are_the_same(known, tmp_path):
     projection.save(tmp_path / "voices.npz")
     stored = VoiceProjection.load(tmp_path / "voices.npz")
     np.testing.assert_array_equal(stored(table.to_numpy()), projection(table.to_numpy()))
+    assert stored.novelties == projection.novelties
+
+
+def test_novelty_is_1_in_training_and_grows_with_the_distance(known):
+    table, _, projection = known
+    novelty = projection.novelty(table.to_numpy())
+    assert np.mean(novelty**2) == pytest.approx(1, abs=1e-3)
+    low, middle, high = projection.novelties
+    assert np.mean(novelty < low) == pytest.approx(0.05, abs=0.01)
+    assert np.mean(novelty < middle) == pytest.approx(0.5, abs=0.01)
+    assert np.mean(novelty > high) == pytest.approx(0.05, abs=0.01)
+    center = table.mean().to_numpy()[None]
+    away = center.copy()
+    away[0, projection.columns] += 3 * projection.scale
+    assert projection.novelty(center)[0] == pytest.approx(0, abs=1e-3)
+    assert projection.novelty(away)[0] == pytest.approx(3, abs=1e-3)
 
 
 def test_other_columns_are_refused():

@@ -7,10 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speech_emotion.features import FeatureSettings
+from speech_emotion.models import (
+    Combiner,
+    EmotionPredictor,
+    Member,
+    TrainingProfile,
+    family_named,
+)
 from speech_emotion.monitoring import (
     MonitoringSettings,
     Periods,
     compare_periods,
+    compare_with_training,
     measure_calls,
     weekly_table,
 )
@@ -20,7 +29,7 @@ PERIODS = Periods(FIRST + timedelta(7), FIRST + timedelta(13), FIRST, FIRST + ti
 SETTINGS = MonitoringSettings()
 
 
-def simulated(seed, *, n=200, level=0.0, snr=0.0, score=0.0):
+def simulated(seed, *, n=200, level=0.0, snr=0.0, score=0.0, bandwidth=0.0, novelty=0.0):
     """Two weeks of calls; the second one is changed."""
     rng = np.random.default_rng(seed)
     second = np.repeat([0, 1], n)
@@ -34,6 +43,8 @@ def simulated(seed, *, n=200, level=0.0, snr=0.0, score=0.0):
             ],
             "model": "m",
             "snr_db": rng.normal(20, 4, 2 * n) + snr * second,
+            "bandwidth_hz": rng.normal(3000, 200, 2 * n) + bandwidth * second,
+            "novelty": rng.normal(1.3, 0.15, 2 * n) + novelty * second,
             "loudness_dbfs": rng.normal(-25, 3, 2 * n) + level * second,
             "speech_share": rng.beta(8, 2, 2 * n),
             "minutes": rng.lognormal(1.2, 0.6, 2 * n),
@@ -55,6 +66,8 @@ def alarms(**change):
         pytest.param({"level": -3, "snr": -2}, id="codec"),
         pytest.param({"snr": -4}, id="noise"),
         pytest.param({"score": 0.1}, id="callers"),
+        pytest.param({"bandwidth": -200}, id="band"),
+        pytest.param({"novelty": 0.1}, id="embeddings"),
     ],
 )
 def test_changes_raise_an_alarm(change):
@@ -149,13 +162,59 @@ def test_measures_are_means_of_scored_windows_whatever_the_blocks_are():
     assert whole["day"].iloc[1] == FIRST + timedelta(1)
 
 
+def test_measures_of_older_or_other_models_are_missing_not_zero():
+    table, rows = summary(4), windows([f"call {number}" for number in range(4)])
+    measured = measure_calls(table, [rows.assign(novelty=np.nan)], target="angry")
+    assert measured[["novelty", "bandwidth_hz"]].isna().all(axis=None)
+    assert measured["snr_db"].tolist() == [20.0] * 4
+    only_noise = rows.assign(out_of_domain="noisy")
+    assert measure_calls(table, [only_noise], target="angry")["snr_db"].isna().all()
+
+
+def test_calls_are_compared_with_the_range_of_training():
+    ranges = {"novelty": (0.5, 1.0, 1.5), "loudness_dbfs": (-60.0, -30.0, -1.0), "other": (0, 1, 2)}
+    measured = simulated(0).assign(novelty=np.tile([1.0, 1.6, 1.7, 0.4], 100))
+    table = compare_with_training(measured, PERIODS, ranges).set_index("measure")
+    assert list(table.index) == ["novelty", "loudness_dbfs"]
+    assert table["n_period"].tolist() == [200, 200]
+    assert table["outside"].tolist() == [0.75, 0.0]
+    assert table["far"].tolist() == [True, False]
+    assert table.loc["novelty", "period"] == pytest.approx(1.3)
+
+
 def test_weeks_begin_on_monday():
     weeks = weekly_table(measure_calls(summary(), [], target="angry"))
     assert weeks["week_from"].tolist() == ["2026-01-05", "2026-01-12"]
     assert weeks["n_calls"].sum() == 79
 
 
-def test_the_pipeline_reports_alarms_and_logs_weeks(run_kedro, tmp_path, caplog):
+@pytest.fixture
+def model(tmp_path):
+    """A stored model whose training utterances were as loud as the calls of the first week."""
+    family = "logistic_regression"
+    table = pd.DataFrame({"centroid_mean": np.arange(8.0), "centroid_std": np.arange(8.0)})
+    estimator = family_named(family).build(seed=0).fit(table, np.arange(8) % 2)
+    utterances = pd.DataFrame({"speaker": ["a", "b"] * 4, "rms": [0.1] * 4 + [0.11] * 4})
+    predictions = pd.DataFrame({"p_angry": [0.1] * 8, "p_neutral": [0.9] * 8})
+    EmotionPredictor(
+        labels=("angry", "neutral"),
+        features=FeatureSettings(),
+        members=(Member(family, estimator),),
+        combiner=Combiner.single(family),
+        profile=TrainingProfile.from_training(utterances, predictions, target="angry"),
+    ).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_stored_model_knows_the_range_of_its_training(model):
+    ranges = EmotionPredictor.load(model).training_ranges
+    assert ranges["confidence"] == pytest.approx((0.9, 0.9, 0.9))
+    assert ranges["mean_target"] == pytest.approx((0.1, 0.1, 0.1))
+    assert ranges["loudness_dbfs"][0] == pytest.approx(-20)
+    assert ranges["loudness_dbfs"][2] == pytest.approx(20 * np.log10(0.11))
+
+
+def test_the_pipeline_reports_alarms_and_logs_weeks(run_kedro, model, tmp_path, caplog):
     folder = tmp_path / "07_model_output/calls"
     folder.mkdir(parents=True)
     table = summary()
@@ -163,13 +222,21 @@ def test_the_pipeline_reports_alarms_and_logs_weeks(run_kedro, tmp_path, caplog)
     windows(table["call"]).to_parquet(folder / "emotions.parquet")
     run_kedro(
         tmp_path,
-        params={"from": "2026-01-12", "to": "2026-01-18"},
+        params={"from": "2026-01-12", "to": "2026-01-18", "model_uri": str(model)},
         pipeline_names=["monitoring"],
     )
     assert "loudness, dBFS has changed: -19 before, -29 now" in caplog.text
     page = (tmp_path / "08_reporting/monitoring/monitoring.html").read_text()
     assert "1 calls have no start" in page
     assert "SYNTHETIC" in page
+    assert "loudness, dBFS: 100 % of n = " in caplog.text
+    training = pd.read_csv(tmp_path / "08_reporting/monitoring/training.csv").set_index("measure")
+    assert training.index[training["far"]].tolist() == [
+        "loudness_dbfs",
+        "confidence",
+        "mean_target",
+    ]
+    assert "Compared with the training data" in page
     drift = pd.read_csv(tmp_path / "08_reporting/monitoring/drift.csv").set_index("measure")
     assert drift.index[drift["alarm"]].tolist() == ["loudness_dbfs"]
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")

@@ -10,7 +10,7 @@ import scipy.fft
 
 from speech_emotion.call_scoring.settings import QualitySettings
 
-__all__ = ["CLIPPED", "MUSIC", "NOISY", "out_of_domain_reason", "tonality"]
+__all__ = ["CLIPPED", "MUSIC", "NOISY", "bandwidth", "out_of_domain_reason", "tonality"]
 
 NOISY: Final = "too noisy"
 CLIPPED: Final = "clipped"
@@ -18,6 +18,8 @@ MUSIC: Final = "music or tones"
 SPECTRUM_S: Final = 0.18
 """Seconds of a spectrum: resolves neighboring notes, and is longer than a voice holds its pitch."""
 TONE_BAND_HZ: Final = (120.0, 3400.0)
+POWER_SHARE: Final = 0.99
+"""Share of the power that the bandwidth of a window contains."""
 STEADY: Final = 0.5
 """Cosine similarity of the peaks of two spectra from which they contain the same tones."""
 
@@ -52,6 +54,27 @@ def _window_and_band(sample_rate: int) -> tuple[np.ndarray, slice]:
     frequencies = np.fft.rfftfreq(length, 1 / sample_rate)
     first, last = np.searchsorted(frequencies, TONE_BAND_HZ)
     return np.hanning(length).astype(np.float32), slice(int(first), int(last))
+
+
+def bandwidth(samples: np.ndarray, sample_rate: int) -> float:
+    """Compute the frequency in Hz below which 99 % of the power of a sound lies; 0 if it is silent.
+
+    Args:
+        samples: Shape ``(n_samples,)``.
+        sample_rate: Rate in Hz.
+
+    Example:
+        >>> import numpy as np
+        >>> times = np.arange(16000) / 16000
+        >>> bandwidth(np.sin(2 * np.pi * 440 * times), 16000)
+        440.0
+    """
+    power = np.abs(scipy.fft.rfft(samples)) ** 2
+    running = np.cumsum(power, dtype=np.float64)
+    if not len(running) or running[-1] == 0:
+        return 0.0
+    highest = int(np.searchsorted(running, POWER_SHARE * running[-1]))
+    return float(highest * sample_rate / len(samples))
 
 
 def tonality(samples: np.ndarray, sample_rate: int) -> float:

@@ -84,6 +84,8 @@ def window_columns(labels: Iterable[str]) -> list[str]:
         "flagged",
         "out_of_domain",
         "snr_db",
+        "bandwidth_hz",
+        "novelty",
     ]
 
 
@@ -343,6 +345,8 @@ def _window_table(
             window.flagged,
             window.out_of_domain,
             window.snr_db,
+            window.bandwidth_hz,
+            window.novelty,
         )
         for call, channel, role, window in windows
     ]

@@ -27,6 +27,7 @@ from speech_emotion.call_scoring.scoring import (
     embed_inspected,
     reject_call,
     score_inspected,
+    window_columns,
 )
 from speech_emotion.call_scoring.settings import CALL_FIELDS, CallSettings
 from speech_emotion.call_scoring.store import (
@@ -543,4 +544,5 @@ def scores_depend_on(
     line = {name: value for name, value in line.items() if name != "n_sampled"}
     threshold = threshold_of(predictor, settings)
     decisive = settings.model_dump_json(exclude=NOT_DECISIVE)
-    return prefix_of(__version__, predictor.digest, threshold, decisive, digest(line))
+    columns = ",".join(window_columns(predictor.labels))
+    return prefix_of(__version__, columns, predictor.digest, threshold, decisive, digest(line))

@@ -48,6 +48,9 @@ class ScoredWindow:
         flagged: Whether the flag is raised.
         out_of_domain: Why the window is out of domain; empty if it is scored.
         snr_db: Signal-to-noise ratio in dB.
+        bandwidth_hz: Frequency below which nearly all of the power lies.
+        novelty: How far the embedding is from those of training, which have 1 on average; the shift of the
+            line is not added. NaN without an encoder.
     """
 
     start_s: float
@@ -60,6 +63,8 @@ class ScoredWindow:
     flagged: bool
     out_of_domain: str
     snr_db: float
+    bandwidth_hz: float
+    novelty: float
 
 
 def threshold_of(predictor: EmotionPredictor, settings: CallSettings) -> float:
@@ -155,6 +160,7 @@ class ChannelStream:
         self._n_frames = 0  # finished frames
         self._pieces: list[np.ndarray | LayerSums | None] = []  # of this stretch of speech
         self._unscored: list[tuple[Window, str, ExtractedFeatures | None]] = []
+        self._novelty: list[float] = []  # of the same windows
         self.speech = np.empty(0, dtype=bool)
 
     def push(self, samples: np.ndarray) -> list[ScoredWindow]:
@@ -211,6 +217,7 @@ class ChannelStream:
         for window in windows:
             shared = self._pieces[-window.n_shared :] if window.n_shared else []
             self._pieces = [*shared, *window.pieces]
+            self._novelty.append(np.nan)
             reason, features = self._features(window)
             self._unscored.append(
                 (replace(window, samples=NO_SAMPLES, pieces=()), reason, features)
@@ -251,6 +258,9 @@ class ChannelStream:
         if not sums:
             raise AudioError("window", "too little sound to encode")
         embedding = functools.reduce(operator.add, sums).embedding()
+        if self._predictor.voices is not None:
+            novelty = self._predictor.voices.novelty(embedding.statistics[np.newaxis])
+            self._novelty[-1] = float(novelty[0])
         shift = self._shift(embedding.statistics)
         return embedding if shift is None else embedding.shifted(shift, len(self._encoder.layers))
 
@@ -268,7 +278,7 @@ class ChannelStream:
         else:
             for block in self._buffer.push(samples):
                 self._process_block(block)
-        pending, self._unscored = self._unscored, []
+        pending, self._unscored, self._novelty = self._unscored, [], []
         rows = [features.embedding for _, _, features in pending if features is not None]
         kept = [row.statistics for row in rows if row is not None]
         width = 0 if self._predictor.reference is None else len(self._predictor.reference)
@@ -277,17 +287,20 @@ class ChannelStream:
     def _score_pending(self) -> list[ScoredWindow]:
         """Predict all windows that are waiting."""
         pending, self._unscored = self._unscored, []
+        novelty, self._novelty = self._novelty, []
         probabilities = np.full((len(pending), len(self._predictor.labels)), np.nan)
         in_domain = [features is not None for _, _, features in pending]
         if any(in_domain):
             features = [features for _, _, features in pending if features is not None]
             probabilities[in_domain] = self._predictor.predict_extracted(features)
         return [
-            self._scored(window, reason, row)
-            for (window, reason, _), row in zip(pending, probabilities, strict=True)
+            self._scored(window, reason, row, far)
+            for (window, reason, _), row, far in zip(pending, probabilities, novelty, strict=True)
         ]
 
-    def _scored(self, window: Window, reason: str, probabilities: np.ndarray) -> ScoredWindow:
+    def _scored(
+        self, window: Window, reason: str, probabilities: np.ndarray, novelty: float
+    ) -> ScoredWindow:
         score, flagged = 0.0, False
         emotion, confidence = UNKNOWN, 0.0
         if not reason:
@@ -305,4 +318,6 @@ class ChannelStream:
             flagged=flagged,
             out_of_domain=reason,
             snr_db=window.snr_db,
+            bandwidth_hz=window.bandwidth_hz,
+            novelty=novelty,
         )

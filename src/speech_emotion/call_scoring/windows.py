@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speech_emotion.call_scoring.quality import tonality
+from speech_emotion.call_scoring.quality import bandwidth, tonality
 from speech_emotion.call_scoring.settings import WindowSettings
 from speech_emotion.call_scoring.voice_activity import FRAME_S, Frames
 
@@ -30,6 +30,7 @@ class Window:
         snr_db: Signal-to-noise ratio in dB.
         clipped: Share of samples at full scale.
         tonal: Share of steady tones.
+        bandwidth_hz: Frequency below which nearly all of the power lies.
     """
 
     start_s: float
@@ -41,6 +42,7 @@ class Window:
     snr_db: float
     clipped: float
     tonal: float
+    bandwidth_hz: float
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ class SpeechWindows:
             snr_db=float(10 * np.log10(max(power - noise, 1e-12) / max(noise, 1e-12))),
             clipped=float(np.mean([frame.clipped for frame in self._frames])),
             tonal=tonality(samples, self.sample_rate),
+            bandwidth_hz=bandwidth(samples, self.sample_rate),
         )
 
     def _cut_pieces(self) -> tuple[tuple[np.ndarray, ...], int]:

@@ -62,6 +62,7 @@ from speech_emotion.models.training_keys import (
     UNSEEN,
     TrainingKeys,
 )
+from speech_emotion.models.training_profile import TrainingProfile
 from speech_emotion.models.voices import VoiceProjection
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "SpeakerNormalizer",
     "Threshold",
     "TrainingKeys",
+    "TrainingProfile",
     "UnknownFamily",
     "UntrustedModel",
     "VoiceProjection",

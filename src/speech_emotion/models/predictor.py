@@ -34,6 +34,7 @@ from speech_emotion.models.families import family_named
 from speech_emotion.models.integrity import DamagedModel, check_files, write_checksums
 from speech_emotion.models.persistence import load_estimator, save_estimator
 from speech_emotion.models.training_keys import TrainingKeys
+from speech_emotion.models.training_profile import TrainingProfile
 from speech_emotion.models.voices import VoiceProjection
 from speech_emotion.runtime import replacing_folder
 
@@ -64,6 +65,7 @@ class PredictorCard(Settings):
         scaling: Recalibration of one label; missing, like those below, in models of older versions.
         threshold: Decision threshold.
         synthetic: Whether training data includes synthetic speech.
+        profile: What the training data are like.
     """
 
     labels: tuple[str, ...] = Field(min_length=2)
@@ -73,6 +75,7 @@ class PredictorCard(Settings):
     features: FeatureSettings
     threshold: Threshold | None = None
     synthetic: bool = False
+    profile: TrainingProfile | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> PredictorCard:
@@ -157,6 +160,7 @@ class EmotionPredictor:
         digest: Digest of the files the predictor was loaded from; empty if it was not loaded.
         version: Name and version in the model registry; empty if it was not loaded from there.
         scaling: Recalibration of one label with verdicts of reviewers; ``None`` without verdicts.
+        profile: What the training data are like; ``None`` in models saved without it.
 
     Examples:
         >>> from pathlib import Path
@@ -179,6 +183,7 @@ class EmotionPredictor:
     digest: str = ""
     version: str = ""
     scaling: PlattScaling | None = None
+    profile: TrainingProfile | None = None
 
     @property
     def title(self) -> str:
@@ -208,6 +213,14 @@ class EmotionPredictor:
                 neutral = means[labels.index(NEUTRAL)] if NEUTRAL in labels else means.mean(axis=0)
                 return np.asarray(neutral, dtype=np.float32)
         return None
+
+    @property
+    def training_ranges(self) -> dict[str, tuple[float, float, float]]:
+        """5th, 50th and 95th percentile of measures in training, as far as they are known."""
+        ranges = dict(self.profile.ranges) if self.profile else {}
+        if self.voices is not None and np.isfinite(self.voices.novelties).all():
+            ranges["novelty"] = self.voices.novelties
+        return ranges
 
     def predict_proba(
         self,
@@ -384,6 +397,7 @@ class EmotionPredictor:
             features=self.features,
             threshold=self.threshold,
             synthetic=self.synthetic,
+            profile=self.profile,
         )
         with replacing_folder(folder) as partial:
             partial.mkdir()
@@ -432,6 +446,7 @@ class EmotionPredictor:
             encoder=SpeechEncoder.load(folder / ENCODER) if (folder / ENCODER).exists() else None,
             voices=VoiceProjection.load(folder / VOICES) if (folder / VOICES).exists() else None,
             synthetic=card.synthetic,
+            profile=card.profile,
             training_keys=TrainingKeys.load(folder),
             digest=_digest(folder),
         )

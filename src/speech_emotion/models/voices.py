@@ -20,6 +20,7 @@ STATISTICS: Final = ("mean", "std")
 N_VALUES: Final = 32
 """Dimensions of a layer, fewer if there are not so many speakers."""
 SHRINKAGE: Final = 0.3
+PERCENTILES: Final = (5, 50, 95)
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,15 @@ class VoiceProjection:
         mean: Mean of training, same shape.
         scale: Standard deviation, same shape.
         axes: Discriminant directions, shape ``(n_layers, n_used, n_values)``.
+        novelties: 5th, 50th and 95th percentile of :meth:`novelty` in training; NaN in projections saved
+            without them.
     """
 
     columns: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
     axes: np.ndarray
+    novelties: tuple[float, float, float] = (np.nan, np.nan, np.nan)
 
     @classmethod
     def fit(cls, embeddings: pd.DataFrame, speakers: pd.Series) -> Self:
@@ -61,12 +65,27 @@ class VoiceProjection:
             means.append(mean)
             scales.append(scale)
             axes.append(analysis.scalings_[:, :n_values])
-        return cls(
+        fitted = cls(
             np.stack(layers),
             np.stack(means),
             np.stack(scales),
             np.stack(axes).astype(np.float32),
         )
+        low, middle, high = np.percentile(fitted.novelty(values), PERCENTILES)
+        return replace(fitted, novelties=(float(low), float(middle), float(high)))
+
+    def novelty(self, embeddings: np.ndarray) -> np.ndarray:
+        """Compute how far embeddings are from those of training.
+
+        Args:
+            embeddings: Shape ``(n, n_features)``.
+
+        Returns:
+            Root mean square of the standardized values in use, shape ``(n,)``. Its mean square over the
+            training utterances is 1.
+        """
+        scaled = (embeddings[:, self.columns] - self.mean) / self.scale
+        return np.sqrt(np.square(scaled).mean(axis=(1, 2), dtype=np.float64))
 
     def without_axes(self) -> Self:
         """Return one that scales the values in use like this one, and keeps them all."""
@@ -85,13 +104,24 @@ class VoiceProjection:
 
     def save(self, path: Path) -> None:
         """Save the projection as an ``.npz`` file."""
-        np.savez(path, columns=self.columns, mean=self.mean, scale=self.scale, axes=self.axes)
+        np.savez(
+            path,
+            columns=self.columns,
+            mean=self.mean,
+            scale=self.scale,
+            axes=self.axes,
+            novelties=self.novelties,
+        )
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Load what :meth:`save` saved."""
         with np.load(path, allow_pickle=False) as content:
-            return cls(*(content[name] for name in ("columns", "mean", "scale", "axes")))
+            parts = [content[name] for name in ("columns", "mean", "scale", "axes")]
+            if "novelties" not in content:
+                return cls(*parts)
+            low, middle, high = map(float, content["novelties"])
+            return cls(*parts, novelties=(low, middle, high))
 
 
 def _parts(name: str) -> dict[str, str | int]:

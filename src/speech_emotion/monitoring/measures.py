@@ -20,6 +20,8 @@ SHARE: Final = "share"
 MEASURES: Final = {
     "snr_db": (INPUT, NUMBER, "signal-to-noise ratio, dB"),
     "loudness_dbfs": (INPUT, NUMBER, "loudness, dBFS"),
+    "bandwidth_hz": (INPUT, NUMBER, "bandwidth, Hz"),
+    "novelty": (INPUT, NUMBER, "distance of embeddings from training"),
     "speech_share": (INPUT, NUMBER, "share of speech in windows"),
     "talk_share": (INPUT, NUMBER, "share of the call that the customer speaks"),
     "minutes": (INPUT, NUMBER, "length of the call, minutes"),
@@ -32,7 +34,14 @@ MEASURES: Final = {
 }
 """Kind (input or output of the model), type and title of each measure. Shares of emotions are added."""
 KEYS: Final = ["call", "channel"]
-SUMS: Final = ("snr_db", "speech_share", "confidence", "mean_target")
+SUMS: Final = (
+    "snr_db",
+    "bandwidth_hz",
+    "novelty",
+    "speech_share",
+    "confidence",
+    "mean_target",
+)
 
 
 class Periods(NamedTuple):
@@ -106,7 +115,7 @@ def measure_calls(
     table["flagged"] = (table["flag"] == target).astype(float)
     table["to_review"] = (table["flag"] == "review").astype(float)
     if totals:
-        sums = pd.concat(totals).groupby(level=[0, 1]).sum()
+        sums = pd.concat(totals).groupby(level=[0, 1]).sum(min_count=1)
         scored = sums["n_scored"].where(sums["n_scored"] > 0)
         means = sums[list(SUMS)].div(scored, axis=0)
         means["outside"] = 1 - sums["n_scored"] / sums["n"]
@@ -119,11 +128,12 @@ def measure_calls(
 def _totals(block: pd.DataFrame, target: str) -> pd.DataFrame:
     """Sums over the scored windows of each channel in a block; a channel may go on in the next one."""
     inside = block["out_of_domain"] == ""
-    values = block.assign(mean_target=block[f"p_{target}"])[list(SUMS)].where(inside, 0.0)
+    values = block.assign(mean_target=block[f"p_{target}"]).reindex(columns=list(SUMS))
+    values = values.where(inside)
     return (
         values.assign(n_scored=inside.astype(int), n=1)
         .groupby([block["call"].astype(str), block["channel"]])
-        .sum()
+        .sum(min_count=1)  # what no window has stays missing
     )
 
 

@@ -89,6 +89,7 @@ def weeks_figure(weeks: pd.DataFrame, *, n_calls: int) -> go.Figure:
 
 def monitoring_page(
     drift: pd.DataFrame,
+    training: pd.DataFrame,
     weeks: pd.DataFrame,
     figures: dict[str, go.Figure],
     *,
@@ -100,6 +101,7 @@ def monitoring_page(
 
     Args:
         drift: Table of :func:`speech_emotion.monitoring.compare_periods`.
+        training: Table of :func:`speech_emotion.monitoring.compare_with_training`.
         weeks: Table of :func:`speech_emotion.monitoring.weekly_table`.
         figures: ``drift`` and ``weeks``.
         periods: The periods in words.
@@ -120,6 +122,19 @@ def monitoring_page(
             "n": drift["n_reference"].astype(str) + " / " + drift["n_period"].astype(str),
         }
     )
+    against = pd.DataFrame(
+        {
+            "measure": training["title"],
+            "training, range": training["training_low"].map("{:.3g}".format)
+            + " to "
+            + training["training_high"].map("{:.3g}".format),
+            "training, median": training["training_median"].map("{:.3g}".format),
+            "now, median": training["period"].map("{:.3g}".format),
+            "outside": training["outside"].map("{:.0%}".format),
+            "": training["far"].map({True: "FAR", False: ""}),
+            "n": training["n_period"].astype(str),
+        }
+    )
     sections = [
         Section(
             "drift",
@@ -128,6 +143,16 @@ def monitoring_page(
             "effect that matters and an adjusted p-value below the level, so that without a change "
             "hardly any alarm is raised.",
             shown,
+        ),
+        Section(
+            "training",
+            "Compared with the training data",
+            f"Training data of {training['model'].iloc[0]}. Range: the middle 90 % of the training "
+            "utterances, so 10 % of them are outside. Corpora were recorded in studios, so some distance is "
+            "normal. FAR: most calls are outside of the range."
+            if len(training)
+            else "The model holds no description of its training data: train and register it again.",
+            against,
         ),
         Section("weeks", "Weekly means", "", weeks.round(3).astype(str)),
     ]

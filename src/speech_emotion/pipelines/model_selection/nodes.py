@@ -43,6 +43,7 @@ from speech_emotion.models import (
     EmotionPredictor,
     Member,
     TrainingKeys,
+    TrainingProfile,
     VoiceProjection,
     family_named,
 )
@@ -371,7 +372,6 @@ def assemble_champion(
         (predictions["model"] == choice["champion"])
         & (predictions["protocol"] == selection.protocol)
         & (predictions["evaluation"] == CROSS_VALIDATION)
-        & (predictions["condition"] == CLEAN)
     ]
     training = in_split(utterances["utterance_id"], splits, selection.protocol, TRAIN)
     members = tuple(Member(family, estimators[family]) for family in choice["members"])
@@ -382,9 +382,12 @@ def assemble_champion(
         members=members,
         combiner=Combiner.from_dict(choice["combiner"]),
         temperature=choice["temperature"],
-        threshold=choose_threshold(validation, detection),
+        threshold=choose_threshold(validation[validation["condition"] == CLEAN], detection),
         encoder=encoder if needs_encoder else None,
         voices=voices if needs_encoder else None,
         synthetic=bool(utterances["synthetic"].any()),
         training_keys=TrainingKeys.from_utterances(utterances[training]),
+        profile=TrainingProfile.from_training(
+            utterances[training], validation, target=detection.target
+        ),
     )

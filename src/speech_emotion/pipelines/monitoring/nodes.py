@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from datetime import date
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from speech_emotion.call_scoring import CallSettings
 from speech_emotion.datasets import TableBlocks
+from speech_emotion.models import EmotionPredictor
 from speech_emotion.monitoring import (
     MonitoringSettings,
     Periods,
     compare_periods,
+    compare_with_training,
     measure_calls,
     weekly_table,
 )
@@ -60,6 +63,24 @@ def compare(
     return drift, {name: str(day) for name, day in periods._asdict().items()}
 
 
+def compare_training(
+    measured: pd.DataFrame, periods: dict[str, str], predictor: EmotionPredictor
+) -> pd.DataFrame:
+    """Compare the period with the training data of the model; what is far from them is a warning."""
+    days = Periods(**{name: date.fromisoformat(day) for name, day in periods.items()})
+    table = compare_with_training(measured, days, predictor.training_ranges)
+    for row in table[table["far"]].itertuples():
+        logger.warning(
+            "%s: %.0f %% of n = %d calls are outside of the range of training utterances, %.3g to %.3g",
+            row.title,
+            100 * row.outside,
+            row.n_period,
+            row.training_low,
+            row.training_high,
+        )
+    return table.assign(model=predictor.title)
+
+
 def compute_weeks(measured: pd.DataFrame) -> pd.DataFrame:
     """Compute weekly means of all measures."""
     return weekly_table(measured)
@@ -77,6 +98,7 @@ def draw(
 
 def write_page(
     drift: pd.DataFrame,
+    training: pd.DataFrame,
     weeks: pd.DataFrame,
     drift_figure: go.Figure,
     weeks_figure: go.Figure,
@@ -95,6 +117,7 @@ def write_page(
         )
     return pages.monitoring_page(
         drift,
+        training,
         weeks,
         {"drift": drift_figure, "weeks": weeks_figure},
         periods=_in_words(periods),

@@ -4,6 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from speech_emotion.pipelines.monitoring.nodes import (
     compare,
+    compare_training,
     compute_weeks,
     draw,
     measure,
@@ -27,6 +28,12 @@ def create_pipeline() -> Pipeline:
                 ["drift_table", "periods"],
                 name="compare_periods",
             ),
+            Node(
+                compare_training,
+                ["measured_calls", "periods", "scoring_model"],
+                "training_table",
+                name="compare_with_training",
+            ),
             Node(compute_weeks, "measured_calls", "weeks_table", name="compute_weeks"),
             Node(
                 draw,
@@ -38,6 +45,7 @@ def create_pipeline() -> Pipeline:
                 write_page,
                 [
                     "drift_table",
+                    "training_table",
                     "weeks_table",
                     "drift_figure",
                     "weeks_figure",
@@ -50,7 +58,7 @@ def create_pipeline() -> Pipeline:
             ),
         ],
         namespace="monitoring",
-        inputs={"call_summary", "call_emotions"},
+        inputs={"call_summary", "call_emotions", "scoring_model"},
         outputs={"monitoring_page"},
         parameters={"params:calls", "params:monitoring"},
         tags="monitoring",
