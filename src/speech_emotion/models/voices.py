@@ -117,11 +117,11 @@ class VoiceProjection:
     def load(cls, path: Path) -> Self:
         """Load what :meth:`save` saved."""
         with np.load(path, allow_pickle=False) as content:
-            parts = [content[name] for name in ("columns", "mean", "scale", "axes")]
+            fitted = cls(*(content[name] for name in ("columns", "mean", "scale", "axes")))
             if "novelties" not in content:
-                return cls(*parts)
+                return fitted
             low, middle, high = map(float, content["novelties"])
-            return cls(*parts, novelties=(low, middle, high))
+            return replace(fitted, novelties=(low, middle, high))
 
 
 def _parts(name: str) -> dict[str, str | int]:
