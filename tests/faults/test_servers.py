@@ -1,5 +1,6 @@
 """Servers that die under a run, and secrets in their addresses: ``make faults`` runs this."""
 
+import json
 import os
 import re
 import shutil
@@ -74,11 +75,16 @@ def proxied(start):
     return run
 
 
-def die(run, server, stage, share, **options):
-    """Run a stage whose server dies after a share of its work; return the command and its last seconds."""
+def die(run, server, stage, *, at, seconds=0.3, **options):
+    """Run a stage whose server dies some seconds after a node has begun.
+
+    Returns the command, and how long it took to end.
+    """
     command = run.start(stage, **options)
-    while command.is_running and command.used_s < share * run.cpu_s[stage]:
+    while command.is_running and at not in command.text:
         time.sleep(0.02)
+    time.sleep(seconds)
+    assert command.is_running, command.text
     server.kill()
     killed = time.monotonic()
     check(run.commands.wait(command))
@@ -105,7 +111,7 @@ def test_the_database_of_studies_dies(whole, server, proxied):
     proxy = proxied(int(re.search(r":(\d+)/", server.url)[1]))
     storage = {"selection.storage": f"postgresql://optuna@127.0.0.1:{proxy.port}/postgres"}
     options = {"environment": {"PGPASSWORD": server.password}} | storage
-    command, seconds = die(whole, proxy, "model_selection", 0.45, **options)
+    command, seconds = die(whole, proxy, "model_selection", at="regression.tune", **options)
     assert command.code == 1
     assert str(proxy.port) in command.message
     message, _ = said_before_work(whole, "model_selection", **options)
@@ -121,6 +127,58 @@ def test_the_database_of_studies_dies(whole, server, proxied):
         "equal",
     )
     whole.note("PostgreSQL is down", "model_selection", one_line(message), "before any work")
+
+
+PHONE = "+49 170 1234567"
+CORPORA = f"http://somebody:{SECRET}@127.0.0.1:1/corpora?sig={SECRET}"
+STORAGE = f"postgresql://somebody:{SECRET}@127.0.0.1:1/studies"
+WITH_SECRETS = {
+    "ingestion": (
+        "catalog_secret.yml",
+        {"corpora": {"type": "speech_emotion.datasets.CorporaDataset", "filepath": CORPORA}},
+    ),
+    "model_selection": ("parameters_secret.yml", {"selection": {"storage": STORAGE}}),
+}
+"""Pipelines, and files of configuration that have passwords."""
+
+
+def test_secrets_are_nowhere(whole, tracked):
+    """Passwords in corpora_dir, selection.storage and the tracking URI; phone numbers of callers."""
+    _, folder, options = tracked
+    whole.restore("call_scoring")
+    conf, texts = Path(options["options"][1]), []
+    named = whole.commands.folder / "named"
+    named.mkdir()
+    for number, path in enumerate(sorted(whole.calls.glob("*.wav"))):
+        shutil.copy(path, named / f"{PHONE} {number}.wav")
+    (named / f"{PHONE} empty.wav").write_bytes(b"")
+    for pipeline, (name, content) in WITH_SECRETS.items():
+        written = conf / "test" / name
+        written.write_text(json.dumps(content))
+        command = check(whole.run(pipeline, **options))
+        assert command.code == 1
+        assert "127.0.0.1:1" in command.message
+        texts.append(command.text)
+        written.unlink()
+    refused = check(
+        whole.run("model_selection", **{"selection.storage": f"mysql://a:{SECRET}@b/c"})
+    )
+    assert "contains a password or key" in refused.message
+    model = str(next((whole.data / "06_models").glob("champion")))
+    scored = check(whole.run("call_scoring", **options, model_uri=model, recordings_dir=named))
+    assert scored.code == 0, scored.message
+    assert "1 rejected" in scored.text
+    texts += [refused.text, scored.text]
+    log = (PROJECT / "data/logs/speech_emotion.log").read_text()
+    stored = [one for one in folder.rglob("*") if one.is_file()]
+    assert len(stored) > 1
+    for secret in (SECRET, PHONE, PHONE.replace(" ", "")):
+        assert secret not in "".join(texts)
+        assert secret not in log
+        assert not [one for one in stored if secret.encode() in one.read_bytes()]
+    places = "corpora_dir, selection.storage, tracking URI; phone numbers in names of recordings"
+    nowhere = f"in no console, log, and none of the {len(stored)} files of the MLflow server"
+    whole.note("secrets", "ingestion, model_selection, call_scoring", places, nowhere)
 
 
 @pytest.fixture
@@ -148,7 +206,7 @@ def tracked(whole, start, tmp_path):
 def test_the_tracking_server_dies(whole, tracked):
     server, folder, options = tracked
     whole.restore("registration")
-    command, seconds = die(whole, server, "registration", 0.6, **options)
+    command, seconds = die(whole, server, "registration", at="register_champion", **options)
     assert command.code == 1
     message, before = said_before_work(whole, "registration", **options)
     assert before < SOON_S * 3  # the start of a command on a busy machine is part of it
@@ -189,7 +247,7 @@ def test_the_object_store_dies(whole, start, proxied, tmp_path):
         )
     options = {"environment": environment, "data_dir": f"s3://{bucket}/run"}
     try:
-        command, seconds = die(whole, proxy, "feature_engineering", 0.6, **options)
+        command, seconds = die(whole, proxy, "feature_engineering", at="extract", **options)
         assert command.code == 1
         proxy.start()
         again = check(whole.run("feature_engineering", **options))
@@ -232,7 +290,7 @@ def test_a_worker_and_the_scheduler_of_a_cluster_die(whole, start):
     port = free_port()
     options = {"cluster.engine": "dask", "cluster.scheduler": f"tcp://127.0.0.1:{port}"}
     _, first, _ = dask(start, port, workers=2)
-    command, _ = die(whole, first, "feature_engineering", 0.5, **options)
+    command, _ = die(whole, first, "feature_engineering", at="extract", **options)
     assert command.code == 0, command.message
     assert differences(whole.results["feature_engineering"], results_of(whole.data)) == []
     whole.note("Dask worker dies", "feature_engineering", "", "equal, in the same run")
@@ -243,7 +301,7 @@ def test_the_scheduler_of_a_cluster_dies(whole, start):
     port = free_port()
     options = {"cluster.engine": "dask", "cluster.scheduler": f"tcp://127.0.0.1:{port}"}
     scheduler, worker = dask(start, port, workers=1)
-    command, seconds = die(whole, scheduler, "feature_engineering", 0.5, **options)
+    command, seconds = die(whole, scheduler, "feature_engineering", at="extract", **options)
     assert command.code == 1
     message, _ = said_before_work(whole, "feature_engineering", **options)
     worker.kill()
