@@ -44,6 +44,22 @@ __all__ = ["cli", "run", "run_command"]
 PACKAGE: Final = Path(speech_emotion.__file__).parent
 CHAMPION: Final = "models:/speech-emotion@champion"
 LOG: Final = "data/logs/speech_emotion.log"
+SERVICES: Final = frozenset(
+    {
+        *(
+            "aiobotocore",
+            "aiohttp",
+            "asyncssh",
+            "azure",
+            "botocore",
+            "distributed",
+            "gcsfs",
+            "google",
+        ),
+        *("psycopg", "requests", "sqlalchemy", "tornado", "urllib3"),
+    }
+)
+"""Packages whose errors are about a service: object stores, clusters, databases, servers."""
 SQL: Final = re.compile(
     r"\n?\[(?:SQL|parameters): .*\]|\n?\(Background on this error at: .*\)|\(raised as a result of .*\)\n?"
 )
@@ -723,7 +739,8 @@ def _is_expected(error: Exception) -> bool:
         return True
     if isinstance(error, OSError) and error.errno is not None:
         return True  # of the operating system: it has a reason, and mostly a file
-    if type(error).__module__.partition(".")[0] in {PACKAGE.name, "kedro", "mlflow", "sqlalchemy"}:
+    package = type(error).__module__.partition(".")[0]
+    if package in SERVICES or package in {PACKAGE.name, "kedro", "mlflow", "pyarrow"}:
         return True
     frames = traceback.extract_tb(error.__traceback__)
     raised_by = Path(frames[-1].filename) if frames else Path()
@@ -746,6 +763,11 @@ def _describe(error: Exception) -> str:
         notes.append(
             "The disk is full: free some space. What was finished is kept, and the same command goes on "
             "from there"
+        )
+    elif type(error).__module__.partition(".")[0] in SERVICES:
+        notes.append(
+            "A service was lost during the run, or refused a request: when it answers again, the same "
+            "command goes on from there; what was finished is kept"
         )
     if isinstance(error, MemoryError):
         notes.append("The memory does not suffice: run fewer processes, or use a larger machine")

@@ -46,7 +46,7 @@ class Command:
 
     @property
     def text(self):
-        return self.output.read_text(errors="replace")
+        return self.output.read_text(errors="replace") if self.output.exists() else ""
 
     @property
     def is_running(self):
@@ -161,7 +161,7 @@ def results_of(data):
             if (
                 path.is_dir()
                 or any(part in STORES for part in path.parts)
-                or path.suffix == ".journal"
+                or path.suffix in {".journal", ".damaged"}
             ):
                 continue
             found[name] = _content(path)

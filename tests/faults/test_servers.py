@@ -136,10 +136,11 @@ WITH_SECRETS = {
     "ingestion": (
         "catalog_secret.yml",
         {"corpora": {"type": "speech_emotion.datasets.CorporaDataset", "filepath": CORPORA}},
+        "127.0.0.1:1",
     ),
-    "model_selection": ("parameters_secret.yml", {"selection": {"storage": STORAGE}}),
+    "model_selection": ("parameters_secret.yml", {"selection": {"storage": STORAGE}}, "PGPASSWORD"),
 }
-"""Pipelines, and files of configuration that have passwords."""
+"""Pipelines, files of configuration that have passwords, and what the message has to name."""
 
 
 def test_secrets_are_nowhere(whole, tracked):
@@ -152,12 +153,12 @@ def test_secrets_are_nowhere(whole, tracked):
     for number, path in enumerate(sorted(whole.calls.glob("*.wav"))):
         shutil.copy(path, named / f"{PHONE} {number}.wav")
     (named / f"{PHONE} empty.wav").write_bytes(b"")
-    for pipeline, (name, content) in WITH_SECRETS.items():
+    for pipeline, (name, content, expected) in WITH_SECRETS.items():
         written = conf / "test" / name
         written.write_text(json.dumps(content))
         command = check(whole.run(pipeline, **options))
         assert command.code == 1
-        assert "127.0.0.1:1" in command.message
+        assert expected in command.message
         texts.append(command.text)
         written.unlink()
     refused = check(

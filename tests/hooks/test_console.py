@@ -118,6 +118,17 @@ def test_a_parameter_that_needs_quotes_says_so(log):
     assert "\"calls_export.start_format='%m/%d/%Y'\"" in done.output
 
 
+def test_a_service_that_is_lost_is_one_message(log):
+    pytest.importorskip("botocore")
+    from botocore.exceptions import EndpointConnectionError
+
+    with pytest.raises(click.ClickException) as shown, cli._readable_errors():
+        raise EndpointConnectionError(endpoint_url="http://s3.example:9000/bucket")
+    first, second, _ = shown.value.message.splitlines()
+    assert "http://s3.example:9000/bucket" in first
+    assert "what was finished is kept" in second
+
+
 def test_the_parameters_of_the_project_leave_the_tracking_server_alone(tmp_path):
     bootstrap_project(PROJECT)
     before = mlflow.get_tracking_uri()

@@ -320,6 +320,26 @@ def test_report_passes_an_audit(evidence, calls, visit, tmp_path, audit):
     assert counts == sorted(counts, reverse=True)
 
 
+def test_agents_called_as_labels_of_ours_have_figures_of_their_own(year):
+    names = {"A01": "center", "A02": "team north", "A03": "target", "A04": "../" + "x" * 300}
+    calls = year.assign(agent_id=year["agent_id"].replace(names))
+    chosen = select_period(add_kpi_columns(calls, FAST), CallSelection())
+    table = kpi_breakdown(chosen, list(names.values()), FAST)
+    counts = table[table["by"] == "all"].set_index("scope")["n_calls"]
+    per_agent = year["agent_id"].value_counts()
+    assert counts["center"] == len(year)
+    assert counts["agent center"] == per_agent["A01"]
+    assert counts["team north"] == year["team"].eq("north").sum()
+    assert counts["agent team north"] == per_agent["A02"]
+    sound = kpi_sound(calls, agent_id="target", grain="month", settings=FAST)
+    assert sound.voices == ["agent target"]
+    assert np.abs(sound.samples).max() > 0.01
+    selection = CallSelection(agent_id=";".join(names.values()))
+    name = KpiEvidence(chosen, *[table] * 4, selection, FAST).name
+    assert "/" not in name
+    assert len(name.encode()) < 250
+
+
 @pytest.mark.browser
 def test_figures_show_names_as_text_and_not_as_links(year, visit, tmp_path):
     from plotly.offline import get_plotlyjs

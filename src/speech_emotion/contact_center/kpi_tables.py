@@ -20,8 +20,11 @@ from speech_emotion.bootstrap import bootstrap_interval
 from speech_emotion.contact_center.kpis import KpiSettings, team_of
 
 __all__ = [
+    "CENTER",
     "DIMENSIONS",
     "SHARES",
+    "TARGET",
+    "agent_scope",
     "angry_calls",
     "customer_weights",
     "kpi_breakdown",
@@ -31,6 +34,10 @@ __all__ = [
     "wilson_interval",
 ]
 
+CENTER: Final = "center"
+"""Scope of all calls."""
+TARGET: Final = "target"
+"""Voice of the tone that sounds the target."""
 SHARES: Final = ("fcr", "angry", "repeat")
 DIMENSIONS: Final = (
     *("agent", "team", "topic", "queue", "direction"),
@@ -198,9 +205,20 @@ def _bounds_by_moments(
     return center + spread * (curve - Z95), center + spread * (curve + Z95)
 
 
+def agent_scope(agent: str) -> str:
+    """Return the name of an agent in tables that also have the center, teams and the target.
+
+    Example:
+        >>> agent_scope("A07"), agent_scope("center"), agent_scope("team T1")
+        ('A07', 'agent center', 'agent team T1')
+    """
+    is_ours = agent in {CENTER, TARGET} or agent.startswith(("team ", "agent "))
+    return f"agent {agent}" if is_ours else agent
+
+
 def _scopes(calls: pd.DataFrame, agents: Sequence[str], team: str) -> dict[str, pd.DataFrame]:
     """Return the calls of the contact center, of the team or the agents' teams, and of the agents."""
-    scopes = {"center": calls}
+    scopes = {CENTER: calls}
     if team:
         scopes[f"team {team}"] = calls[calls["team"] == team]
     for agent in agents:
@@ -208,7 +226,7 @@ def _scopes(calls: pd.DataFrame, agents: Sequence[str], team: str) -> dict[str, 
         if team:
             scopes[f"team {team}"] = calls[calls["team"] == team]
     for agent in agents:
-        scopes[agent] = calls[calls["agent_id"] == agent]
+        scopes[agent_scope(agent)] = calls[calls["agent_id"] == agent]
     return scopes
 
 
@@ -224,13 +242,13 @@ def kpi_breakdown(
         team: A team beside the agents.
 
     Returns:
-        ``scope`` (``center``, ``team NAME`` or the agent), ``by`` (``all`` or one of
+        ``scope`` (``center``, ``team NAME`` or the agent, see :func:`agent_scope`), ``by`` (``all`` or one of
         :data:`DIMENSIONS`), ``value``, and the columns of :func:`kpi_table`.
     """
     tables = []
     for scope, scope_calls in _scopes(calls, agents, team).items():
         for by in ("all", *DIMENSIONS):
-            if by in ("agent", "team") and scope != "center":
+            if by in ("agent", "team") and scope != CENTER:
                 continue
             if by in MAYBE_UNKNOWN and not (calls[by] != "").any():
                 continue

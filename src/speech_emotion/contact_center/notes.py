@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
+from speech_emotion.contact_center.kpi_tables import TARGET
 from speech_emotion.contact_center.sound_mapping import SoundMapping
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ __all__ = [
 
 SAMPLE_RATE: Final = 44_100
 TICKS_PER_BEAT: Final = 480
-TARGET: Final = "target"
 PEAK: Final = 0.89  # 1 dB below full scale
 ATTACK_S, RELEASE_S, TAIL_S = 0.012, 0.06, 0.25
 CALM_TIMBRE, ANGRY_TIMBRE, HARMONICS = 0.12, 0.65, 10

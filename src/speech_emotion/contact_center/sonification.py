@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from speech_emotion.config import Settings
-from speech_emotion.contact_center.kpi_tables import kpi_series
+from speech_emotion.contact_center.kpi_tables import CENTER, agent_scope, kpi_series
 from speech_emotion.contact_center.kpis import (
     CallSelection,
     KpiSettings,
@@ -184,7 +184,7 @@ def kpi_sound(
     selected = select_period(add_kpi_columns(calls, settings), selection)
     step = choose_grain(selected, selection)
     series = kpi_series(selected, agents, step, settings)
-    played = series[series["scope"].isin(agents or ["center"])]
+    played = series[series["scope"].isin([agent_scope(agent) for agent in agents] or [CENTER])]
     if played["period"].nunique() * mapping.beat_s > MAX_DURATION_S:
         raise ValueError(
             f"{played['period'].nunique()} periods of {mapping.beat_s:g} s are more than "

@@ -21,7 +21,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from speech_emotion.runtime import check_service, has_ended, process_name
+from speech_emotion.runtime import check_service, has_ended, process_name, safe_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -440,8 +440,7 @@ def _log_kpis(run_id: str, breakdown: pd.DataFrame) -> None:
     names = ["n_calls"]
     names += [f"{name}{end}" for name in ("aht_s", *SHARES) for end in ("", "_low", "_high")]
     metrics = [
-        # MLflow refuses names with other characters.
-        _metric(re.sub(r"[^\w\-. /]", "_", f"{row['scope']}.{name}"), row[name], now)
+        _metric(f"{safe_name(row['scope'], spaces=True)}.{name}", row[name], now)
         for _, row in breakdown[breakdown["by"] == "all"].iterrows()
         for name in names
         if pd.notna(row[name])

@@ -22,6 +22,9 @@ from speech_emotion.runtime.joins import (
     check_same_keys,
     join,
 )
+from speech_emotion.runtime.names import (
+    safe_name,
+)
 from speech_emotion.runtime.processes import (
     Calls,
     WorkerLost,
@@ -120,6 +123,7 @@ __all__ = [
     "replacing",
     "replacing_folder",
     "running_on",
+    "safe_name",
     "to_path",
     "upload",
     "workers",

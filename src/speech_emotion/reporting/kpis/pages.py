@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,9 +32,11 @@ from speech_emotion.reporting.rendering import (
     read_template,
     template,
 )
+from speech_emotion.runtime import safe_name
 
 __all__ = ["KpiEvidence", "explorer_page", "kpi_page", "sound_page"]
 
+MAX_NAME: Final = 150  # characters of the name of a page
 LISTED: Final = 100  # rows of a table on the page; the CSV file has all
 EXPLORED: Final = 3000  # angry calls on the page with pickers
 # Edges of the chart in units of its viewBox.
@@ -69,10 +70,12 @@ class KpiEvidence:
     def name(self) -> str:
         """Name of the page's file: what is selected, and the days."""
         first, last = self.calls["day"].min(), self.calls["day"].max()
-        chosen = self.selection.agents or [self.selection.title.replace("the contact ", "")]
-        slugs = [re.sub(r"[^\w-]+", "_", name, flags=re.ASCII).strip("_") for name in chosen]
-        slug = "+".join(filter(None, slugs)) or "selection"
-        return f"{slug}_{first:%Y-%m-%d}_{last:%Y-%m-%d}"
+        if agents := self.selection.agents:
+            chosen = "+".join(map(safe_name, agents))
+            chosen = chosen if len(chosen) <= MAX_NAME else safe_name(chosen)
+        else:
+            chosen = f"team_{safe_name(self.selection.team)}" if self.selection.team else "center"
+        return f"{chosen}_{first:%Y-%m-%d}_{last:%Y-%m-%d}"
 
     @property
     def synthetic(self) -> bool:
