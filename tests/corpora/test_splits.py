@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -181,3 +183,26 @@ def test_digest_depends_only_on_the_test_set():
     changed = utterances.copy()
     changed.loc[changed["utterance_id"] == test_set["utterance_id"].iloc[0], "label"] = "label9"
     assert split_digest(splits, changed, "speaker_independent") != digest
+
+
+@pytest.mark.parametrize("speakers", [2, 3, 4, 7])
+@pytest.mark.parametrize("settings", [SplitSettings(), SplitSettings(test_size=0, folds=8)])
+def test_the_remedy_for_few_speakers_helps(speakers, settings):
+    rows = [(f"{s}-{n}", f"s{s}", n % 3) for s in range(speakers) for n in range(9)]
+    table = pd.DataFrame(rows, columns=["utterance_id", "speaker", "label"])
+    table = table.assign(corpus="c", label="label " + table["label"].astype(str))
+    try:
+        splits = assign_splits(table, settings)
+    except SplitError as error:
+        (params,) = re.findall(r"--params (\S+)", str(error)) or [""]
+        values = dict(one.removeprefix("splits.").split("=") for one in params.split(","))
+        splits = assign_splits(table, SplitSettings.model_validate(settings.model_dump() | values))
+    assert "speaker_independent" in set(splits["protocol"])
+
+
+def test_one_speaker_or_one_label_is_an_error_with_its_reason():
+    table = pd.DataFrame({"utterance_id": list("abcd"), "speaker": "s", "corpus": "c"})
+    with pytest.raises(SplitError, match=r"1 speaker\(s\) \(s\) are too few .*: add a corpus$"):
+        assign_splits(table.assign(label=list("xyxy")), SplitSettings())
+    with pytest.raises(SplitError, match=r"All 4 utterances have the label 'angry'.*other labels"):
+        assign_splits(table.assign(label="angry", speaker=list("stuv")), SplitSettings())

@@ -156,13 +156,8 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
     if settings.file is not None:
         return _published_splits(utterances, settings, settings.file)
     _check_speakers(utterances)
+    _check_enough(utterances, settings)
     speakers = utterances["speaker"].nunique()
-    if speakers < settings.folds + 1:
-        raise SplitError(
-            f"{speakers} speaker(s) ({', '.join(sorted(utterances['speaker'].unique())[:6])}) are "
-            f"too few for {settings.folds} speaker-disjoint folds and a test set: "
-            f"add a corpus or set splits.folds to {max(speakers - 1, 2)} or less"
-        )
     if settings.test_size and speakers < round(1 / settings.test_size):
         raise SplitError(
             f"{speakers} speakers are too few for a test set of {settings.test_size:g} of them: set "
@@ -176,6 +171,35 @@ def assign_splits(utterances: pd.DataFrame, settings: SplitSettings) -> pd.DataF
         *_across_corpora(utterances),
     ]
     return pd.concat(protocols, ignore_index=True)
+
+
+def _check_enough(utterances: pd.DataFrame, settings: SplitSettings) -> None:
+    """Check that there are two labels and enough speakers, and say what helps."""
+    if utterances["label"].nunique() < 2:
+        raise SplitError(
+            f"All {len(utterances)} utterances have the label {utterances['label'].iloc[0]!r}, so there is "
+            "nothing to tell apart: add a corpus with other labels, or check corpora.label_set and the "
+            "rejected files for labels that are not used"
+        )
+    names = sorted(utterances["speaker"].unique())
+    sets = settings.folds + bool(settings.test_size)
+    if len(names) >= sets:
+        return
+    needed = f"{settings.folds} speaker-disjoint folds" + " and a test set" * bool(
+        settings.test_size
+    )
+    remedies = "add a corpus"
+    if len(names) > 2 and settings.test_size:
+        remedies += f", or add --params splits.folds={len(names) - 1}"
+        if len(names) < round(1 / settings.test_size):
+            remedies += f",splits.test_size={1 / len(names):.2g}"
+    elif len(names) > 1:
+        remedies += (
+            ", or, for cross-validation only, add --params splits.folds=2,splits.test_size=0"
+        )
+    raise SplitError(
+        f"{len(names)} speaker(s) ({', '.join(map(str, names[:6]))}) are too few for {needed}: {remedies}"
+    )
 
 
 def _without_shared_speakers(
