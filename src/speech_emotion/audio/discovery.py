@@ -122,9 +122,11 @@ class _Rows:
             self._rows = []
 
     def table(self) -> pd.DataFrame:
-        """Return all rows."""
-        rest = pd.DataFrame(self._rows, columns=list(self.COLUMNS))
-        blocks = [*self._blocks, rest] if len(rest) or not self._blocks else self._blocks
+        """Return all rows, and forget them."""
+        blocks, self._blocks = self._blocks, []
+        if self._rows or not blocks:
+            blocks.append(pd.DataFrame(self._rows, columns=list(self.COLUMNS)))
+            self._rows = []
         return pd.concat(blocks, ignore_index=True)
 
 

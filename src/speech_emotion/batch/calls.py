@@ -147,7 +147,10 @@ def _due(listed: pd.DataFrame, known: pd.DataFrame, scoring: str) -> pd.DataFram
         The calls with the ``day`` under which they are known; empty for new ones.
     """
     columns = ["call", "size", "version", "reason", "unread", "day", "scoring"]
-    joined = listed.merge(known[columns], on="call", how="left", suffixes=("", "_known"))
+    # Without the paths, which take most of the memory.
+    joined = listed[columns[:4]].merge(
+        known[columns], on="call", how="left", suffixes=("", "_known")
+    )
     same = (joined["size"] == joined["size_known"]) & (joined["version"] == joined["version_known"])
     # What cannot be opened, as before, is not tried; what was not read, and can be opened now, is.
     again = joined["unread"].eq(True) & (joined["reason"] == "")
@@ -155,8 +158,8 @@ def _due(listed: pd.DataFrame, known: pd.DataFrame, scoring: str) -> pd.DataFram
         joined["reason"] != joined["reason_known"].astype("str")
     )
     done = same & ~again & ~changed_reason & joined["scoring"].eq(scoring)
-    due = joined[~done]
-    return due.assign(day=due["day"].astype("str").fillna(""))[[*listed.columns, "day"]]
+    due = (~done).to_numpy()
+    return listed[due].assign(day=joined.loc[due, "day"].astype("str").fillna("").to_numpy())
 
 
 def _described(
