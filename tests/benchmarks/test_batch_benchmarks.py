@@ -42,7 +42,7 @@ CALLS = int(os.environ.get("SPEECH_EMOTION_CALLS", "1000000"))
 DAYS = 400
 NEW = 100
 """Recordings that are scored beside those in the store."""
-SHORT_MINUTES, LONG_MINUTES, LONG = 0.25, 4.0, 8
+SHORT_MINUTES, LONG_MINUTES, LONG = 0.5, 4.0, 8
 LINE = 8000
 LINKS = 30_000
 """Names of one file: file systems allow some ten thousand."""

@@ -492,6 +492,12 @@ def _any_point(text: pd.DataFrame) -> bool:
 
 def _seconds(text: pd.Series, unit: str, decimal: str) -> pd.Series:
     """Return durations in seconds; NaN for what is not in the declared format."""
+    codes, values = pd.factorize(text)  # there are far fewer durations than calls
+    seconds = _parse_durations(pd.Series(values, dtype=text.dtype), unit, decimal)
+    return pd.Series(seconds.to_numpy()[codes], index=text.index, name=text.name)
+
+
+def _parse_durations(text: pd.Series, unit: str, decimal: str) -> pd.Series:
     if decimal == ",":
         text = text.where(~text.str.contains(".", regex=False), "").str.replace(
             ",", ".", regex=False

@@ -216,6 +216,11 @@ def agent_scope(agent: str) -> str:
     return f"agent {agent}" if is_ours else agent
 
 
+def _numbered(calls: pd.DataFrame) -> pd.DataFrame:
+    """Return the calls with numbers in place of the names of customers, which are compared much faster."""
+    return calls.assign(customer_id=pd.factorize(calls["customer_id"])[0])
+
+
 def _scopes(calls: pd.DataFrame, agents: Sequence[str], team: str) -> dict[str, pd.DataFrame]:
     """Return the calls of the contact center, of the team or the agents' teams, and of the agents."""
     scopes = {CENTER: calls}
@@ -246,6 +251,7 @@ def kpi_breakdown(
         :data:`DIMENSIONS`), ``value``, and the columns of :func:`kpi_table`.
     """
     tables = []
+    calls = _numbered(calls)
     for scope, scope_calls in _scopes(calls, agents, team).items():
         for by in ("all", *DIMENSIONS):
             if by in ("agent", "team") and scope != CENTER:
@@ -290,6 +296,7 @@ def kpi_series(
     ends = periods + pd.tseries.frequencies.to_offset(steps[grain]) - pd.Timedelta(days=1)
     complete = (periods >= calls["day"].min()) & (ends <= calls["day"].max())
     tables = []
+    calls = _numbered(calls)
     for scope, scope_calls in _scopes(calls, agents, team).items():
         table = kpi_table(scope_calls, [grain], settings).set_index(grain).reindex(periods)
         table = table.rename_axis("period").reset_index()
