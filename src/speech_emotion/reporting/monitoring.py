@@ -39,7 +39,7 @@ def drift_figure(drift: pd.DataFrame, *, periods: str) -> go.Figure:
             "%{customdata[2]:.2g}",
         )
     figure.update_yaxes(categoryorder="array", categoryarray=list(rows["title"]), automargin=True)
-    figure.update_xaxes(title="effect (Kolmogorov-Smirnov distance; Cohen's h of shares)")
+    figure.update_xaxes(title="effect: Kolmogorov-Smirnov distance,<br>Cohen's h of shares")
     alarms = ", ".join(drift.loc[drift["alarm"], "title"]) or "none"
     return finish_figure(
         figure,
@@ -147,11 +147,7 @@ def monitoring_page(
         Section(
             "training",
             "Compared with the training data",
-            f"Training data of {training['model'].iloc[0]}. Range: the middle 90 % of the training "
-            "utterances, so 10 % of them are outside. Corpora were recorded in studios, so some distance is "
-            "normal. FAR: most calls are outside of the range."
-            if len(training)
-            else "The model holds no description of its training data: train and register it again.",
+            _far(training),
             against,
         ),
         Section("weeks", "Weekly means", "", weeks.round(3).astype(str)),
@@ -161,4 +157,20 @@ def monitoring_page(
         " ".join(filter(None, [SYNTHETIC if synthetic else "", f"{periods}.", left_out])),
         sections,
         figures,
+    )
+
+
+def _far(training: pd.DataFrame) -> str:
+    """Say which measures are far from training, and how the table is to be read."""
+    if training.empty:
+        return "The model holds no description of its training data: train and register it again."
+    far = [
+        f"{row.title} ({row.outside:.0%} of n = {row.n_period} calls are outside)"
+        for row in training[training["far"]].itertuples()
+    ]
+    verdict = f"Far from training: {', '.join(far)}." if far else "Nothing is far from training."
+    return (
+        f"{verdict} Training data of {training['model'].iloc[0]}; range: the middle 90 % of the training "
+        "utterances, so 10 % of them are outside. Corpora were recorded in studios, so some distance is normal. "
+        "Far means that most calls are outside."
     )
