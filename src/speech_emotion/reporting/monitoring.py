@@ -171,6 +171,6 @@ def _far(training: pd.DataFrame) -> str:
     verdict = f"Far from training: {', '.join(far)}." if far else "Nothing is far from training."
     return (
         f"{verdict} Training data of {training['model'].iloc[0]}; range: the middle 90 % of the training "
-        "utterances, so 10 % of them are outside. Corpora were recorded in studios, so some distance is normal. "
-        "Far means that most calls are outside."
+        "utterances, so 10 % of them are outside. Corpora were recorded in studios, so some distance is "
+        "normal. Far means that most calls are outside."
     )
