@@ -11,6 +11,7 @@ import signal
 import subprocess
 
 import mlflow
+import pandas as pd
 import pytest
 from fault_commands import STAGES, check, differences, results_of
 
@@ -292,3 +293,42 @@ def test_two_commands_at_once(whole, stage):
         assert aliases in (["champion"], ["challenger", "champion"])
         assert not any(one.tags.get("registration") for one in versions(whole))
     whole.note("two at once", stage, shorten(whole, said), is_equal(whole, stage))
+
+
+@pytest.mark.parametrize("stage", ["call_scoring", "batch"])
+def test_a_recording_is_cut_mended_replaced_and_deleted(whole, stage):
+    """What is scored is what the file contains now, whatever was in it before."""
+    whole.restore("end")
+    first, second = sorted(whole.calls.glob("*.wav"))
+    contents = {path: path.read_bytes() for path in (first, second)}
+    header = contents[first][:44]
+    reversed_ = header + contents[first][:43:-1]
+
+    def summary():
+        command = check(whole.run(stage))
+        assert command.code == 0, command.message
+        folder = "07_model_output" + "/batch" * (stage == "batch")
+        tables = map(pd.read_parquet, (whole.data / folder).rglob("calls/summary.parquet"))
+        return pd.concat(tables).sort_values("call", ignore_index=True)
+
+    try:
+        before = summary()
+        first.write_bytes(contents[first][:-20000])
+        assert first.name not in set(summary()["call"])  # rejected as cut
+        first.write_bytes(contents[first])
+        pd.testing.assert_frame_equal(summary(), before)  # mended
+        first.write_bytes(reversed_)  # the same name and size
+        replaced = summary()
+        whole.restore(stage)
+        pd.testing.assert_frame_equal(replaced, summary())  # without any cache
+        assert not replaced.equals(before)
+        first.unlink()
+        remaining = summary()
+        assert second.name in set(remaining["call"])
+        assert (first.name in set(remaining["call"])) == (stage == "batch")  # batch keeps results
+    finally:
+        for path, content in contents.items():
+            path.write_bytes(content)
+    said = "the current content is scored, as without a cache"
+    kept = "deleted: its result is kept" if stage == "batch" else "deleted: it is left out"
+    whole.note("a recording is cut, mended, replaced (same name and size)", stage, said, kept)
