@@ -7,7 +7,7 @@ export DO_NOT_TRACK := true
 # Silences the theme's advertisement of its successor, which is not a problem of the pages.
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: help run test lint docs benchmark review viz ui notebooks requirements clean
+.PHONY: help run test lint docs benchmark faults review viz ui notebooks requirements clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -33,6 +33,10 @@ docs: $(VENV)/docs.stamp  ## Build the documentation into site/; warnings are er
 
 benchmark: $(VENV)/test.stamp  ## Measure speed; each case is timed beside a reference
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
+
+faults: $(VENV)/test.stamp  ## Kill, damage, fill and race real commands; write docs/faults-tried.md (20 minutes)
+	SPEECH_EMOTION_FAULTS=1 SPEECH_EMOTION_FAULTS_TABLE=docs/faults-tried.md \
+		$(BIN)/python -m pytest tests/faults --numprocesses=2 --dist=load --durations=10
 
 review: $(VENV)/review.stamp  ## Score synthetic calls, if none were scored, and judge what is flagged
 	@test -e data/mlflow.db || $(BIN)/kedro run

@@ -54,7 +54,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Let one worker run all of a file, and all files of the project."""
+    """Let one worker run all of a file, and all files of the project, unless asked for ``--dist=load``."""
+    if config.getoption("dist") == "load":
+        return None
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduler(LoadFileScheduling):

@@ -1,5 +1,6 @@
 """An undisturbed run of every stage, and what faults are compared with."""
 
+import fcntl
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -31,13 +32,14 @@ SAMPLE = SampleSettings(
 )
 BATCHES = {"batch": "calls", "batch_of_utterances": "utterances"}
 TABLE = "SPEECH_EMOTION_FAULTS_TABLE"
-RULE = "|---|---|---|---|"
+RULE = "|---|---|---|---|---|"
 HEAD = f"""# Faults that were tried
 
-`make faults` wrote this page: each fault was made with real processes, files and servers, and the command
-was run again. *Equal* means that all tables are those of the undisturbed run.
+`make faults` writes this page. Each fault was made with real processes, files and servers, and the command was
+run again. *Equal* means that all tables are those of the undisturbed run. The last column is the commit that was
+tested; a fault that a run leaves out keeps its row.
 
-| fault | command | what it said | the next run |
+| fault | command | what it said | the next run | commit |
 {RULE}
 """
 
@@ -93,16 +95,22 @@ class Undisturbed:
 @pytest.fixture(scope="session")
 def table():
     """Rows of the table of faults by fault and command; those of tests that do not run are kept."""
-    target = os.environ.get(TABLE)
-    path = Path(target) if target else None
     rows = {}
-    if path and path.exists():
-        lines = path.read_text().splitlines()
-        for line in lines[lines.index(RULE) + 1 :]:
-            rows[tuple(one.strip() for one in line.split("|")[1:3])] = line
     yield rows
-    if path and rows:
-        path.write_text(HEAD + "\n".join(rows.values()) + "\n")
+    target = os.environ.get(TABLE)
+    if target and rows:
+        with Path(f"{target}.lock").open("w") as lock:  # two workers write it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            merged = dict(sorted((read_rows(Path(target)) | rows).items()))
+            Path(target).write_text(HEAD + "\n".join(merged.values()) + "\n")
+
+
+def read_rows(path):
+    if not path.exists():
+        return {}
+    lines = path.read_text().splitlines()
+    cells = ((line, line.split("|")) for line in lines[lines.index(RULE) + 1 :])
+    return {tuple(one.strip() for one in parts[1:3]): line for line, parts in cells}
 
 
 @pytest.fixture(scope="session")

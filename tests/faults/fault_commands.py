@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import zygote
 
 PROJECT = Path(__file__).resolve().parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -71,6 +74,9 @@ class Commands:
         self.folder, self.data = Path(folder), Path(folder) / "data"
         self.parameters = {"data_dir": self.data} | parameters
         self._count = 0
+        self._start()
+
+    def _start(self):
         self._zygote = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(Path(__file__).with_name("zygote.py"))],
             stdin=subprocess.PIPE,
@@ -133,6 +139,20 @@ class Commands:
     def _ask(self, **request):
         print(json.dumps(request), file=self._zygote.stdin, flush=True)
         return json.loads(self._zygote.stdout.readline())
+
+
+class ForkedCommands(Commands):
+    """Forks the commands from this process, which has imported most of what they need."""
+
+    def _start(self):
+        for module in zygote.MODULES:
+            import_module(module)
+
+    def close(self):
+        """Nothing is left open."""
+
+    def _ask(self, **request):
+        return zygote.answer(request)
 
 
 def cpu_of(process):
@@ -211,6 +231,20 @@ def restore(snapshot, data):
 def note(table, fault, command, said, after):
     """Add a row to the table of faults; one of the same fault and command is replaced."""
     cells = [
-        " ".join(str(one).replace("|", "\\|").split()) for one in (fault, command, said, after)
+        " ".join(str(one).replace("|", "\\|").replace("<", "&lt;").split())
+        for one in (fault, command, said, after, commit())
     ]
     table[tuple(cells[:2])] = f"| {' | '.join(cells)} |"
+
+
+@cache
+def commit():
+    """The commit that is tested."""
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"

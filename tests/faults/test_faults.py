@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif("SPEECH_EMOTION_FAULTS" not in os.environ, reason="make faults runs it"),
 ]
+KILLS = {"model_selection": 2, "registration": 3, "call_scoring": 2, "batch": 2}
 AFTER = dict(zip(STAGES, [*STAGES[1:], "end"], strict=True))
 
 
@@ -55,7 +56,7 @@ def versions(run):
 def test_a_stage_is_killed(whole, stage):
     whole.restore(stage)
     before, said = set(runs_by_status(whole)) if stage != "ingestion" else set(), []
-    kills = 4 if stage == "registration" else 2
+    kills = KILLS.get(stage, 1)
     for seed in range(kills):
         command = whole.start(stage)
         whole.commands.kill(command, moment(whole, stage, seed))
@@ -68,7 +69,7 @@ def test_a_stage_is_killed(whole, stage):
         assert ["champion"] in [one.aliases for one in versions(whole)]
     assert before <= set(runs_by_status(whole))
     moments = f"(after {', '.join(said)} of {whole.cpu_s[stage]:.1f} s of CPU)"
-    whole.note(f"killed {kills} times", stage, moments, outcome)
+    whole.note("killed", stage, f"{kills} times {moments}", outcome)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -32,6 +32,8 @@ def start(arguments, output, environment, folder):
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for number in (1, 2):
             os.dup2(file, number)
+        # Those of a test that forks are pytest's.
+        sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
         os.environ.update(environment)
         os.chdir(folder)
         sys.argv = ["speech-emotion", *arguments]
@@ -47,17 +49,19 @@ def start(arguments, output, environment, folder):
         os._exit(code)
 
 
+def answer(request):
+    """Start a command, or wait for the end of one: return its exit code and seconds of CPU."""
+    if "wait" not in request:
+        return start(**request)
+    _, status, used = os.wait4(request["wait"], 0)
+    return [os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime]
+
+
 def serve():
     for module in MODULES:
         import_module(module)
     for line in sys.stdin:
-        request = json.loads(line)
-        if "wait" in request:
-            _, status, used = os.wait4(request["wait"], 0)
-            answer = [os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime]
-        else:
-            answer = start(**request)
-        sys.stdout.write(f"{json.dumps(answer)}\n")
+        sys.stdout.write(f"{json.dumps(answer(json.loads(line)))}\n")
         sys.stdout.flush()
 
 
