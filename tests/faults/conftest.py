@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 from fault_commands import STAGES, Commands, check, note, restore, results_of
@@ -35,9 +36,9 @@ TABLE = "SPEECH_EMOTION_FAULTS_TABLE"
 RULE = "|---|---|---|---|---|"
 HEAD = f"""# Faults that were tried
 
-`make faults` writes this page. Each fault was made with real processes, files and servers, and the command was
-run again. *Equal* means that all tables are those of the undisturbed run. The last column is the commit that was
-tested; a fault that a run leaves out keeps its row.
+`make faults` writes this page. Each fault was made with real processes, files and servers, and the command
+was run again. *Equal* means that all tables are those of the undisturbed run. The last column is the commit
+that was tested; a fault that a run leaves out keeps its row.
 
 | fault | command | what it said | the next run | commit |
 {RULE}
@@ -99,7 +100,7 @@ def table():
     yield rows
     target = os.environ.get(TABLE)
     if target and rows:
-        with Path(f"{target}.lock").open("w") as lock:  # two workers write it
+        with Path(gettempdir(), "speech_emotion_faults.lock").open("w") as lock:  # of two workers
             fcntl.flock(lock, fcntl.LOCK_EX)
             merged = dict(sorted((read_rows(Path(target)) | rows).items()))
             Path(target).write_text(HEAD + "\n".join(merged.values()) + "\n")

@@ -1,16 +1,26 @@
 """Servers that die under a run, and secrets in their addresses: ``make faults`` runs this."""
 
+import base64
+import contextlib
+import io
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
+import soundfile
 from fault_commands import PROJECT, check, differences, results_of
 
 pytestmark = [
@@ -48,6 +58,9 @@ class Process:
         raise TimeoutError(self.arguments)
 
     def kill(self):
+        if self.options.get("start_new_session"):  # it has started others
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
 
@@ -315,3 +328,86 @@ def test_the_scheduler_of_a_cluster_dies(whole, start):
     whole.note(
         "Dask scheduler is down", "feature_engineering", one_line(message), "before any work"
     )
+
+
+def hostile_sounds():
+    """Small requests that ask for much: rate, length or size by a header, silence, and no sound."""
+    silence, wav = io.BytesIO(), io.BytesIO()
+    soundfile.write(silence, np.zeros(20 * 60 * 8000, "int16"), 8000, format="FLAC")
+    soundfile.write(wav, np.random.default_rng(0).normal(0, 0.1, 2000), 8000, format="WAV")
+    flac, slow = bytearray(silence.getvalue()[:4096]), bytearray(wav.getvalue())
+    flac[21:26] = bytes([(flac[21] & 0xF0) | 0xF]) + b"\xff" * 4  # 2^36 - 1 samples
+    slow[24:28] = (1).to_bytes(4, "little")  # 1 Hz
+    sounds = [silence.getvalue(), bytes(flac), bytes(slow), wav.getvalue()[:100], b"no sound"]
+    texts = [base64.b64encode(sound).decode() for sound in sounds]
+    return [*texts, "ü.wav", "x" * 3_000_000, "/etc/passwd"]
+
+
+def memory_mb(group):
+    """Resident memory of all processes of a group."""
+    total = 0
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getpgid(int(path.name)) == group:
+                total += int((path / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, ValueError):
+            continue
+    return total / 1e6
+
+
+def test_the_served_model_under_load(whole, start):
+    """200 requests at once, hostile and good: every good one is answered, and memory stays bounded."""
+    whole.restore("end")
+    port = free_port()
+    server = start(
+        port,
+        *(sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "-w", "1"),
+        *("-m", "models:/speech-emotion@champion", "-p", port),
+        env=os.environ
+        | {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{whole.data}/mlflow.db",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
+        start_new_session=True,
+    )
+    good = base64.b64encode(next(whole.corpora.rglob("*.wav")).read_bytes()).decode()
+
+    def ask(entry):
+        table = {"dataframe_split": {"columns": ["audio"], "data": [[entry]]}}
+        request = Request(f"http://127.0.0.1:{port}/invocations", json.dumps(table).encode())
+        request.add_header("Content-Type", "application/json")
+        started = time.monotonic()
+        try:
+            with urlopen(request, timeout=300) as response:
+                row = json.load(response)["predictions"][0]
+        except HTTPError as error:
+            row = {"emotion": None, "error": f"{error.code} {error.read()[:200]}"}
+        return row, time.monotonic() - started
+
+    ask(good)
+    before, peak, running = memory_mb(server.process.pid), [0.0], [True]
+
+    def watch():
+        while running[0]:
+            peak[0] = max(peak[0], memory_mb(server.process.pid))
+            time.sleep(0.1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    bad = hostile_sounds()
+    entries = [good if number % 2 else bad[number // 2 % len(bad)] for number in range(200)]
+    with ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(ask, entries))
+    running[0] = False
+    watcher.join()
+    right = [row for (row, _), entry in zip(answers, entries, strict=True) if entry == good]
+    wrong = [row for (row, _), entry in zip(answers, entries, strict=True) if entry != good]
+    assert len(right) == 100
+    assert all(row["emotion"] and not row["error"] for row in right), right[:3]
+    assert all(row["error"] and not row["emotion"] for row in wrong)
+    longest = max(seconds for _, seconds in answers)
+    assert longest < 120
+    assert peak[0] - before < 500
+    said = f"100 of 100 good answered, 100 of 100 hostile refused; {longest:.0f} s for the last"
+    grown = f"memory {before:.0f} MB before, {peak[0]:.0f} MB at most"
+    whole.note("200 requests at once", "served model, one worker", said, grown)
