@@ -79,7 +79,7 @@ class Undisturbed:
             few = ["--as", kind, "--workers", "1", "--files-per-part", "8"]
             return self.commands.start("batch", *places, "--tracking-uri", uri, *few)
         if stage == "call_scoring":
-            parameters["recordings_dir"] = self.calls
+            parameters.setdefault("recordings_dir", self.calls)
         return self.commands.start_pipelines(stage, environment, options, **parameters)
 
     def run(self, stage, environment=None, options=(), **parameters):
