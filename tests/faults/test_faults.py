@@ -187,7 +187,8 @@ def remedied(run, command, stage, until):
 
 
 def shorten(run, text):
-    return text.replace(f"{run.data}/", "").split("\nTraceback")[0]
+    text = text.replace(f"{run.data}/", "").split("\nTraceback")[0]
+    return re.sub(r"\d\d:\d\d:\d\d WARNING +", "", text)
 
 
 @pytest.mark.parametrize("damage", [cut, scribble])
