@@ -1,4 +1,5 @@
 import errno
+import logging
 import os
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ import speech_emotion
 from speech_emotion import cli
 from speech_emotion.audio import AudioError
 from speech_emotion.config import Settings
+from speech_emotion.hooks import ConsoleHooks
 
 PROJECT = Path(__file__).parents[2]
 FULL = "database or disk is full"
@@ -118,7 +120,10 @@ def test_a_parameter_that_needs_quotes_says_so(log):
     assert "\"calls_export.start_format='%m/%d/%Y'\"" in done.output
 
 
-def test_a_service_that_is_lost_is_one_message(log):
+def test_a_service_that_is_lost_is_one_message(log, caplog):
+    ConsoleHooks().after_context_created()
+    logging.getLogger("distributed.client").error("reconnecting failed", exc_info=OSError("x"))
+    assert caplog.records == []
     pytest.importorskip("botocore")
     from botocore.exceptions import EndpointConnectionError
 

@@ -25,7 +25,7 @@ VARIABLES: Final = {
 """Settings of libraries that report usage or write past Python's logging, unless the user has set them."""
 QUIET_LOGGERS: Final = ("mlflow", "kedro_mlflow", "alembic")
 """Libraries that set their own level when they are imported, after the project's logging."""
-RAISED_TOO: Final = ("mlflow.store.db.utils",)
+RAISED_TOO: Final = ("mlflow.store.db.utils", "distributed.client", "distributed.utils")
 """Loggers whose errors, with tracebacks, are raised as well."""
 IGNORED: Final = (
     # The model's input is a column that MLflow cannot express as a type hint.
@@ -57,6 +57,10 @@ def _is_useful(record: logging.LogRecord) -> bool:
     return not any(text in record.getMessage() for text in IGNORED)
 
 
+def _is_no_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR
+
+
 class ConsoleHooks:
     """Log the start of every node, above a progress bar if there is one."""
 
@@ -70,7 +74,8 @@ class ConsoleHooks:
         for name in QUIET_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         for name in RAISED_TOO:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+            # A filter, because Dask sets the level when it is imported.
+            logging.getLogger(name).addFilter(_is_no_error)
         redact_handlers("", "kedro", "optuna", *QUIET_LOGGERS)
 
     @hook_impl
