@@ -289,6 +289,15 @@ def test_migrations_make_the_tables_of_the_code(reviewed):
         )
 
 
+def test_a_database_of_the_first_version_is_migrated_with_its_rows(reviewed):
+    with reviewed.database.write() as connection:
+        n = connection.execute(sa.select(sa.func.count()).select_from(calls)).scalar_one()
+        connection.execute(sa.text("ALTER TABLE calls DROP COLUMN synthetic"))
+        connection.execute(sa.text("UPDATE review_schema_version SET version_num = '0001'"))
+    with Database(str(reviewed.database.url)).read() as connection:
+        assert connection.execute(sa.select(calls.c.synthetic)).scalars().all() == [False] * n
+
+
 def test_a_locked_database_is_an_error_that_stores_nothing(reviewed, monkeypatch):
     monkeypatch.setattr("speech_emotion.review.database.BUSY_S", 0.1)
     other = Database(str(reviewed.database.url))

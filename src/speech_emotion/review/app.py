@@ -682,7 +682,7 @@ def _load_item(connection: sa.Connection, item: str) -> Any:
                 for name in (
                     *("call", "channel", "channel_role", "recording", "call_id", "direction"),
                     *("seconds", "flag", "why", "threshold", "model_version", "scored_at"),
-                    *("current", "labels", "timeline"),
+                    *("current", "labels", "timeline", "synthetic"),
                 )
             ),
         )

@@ -109,6 +109,7 @@ calls = sa.Table(
     sa.Column("current", sa.Boolean, nullable=False),
     sa.Column("labels", sa.JSON, nullable=False),
     sa.Column("timeline", sa.JSON),
+    sa.Column("synthetic", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("calls_call", "call", "channel"),
 )
 

@@ -202,6 +202,7 @@ class _Reader:
                 "current": True,
                 "labels": self._labels,
                 "timeline": timeline,
+                "synthetic": bool(row.get("synthetic_model", False)),
             }
             | self._metadata(row)
         )
