@@ -1,3 +1,4 @@
+import io
 import re
 from html.parser import HTMLParser
 
@@ -205,6 +206,20 @@ def test_report_is_self_contained_and_escapes_text(evidence, calls):
     assert "longer." in page
 
 
+def test_the_share_of_confirmed_anger_is_a_column_where_verdicts_exist(evidence, calls):
+    plain = evidence()
+    assert not plain.has_verdicts
+    assert "confirmed" not in page_of(plain, calls)
+    own = calls[(calls["agent_id"] == "A01") & calls["angry"].eq(1)]
+    judged = evidence(
+        emotion_source=calls["emotion_source"].where(calls.index != own.index[0], "verdict")
+    )
+    tables = pd.read_html(io.StringIO(page_of(judged, calls)))
+    row = tables[0].set_index("scope").loc["A01"]
+    assert row["confirmed"] == f"{1 / len(own):.1%}"
+    assert "share of the angry calls that reviewers have confirmed" in page_of(judged, calls)
+
+
 def test_effects_are_words_before_numbers(evidence):
     answers = evidence().answers()
     assert re.fullmatch(r"Angry calls last \d+:\d\d longer\.", answers[0]["words"])
@@ -264,8 +279,10 @@ def explorer_of(calls, folder, selection=None):
 @pytest.mark.browser
 def test_pickers_show_any_agent_and_period(calls, visit, tmp_path, audit):
     calls = calls.assign(recording=np.where(calls["agent_id"] == "A02", "a/b c.wav", None))
+    calls["emotion_source"] = calls["emotion_source"].where(calls["angry"] != 1, "verdict")
     page = visit(explorer_of(calls, tmp_path))
     tiles = page.locator("#tiles li")
+    assert "100.0\xa0% of them confirmed by reviewers" in tiles.nth(3).inner_text()
     assert tiles.nth(0).locator("b").inner_text() == f"{len(calls):,}"
     page.get_by_label("Agent").select_option("A02")
     page.get_by_label("From month").select_option("2026-02")

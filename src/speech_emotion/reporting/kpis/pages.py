@@ -137,6 +137,11 @@ class KpiEvidence:
             },
         ]
 
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether reviewers have judged any of the calls."""
+        return bool((self.calls["emotion_source"] == "verdict").any())
+
     def overall(self) -> list[dict[str, Any]]:
         """Return the KPIs of the contact center, the teams and the agents."""
         rows = self.breakdown
@@ -267,7 +272,9 @@ def explorer_page(
         chosen: What is shown first.
     """
     months = calls.assign(
-        month_name=calls["month"].dt.strftime("%Y-%m"), square=calls["handle_s"] ** 2
+        month_name=calls["month"].dt.strftime("%Y-%m"),
+        square=calls["handle_s"] ** 2,
+        confirmed=calls["angry"].eq(1) & calls["emotion_source"].eq("verdict"),
     )
     sums = months.groupby(["month_name", "team", "agent_id"], sort=True, dropna=False).agg(
         n=("handle_s", "size"),
@@ -277,6 +284,7 @@ def explorer_page(
         fcr=("fcr", "sum"),
         n_angry=("angry", "count"),
         angry=("angry", "sum"),
+        confirmed=("confirmed", "sum"),
     )
     listed = angry_calls(calls, [], settings)
     first, last = calls["day"].min(), calls["day"].max()

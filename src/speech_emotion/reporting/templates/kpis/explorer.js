@@ -1,6 +1,6 @@
 // KPIs of the chosen team, agent and months, from monthly sums; angry calls sorted and filtered.
 (() => {
-  const MONTH = 0, TEAM = 1, AGENT = 2, N = 3, TOTAL = 4, SQUARES = 5, N_FCR = 6, FCR = 7, N_ANGRY = 8, ANGRY = 9;
+  const MONTH = 0, TEAM = 1, AGENT = 2, N = 3, TOTAL = 4, SQUARES = 5, N_FCR = 6, FCR = 7, N_ANGRY = 8, ANGRY = 9, CONFIRMED = 10;
   const months = [...new Set(DATA.rows.map((row) => row[MONTH]))].sort();
   const SHOWN = 100;
   const order = { column: 6, rising: false };
@@ -8,9 +8,9 @@
   const precise = (share) => percent(share, 1);
 
   function sums(rows) {
-    const total = [0, 0, 0, 0, 0, 0, 0];
+    const total = [0, 0, 0, 0, 0, 0, 0, 0];
     for (const row of rows) for (let at = 0; at < total.length; at += 1) total[at] += row[N + at];
-    const [n, seconds, squares, nFcr, fcr, nAngry, angry] = total;
+    const [n, seconds, squares, nFcr, fcr, nAngry, angry, confirmed] = total;
     const mean = n ? seconds / n : NaN;
     const half = n > 1 ? 1.96 * Math.sqrt(Math.max(squares - n * mean * mean, 0) / (n - 1) / n) : NaN;
     return {
@@ -18,6 +18,7 @@
       aht: { value: mean, low: mean - half, high: mean + half, n },
       fcr: wilson(fcr, nFcr),
       angry: wilson(angry, nAngry),
+      confirmed: angry ? confirmed / angry : 0,
     };
   }
   function wilson(hits, n) {
@@ -59,7 +60,7 @@
       tile("calls", count(all.n), ""),
       tile("average handle time (AHT)", clock(all.aht.value), `${range(all.aht, clock)}target ${clock(DATA.target_aht)}${against(all.aht, DATA.target_aht, true)}`),
       tile("first call resolution (FCR)", precise(all.fcr.value), `${range(all.fcr, precise)}target ${precise(DATA.target_fcr)}${against(all.fcr, DATA.target_fcr, false)}`),
-      tile("angry calls", precise(all.angry.value), `${range(all.angry, precise)}n = ${count(all.angry.n)}`),
+      tile("angry calls", precise(all.angry.value), `${range(all.angry, precise)}n = ${count(all.angry.n)}${all.confirmed > 0 ? `, ${precise(all.confirmed)} of them confirmed by reviewers` : ""}`),
     );
     const shown = months.filter((month) => inPeriod(month, wanted));
     const series = (part) => shown.map((month) => sums(part.filter((row) => row[MONTH] === month)));
