@@ -23,6 +23,7 @@ from speech_emotion.monitoring import (
     measure_calls,
     weekly_table,
 )
+from speech_emotion.reporting.monitoring import weeks_figure
 
 FIRST = date(2026, 1, 5)  # a Monday
 PERIODS = Periods(FIRST + timedelta(7), FIRST + timedelta(13), FIRST, FIRST + timedelta(6))
@@ -180,6 +181,18 @@ def test_calls_are_compared_with_the_range_of_training():
     assert table["outside"].tolist() == [0.75, 0.0]
     assert table["far"].tolist() == [True, False]
     assert table.loc["novelty", "period"] == pytest.approx(1.3)
+
+
+def test_rounding_noise_is_not_drawn_as_a_trend():
+    values = {"snr_db": [20.0, 20.0], "score": [0.2, 0.2 - 3e-17], "flagged": [0.1, 0.3]}
+    weeks = pd.DataFrame(values).assign(
+        week_from=["2026-01-05", "2026-01-12"], loudness_dbfs=np.nan, n_calls=40
+    )
+    ranges = [axis.range for axis in weeks_figure(weeks, n_calls=80).select_yaxes()]
+    assert ranges[0] == (19, 21)
+    assert ranges[1] is None
+    assert ranges[2] == pytest.approx((0.15, 0.25))
+    assert ranges[3] == pytest.approx((0.08, 0.32))
 
 
 def test_weeks_begin_on_monday():

@@ -1,4 +1,3 @@
-import io
 import re
 from html.parser import HTMLParser
 
@@ -214,9 +213,8 @@ def test_the_share_of_confirmed_anger_is_a_column_where_verdicts_exist(evidence,
     judged = evidence(
         emotion_source=calls["emotion_source"].where(calls.index != own.index[0], "verdict")
     )
-    tables = pd.read_html(io.StringIO(page_of(judged, calls)))
-    row = tables[0].set_index("scope").loc["A01"]
-    assert row["confirmed"] == f"{1 / len(own):.1%}"
+    row = re.search(r"A01</th>.*?</tr>", page_of(judged, calls), re.DOTALL)[0]
+    assert row.endswith(f">{1 / len(own):.1%}</td></tr>")
     assert "share of the angry calls that reviewers have confirmed" in page_of(judged, calls)
 
 

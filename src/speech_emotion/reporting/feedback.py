@@ -22,7 +22,7 @@ DESCRIPTION: Final = (
     "is flagged; false alarms are passages that are not angry, in an hour of calls. In brackets: 95 % "
     "intervals from a bootstrap over callers."
 )
-SYNTHETIC: Final = "The model was trained on SYNTHETIC speech: these figures mean nothing."
+SYNTHETIC: Final = "The model was trained on SYNTHETIC speech: these numbers mean nothing."
 SIMULATION: Final = (
     "Reviewers are simulated: they judge windows of test calls, and {error:.0%} of their verdicts are wrong. "
     "The probability of anger is recalibrated with all verdicts so far, and tested on other callers; each "

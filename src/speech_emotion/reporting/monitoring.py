@@ -15,6 +15,13 @@ __all__ = ["drift_figure", "monitoring_page", "weeks_figure"]
 
 TITLE: Final = "Monitoring of scored calls"
 SYNTHETIC: Final = "The model was trained on SYNTHETIC speech: its scores mean nothing."
+# Weekly means that are drawn: title, format of ticks, and the smallest range of the axis.
+SHOWN: Final = {
+    "snr_db": ("signal-to-noise ratio, dB", ".1f", 2.0),
+    "loudness_dbfs": ("loudness, dBFS", ".1f", 2.0),
+    "score": ("highest score, mean", ".2f", 0.1),
+    "flagged": ("share of flagged calls", ".1%", 0.02),
+}
 
 
 def drift_figure(drift: pd.DataFrame, *, periods: str) -> go.Figure:
@@ -57,14 +64,9 @@ def weeks_figure(weeks: pd.DataFrame, *, n_calls: int) -> go.Figure:
         weeks: Table of :func:`speech_emotion.monitoring.weekly_table`.
         n_calls: Number of calls with a start.
     """
-    shown = {
-        "snr_db": "signal-to-noise ratio, dB",
-        "loudness_dbfs": "loudness, dBFS",
-        "score": "highest score, mean",
-        "flagged": "share of flagged calls",
-    }
-    figure = make_subplots(rows=4, cols=1, shared_xaxes=True, subplot_titles=list(shown.values()))
-    for row, name in enumerate(shown, start=1):
+    titles = [title for title, _, _ in SHOWN.values()]
+    figure = make_subplots(rows=len(SHOWN), cols=1, shared_xaxes=True, subplot_titles=titles)
+    for row, (name, (_, tick_format, span)) in enumerate(SHOWN.items(), start=1):
         figure.add_scatter(
             x=weeks["week_from"],
             y=weeks[name],
@@ -76,6 +78,9 @@ def weeks_figure(weeks: pd.DataFrame, *, n_calls: int) -> go.Figure:
             row=row,
             col=1,
         )
+        figure.update_yaxes(
+            range=_range(weeks[name], span), tickformat=tick_format, nticks=5, row=row, col=1
+        )
     last = weeks.iloc[-1] if len(weeks) else None
     summary = (
         "No calls."
@@ -85,6 +90,15 @@ def weeks_figure(weeks: pd.DataFrame, *, n_calls: int) -> go.Figure:
     return finish_figure(
         figure, "Weekly means", f"n = {n_calls} calls with a start", summary=summary, height=720
     )
+
+
+def _range(values: pd.Series, span: float) -> list[float] | None:
+    """Return a range of an axis that is at least ``span`` wide, so that noise is not a trend."""
+    low, high = values.min(), values.max()
+    if pd.isna(low):
+        return None
+    half = max(0.6 * (high - low), span / 2)
+    return [(low + high) / 2 - half, (low + high) / 2 + half]
 
 
 def monitoring_page(
