@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+from uuid import uuid4
 
 import mlflow
 import pandas as pd
@@ -40,14 +41,21 @@ def rerun(run, stage, compared=None):
     return is_equal(run, compared or stage)
 
 
+def client_of(run):
+    """A client of a copy of the store: connections to one that was replaced would stay open."""
+    copied = run.commands.folder / f"{uuid4().hex}.db"
+    shutil.copy(run.data / "mlflow.db", copied)
+    return mlflow.MlflowClient(f"sqlite:///{copied}")
+
+
 def runs_by_status(run):
-    client = mlflow.MlflowClient(f"sqlite:///{run.data}/mlflow.db")
+    client = client_of(run)
     found = client.search_runs([one.experiment_id for one in client.search_experiments()])
     return {one.info.run_id: one.info.status for one in found}
 
 
 def versions(run):
-    client = mlflow.MlflowClient(f"sqlite:///{run.data}/mlflow.db")
+    client = client_of(run)
     found = client.search_model_versions("name = 'speech-emotion'")
     return [client.get_model_version("speech-emotion", one.version) for one in found]
 
