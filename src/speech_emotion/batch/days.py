@@ -155,7 +155,7 @@ def day_of(calls: pd.DataFrame, started: pd.Series, today: str) -> pd.Series:
     Args:
         calls: ``call`` and ``version``.
         started: Start by the metadata of each call; empty if unknown.
-        today: The day of calls of which nothing tells it.
+        today: Day of calls without any date.
 
     Returns:
         The day of the start as ``2026-11-26``, in the time zone of the metadata; else the date in the path;
