@@ -326,8 +326,9 @@ def test_a_recording_is_cut_mended_replaced_and_deleted(whole, stage):
     def summary():
         command = check(whole.run(stage))
         assert command.code == 0, command.message
-        folder = "07_model_output" + "/batch" * (stage == "batch")
-        tables = map(pd.read_parquet, (whole.data / folder).rglob("calls/summary.parquet"))
+        pattern = "batch/*/*/07_model_output/calls" if stage == "batch" else "calls"
+        found = (whole.data / "07_model_output").glob(f"{pattern}/summary.parquet")
+        tables = map(pd.read_parquet, found)
         return pd.concat(tables).sort_values("call", ignore_index=True)
 
     try:
