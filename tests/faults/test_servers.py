@@ -185,7 +185,7 @@ def test_secrets_are_nowhere(whole, tracked):
     texts += [refused.text, scored.text]
     log = (PROJECT / "data/logs/speech_emotion.log").read_text()
     stored = [one for one in folder.rglob("*") if one.is_file()]
-    assert len(stored) > 1
+    assert stored
     for secret in (SECRET, PHONE, PHONE.replace(" ", "")):
         assert secret not in "".join(texts)
         assert secret not in log
