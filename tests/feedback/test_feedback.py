@@ -379,6 +379,7 @@ def test_feedback_registers_a_recalibrated_version(reviewed, run_kedro):
     metrics = pd.read_csv(folder / "metrics.csv")
     assert metrics["verdicts"].tolist() == ["all", "test", "test"]
     page = (folder / "feedback.html").read_text()
+    assert "<td>nan</td>" not in page
     # Also if version 2 has become champion.
     assert "Flags of speech-emotion version 1" in page
     assert "Current flags, all verdicts: precision" in page

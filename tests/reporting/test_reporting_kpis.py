@@ -92,6 +92,10 @@ def test_few_calls_are_gray(calls):
         assert all(np.isfinite(np.asarray(trace.y, float)).any() == grey for trace in few)
         groups = groups_figure(kpi_breakdown(calls, [], FAST), "agent", [], settings, note="")
         assert (set(groups.data[0].marker.color) == {"#bbbbbb"}) is grey
+    far = most.model_copy(update={"target_aht_s": 7200.0})
+    ticks = over_time_figure(series, "aht", "month", far, note="").layout.yaxis.tickvals
+    assert len(ticks) <= 7  # the line of the target is on the axis, too
+    assert np.all(np.diff(ticks) >= 600)
     hours = hours_figure(calls, most, selected="the center", note="")
     assert np.isfinite(np.asarray(hours.data[0].z, float)).any()  # counts are always shown
     assert np.isnan(np.asarray(hours.data[1].z, float)).all()
@@ -234,6 +238,8 @@ def test_tiles_compare_with_targets(evidence, calls):
     assert tiles["AHT"]["value"] == f"{minutes}:{seconds:02d}"
     assert "target 8:00" in tiles["AHT"]["note"]
     assert tiles["FCR"]["value"] == f"{own['fcr'].mean():.1%}"
+    unknown = {tile["name"]: tile for tile in evidence(fcr=np.nan).tiles()}
+    assert unknown["FCR"]["note"] == "target 70%"
     assert evidence().name == f"A01_{calls['day'].min():%Y-%m-%d}_{calls['day'].max():%Y-%m-%d}"
 
 

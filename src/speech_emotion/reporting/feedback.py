@@ -135,7 +135,10 @@ def feedback_page(
         windows=("file", "size"), callers=("speaker", "nunique"), agreement=("weight", "mean")
     )
     counts = counts.round(2).reset_index().astype(str)
-    numbers = changes.rename(columns=METRICS).round(4).astype(str)
+    numbers = changes.rename(columns=METRICS | {"n_flagged": "flagged"}).round(4)
+    numbers = (
+        numbers.astype({"flagged": int}).astype(object).where(numbers.notna(), "–").astype(str)
+    )
     note = f" {reason[:1].upper()}{reason[1:]}." if reason else ""
     sections = [
         Section(

@@ -229,7 +229,8 @@ def over_time_figure(
         figure.update_yaxes(range=[0, 1])
     figure.update_yaxes(title=AXES[kpi])
     if kpi == "aht":
-        shown = figure.layout.yaxis.range or [series[column].min(), series[column].max()]
+        lines = [*series[column].dropna(), settings.target_aht_s]  # few calls set no range
+        shown = figure.layout.yaxis.range or [min(lines), max(lines)]
         figure.update_yaxes(**clock_axis(*shown))
     else:
         figure.update_yaxes(tickformat=".0%")

@@ -126,7 +126,11 @@ class KpiEvidence:
             {
                 "name": "FCR",
                 "value": row_interval(row, "fcr").split(" ")[0],
-                "note": f"{row_interval(row, 'fcr').partition(' ')[2]}, target {target:.0%}",
+                "note": ", ".join(
+                    filter(
+                        None, [row_interval(row, "fcr").partition(" ")[2], f"target {target:.0%}"]
+                    )
+                ),
                 "state": _state(row["fcr_low"] - target, target - row["fcr_high"]),
             },
             {
