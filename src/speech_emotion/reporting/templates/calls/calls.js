@@ -213,10 +213,10 @@
 
   function fill(inside, row, call, wave) {
     const names = ["first", "longest", "minutes", "talk", "trend", "queue", "direction", "customer"];
-    const cells = { minutes: clock(60 * row[AT.minutes]), talk: percent(row[AT.talk]), trend: signed(row[AT.trend]) };
+    const cells = { longest: row[AT.longest] ? clock(row[AT.longest]) : "–", minutes: clock(60 * row[AT.minutes]), talk: percent(row[AT.talk]), trend: signed(row[AT.trend]) };
     const titles = { first: `first ${DATA.target}`, minutes: "length" };
     const values = names
-      .map((name) => [titles[name] ?? name, cells[name] ?? (name === "first" || name === "longest" ? clock(row[AT[name]]) : row[AT[name]])])
+      .map((name) => [titles[name] ?? name, cells[name] ?? (name === "first" ? clock(row[AT[name]]) : row[AT[name]])])
       .filter(([, text]) => text && text !== "–");
     inside.append(element("p", { class: "details narrow" }, values.map((pair) => pair.join(" ")).join(" · ")));
     const shares = LABELS.filter((label) => call.shares[label])
