@@ -375,7 +375,7 @@ def test_folds_that_cannot_be_assigned_are_left_out_with_a_warning(data, caplog)
     few = dataclasses.replace(data, utterances=three_speakers)
     with caplog.at_level(logging.WARNING):
         configs = seed_configs(
-            few, SplitSettings(folds=3), AblationSettings(fold_seeds=2, model_seeds=1)
+            few, SplitSettings(folds=4), AblationSettings(fold_seeds=2, model_seeds=1)
         )
     assert [config.name for config in configs] == ["mlp 0"]
     assert "Folds of seed 1 are left out: 3 speaker(s)" in caplog.text
