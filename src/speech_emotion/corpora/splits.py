@@ -178,7 +178,7 @@ def _check_enough(utterances: pd.DataFrame, settings: SplitSettings) -> None:
     if utterances["label"].nunique() < 2:
         raise SplitError(
             f"All {len(utterances)} utterances have the label {utterances['label'].iloc[0]!r}, so there is "
-            "nothing to tell apart: add a corpus with other labels, or check corpora.label_set and the "
+            "nothing to classify: add a corpus with other labels, or check corpora.label_set and the "
             "rejected files for labels that are not used"
         )
     names = sorted(utterances["speaker"].unique())

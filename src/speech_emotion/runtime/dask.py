@@ -120,7 +120,7 @@ class DaskEngine:
     ) -> Iterator[tuple[Key, Any]]:
         """Yield key and result of each call as it finishes.
 
-        The result of a call that the scheduler gave up, or that nothing was heard of for
+        The result of a call that the scheduler gave up, or that did not finish within
         :data:`HOPELESS_S`, is a :class:`WorkerLost`.
         """
         from distributed import CancelledError, KilledWorker
