@@ -20,9 +20,11 @@ VARIABLES: Final = {
     "KEDRO_DISABLE_TELEMETRY": "true",  # an installed package has no file .telemetry that refuses it
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute; its own seven take four minutes
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-"""Settings of libraries that report usage or write past Python's logging, unless the user has set them."""
+"""Settings of libraries that report usage, write past Python's logging or wait long for a lost server, unless
+the user has set them."""
 QUIET_LOGGERS: Final = ("mlflow", "kedro_mlflow", "alembic")
 """Libraries that set their own level when they are imported, after the project's logging."""
 RAISED_TOO: Final = ("mlflow.store.db.utils", "distributed.client", "distributed.utils")
