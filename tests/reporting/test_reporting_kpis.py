@@ -27,6 +27,7 @@ from speech_emotion.reporting.kpis import (
     explorer_page,
     kpi_figure,
     kpi_page,
+    pages,
     sound_page,
 )
 from speech_emotion.reporting.kpis.figures import (
@@ -35,9 +36,11 @@ from speech_emotion.reporting.kpis.figures import (
     emotions_note,
     groups_figure,
     over_time_figure,
+    scope_colors,
 )
 from speech_emotion.reporting.kpis.patterns import handle_time_figure, hours_figure, motion_figure
-from speech_emotion.reporting.rendering import figure_html
+from speech_emotion.reporting.plotting import NEUTRAL
+from speech_emotion.reporting.rendering import figure_html, read_template
 
 FAST = KpiSettings(resamples=100)
 
@@ -54,6 +57,27 @@ def calls(year):
 
 def title_of(figure):
     return f"{figure.layout.title.text} {figure.layout.title.subtitle.text}"
+
+
+def luminance(color):
+    shares = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+
+def test_lines_can_be_seen_on_white_and_on_dark_pages(calls):
+    papers = re.findall(r"--paper: (#\w{6})", read_template("style.css.j2"))
+    assert len(set(papers)) == 2
+    colors = scope_colors(["center", "team a", "A01", "A02"]).values()
+    for color in {*colors, NEUTRAL}:
+        for paper in papers:
+            low, high = sorted([luminance(color), luminance(paper)])
+            assert (high + 0.05) / (low + 0.05) >= 3, (color, paper)
+    # Lines without a color of their own would be dark blue.
+    targets = motion_figure(calls, [], FAST, note="").layout.shapes
+    assert {shape.line.color for shape in targets} == {NEUTRAL}
+    drawn = groups_figure(kpi_breakdown(calls, [], FAST), "agent", [], FAST, note="")
+    assert {*drawn.data[0].marker.color, drawn.data[0].error_x.color} == {NEUTRAL}
 
 
 def test_agent_is_compared_with_team_and_center(year):
@@ -298,6 +322,7 @@ def test_pickers_show_any_agent_and_period(calls, visit, tmp_path, audit):
     assert tiles.nth(2).locator("b").inner_text() == f"{100 * own['fcr'].mean():.1f}\xa0%"
     assert page.locator("#charts svg").count() == 3
     angry = own[own["flag"] == "angry"]
+    assert page.locator("#count").inner_text() == f"{len(angry)} angry calls, 100 shown."
     rows = page.locator("#angry tbody tr")
     assert rows.count() == min(len(angry), 100)
     assert set(rows.locator("td").nth(2).all_inner_texts()) == {"A02"}
@@ -307,11 +332,16 @@ def test_pickers_show_any_agent_and_period(calls, visit, tmp_path, audit):
     shown = [text.split(":") for text in rows.locator("td:nth-child(9)").all_inner_texts()]
     seconds = [60 * int(minutes) + int(rest) for minutes, rest in shown]
     assert seconds == sorted(seconds, reverse=True)
+    assert seconds == sorted(angry["handle_s"].astype(int), reverse=True)[:100]
     audit(page)
+    page.emulate_media(media="print")  # Chromium repeats headers of tables, without buttons
+    shown = "[...document.querySelectorAll('th button')].map(one => getComputedStyle(one).display)"
+    assert set(page.evaluate(shown)) == {"contents"}
 
 
 @pytest.mark.browser
-def test_fifty_agents_and_three_years_fit_on_a_page(visit, tmp_path):
+def test_fifty_agents_and_three_years_fit_on_a_page(visit, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "EXPLORED", 100)
     simulated = simulate_calls(SimulatorSettings(calls=20_000, days=1095, agents=50, teams=4))
     calls = add_kpi_columns(simulated, FAST)
     path = explorer_of(calls, tmp_path, CallSelection(agent_id="A17"))
@@ -322,6 +352,11 @@ def test_fifty_agents_and_three_years_fit_on_a_page(visit, tmp_path):
     assert "Agent A17" in page.locator("#chosen").inner_text()
     own = calls[calls["agent_id"] == "A17"]
     assert page.locator("#tiles b").first.inner_text() == f"{len(own):,}"
+    listed = page.locator("#angry tbody tr").count()
+    assert 0 < listed < own["angry"].sum()
+    assert page.locator("#count").inner_text() == (
+        f"{own['angry'].sum():.0f} angry calls, the {listed} angriest of them on this page."
+    )
 
 
 @pytest.mark.browser
@@ -381,7 +416,8 @@ def test_figures_show_names_as_text_and_not_as_links(year, visit, tmp_path):
     html = f'<meta charset="utf-8"><script src="plotly.js"></script>{shown}'
     (tmp_path / "page.html").write_text(html, encoding="utf-8")
     page = visit(tmp_path / "page.html")
-    assert page.locator("figure svg").count() >= len(both)
+    for key in both:
+        page.locator(f"#figure-{key} .main-svg").first.wait_for()
     assert page.locator("a[href*=evil]").count() == 0
     for key in both:
         texts = page.locator(f"#figure-{key} svg text").all_text_contents()

@@ -82,7 +82,12 @@ def test_the_customers_channel_is_a_parameter(client, call):
     answer = client.post("/calls", params={"customer_channel": 2}, content=encoded(call))
     assert answer.status_code == 422
     assert "there is no customer_channel 2" in answer.json()["detail"]
-    assert client.post("/calls", params={"customer_channel": -7}).status_code == 422
+    answer = client.post("/calls", params={"customer_channel": -7, "direction": "up"})
+    assert answer.status_code == 422
+    assert (
+        "customer_channel: Input should be greater than or equal to -1; direction: "
+        in (answer.json()["detail"])
+    )
 
 
 def test_both_parties_on_one_channel_go_to_review(client, call):

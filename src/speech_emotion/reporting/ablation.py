@@ -23,6 +23,7 @@ from speech_emotion.evaluation import CLEAN
 from speech_emotion.reporting.models import model_title
 from speech_emotion.reporting.plotting import (
     COLORS,
+    NEUTRAL,
     counted_note,
     error_bar,
     finish_figure,
@@ -185,7 +186,7 @@ def _dots(
         col=col,
     )
     if value != "uar":
-        figure.add_vline(x=0, line_dash="dot", line_color=COLORS[-1], row=1, col=col)
+        figure.add_vline(x=0, line_dash="dot", line_color=NEUTRAL, row=1, col=col)
 
 
 def _finished(

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 __all__ = [
     "COLORS",
+    "NEUTRAL",
     "PROTOCOL_COLORS",
     "counted_note",
     "describe",
@@ -34,6 +35,8 @@ COLORS: Final = (
     "#A89B00",
     "#8a8a8a",
 )
+NEUTRAL: Final = COLORS[-1]
+"""Gray of marks and lines, with a contrast of more than 3 to 1 on white and on dark pages."""
 PROTOCOL_COLORS: Final = {
     "speaker_independent": "#1F83C6",
     "enrolled": "#009E73",
@@ -81,6 +84,9 @@ def finish_figure(
     for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
         axis.title.text = _literal(axis.title.text)
         axis.ticktext, axis.categoryarray = _literal(axis.ticktext), _literal(axis.categoryarray)
+    figure.update_shapes(
+        line_color=NEUTRAL, selector=lambda shape: shape.line.color is None
+    )  # the template's dark blue cannot be seen on dark pages
     figure.update_layout(
         template="plotly_white",
         title={"text": _literal(title), "subtitle": {"text": _literal(subtitle)}},

@@ -100,8 +100,10 @@ def figure_html(figure: go.Figure, name: str, **options: Any) -> Markup:
         width=None,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
     )
+    if "legend2" not in figure.to_dict()["layout"]:
+        below = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
+        drawn.update_layout(legend=below)
     drawn.update_xaxes(automargin=True)
     drawn.update_yaxes(automargin=True)
     element = Markup(

@@ -25,7 +25,7 @@ from speech_emotion.contact_center import (
     kpi_series,
     select_period,
 )
-from speech_emotion.reporting.plotting import error_bar, finish_figure
+from speech_emotion.reporting.plotting import NEUTRAL, error_bar, finish_figure
 
 __all__ = [
     "calls_note",
@@ -36,10 +36,10 @@ __all__ = [
     "over_time_figure",
 ]
 
-# The palette of Okabe and Ito, which color-blind readers can distinguish.
-AGENT_COLORS: Final = ("#0072B2", "#D55E00", "#CC79A7", "#56B4E9")
+# The palette of Okabe and Ito, which color-blind readers can distinguish; blue is lighter than theirs.
+AGENT_COLORS: Final = ("#1F83C6", "#D55E00", "#CC79A7", "#56B4E9")
 TEAM_COLORS: Final = ("#009E73", "#E69F00")
-CENTER_COLOR: Final = "#666666"
+CENTER_COLOR: Final = NEUTRAL
 SMALL: Final = "#bbbbbb"
 STEPS_S: Final = (5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 TITLES: Final = {
@@ -280,14 +280,14 @@ def groups_figure(
     targets = {"aht": settings.target_aht_s, "fcr": settings.target_fcr}
     for col, (kpi, column) in enumerate(COLUMNS.items(), start=1):
         few = rows[COUNTS[kpi]] < settings.min_calls
-        plain = rows["value"].map(by_scope).fillna("#444444")
+        plain = rows["value"].map(by_scope).fillna(NEUTRAL)
         figure.add_scatter(
             x=rows[column],
             y=rows["value"],
             mode="markers",
             showlegend=False,
             marker={"color": plain.mask(few, SMALL).tolist(), "size": 9},
-            error_x=error_bar(rows, column, color="#888"),
+            error_x=error_bar(rows, column, color=NEUTRAL),
             customdata=listed_by_row(in_words(kpi, rows[column]), rows[COUNTS[kpi]]),
             hovertemplate="%{y}: %{customdata[0]}, n = %{customdata[1]:,}<extra></extra>",
             row=1,
@@ -323,8 +323,8 @@ def effects_figure(effects: pd.DataFrame, *, note: str) -> go.Figure:
     figure = go.Figure()
     named = effects["outcome"].map(OUTCOMES).str.removesuffix(", s")
     for column, name, color, place in (
-        ("ratio", "unadjusted", "#666666", -0.12),
-        ("adjusted_ratio", "within agent and topic", "#0072B2", 0.12),
+        ("ratio", "unadjusted", NEUTRAL, -0.12),
+        ("adjusted_ratio", "within agent and topic", AGENT_COLORS[0], 0.12),
     ):
         figure.add_scatter(
             x=effects[column],
@@ -340,6 +340,9 @@ def effects_figure(effects: pd.DataFrame, *, note: str) -> go.Figure:
     figure.add_vline(x=1, line_dash="dot", annotation_text="equal")
     figure.update_xaxes(title="ratio of angry calls to other calls")
     figure.update_yaxes(
-        tickvals=list(range(len(effects))), ticktext=list(named), range=[len(effects) - 0.5, -0.5]
+        tickvals=list(range(len(effects))),
+        ticktext=list(named),
+        range=[len(effects) - 0.5, -0.5],
+        zeroline=False,
     )
     return finish_figure(figure, "Angry calls compared with others", note, height=360)

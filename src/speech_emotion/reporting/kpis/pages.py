@@ -327,8 +327,8 @@ def explorer_page(
                     row["customer_id"],
                     row["topic"],
                     None if pd.isna(row["angry_share"]) else round(row["angry_share"], 3),
-                    None if pd.isna(row["first_angry_s"]) else round(row["first_angry_s"]),
-                    round(row["handle_s"]),
+                    None if pd.isna(row["first_angry_s"]) else int(row["first_angry_s"]),
+                    int(row["handle_s"]),
                     "" if pd.isna(row["recording"]) else row["recording"],
                 ]
                 for row in listed.head(EXPLORED).to_dict("records")

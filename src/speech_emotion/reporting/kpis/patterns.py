@@ -24,7 +24,7 @@ from speech_emotion.reporting.kpis.figures import (
     scope_colors,
     translucent,
 )
-from speech_emotion.reporting.plotting import finish_figure
+from speech_emotion.reporting.plotting import NEUTRAL, finish_figure
 
 __all__ = ["handle_time_figure", "hours_figure", "motion_figure"]
 
@@ -70,7 +70,7 @@ def motion_figure(
                 "sizeref": 2 * largest / 45**2,
                 "color": colors,
                 "line": {
-                    "color": "#222",
+                    "color": NEUTRAL,
                     "width": [3 if agent in agents else 0.5 for agent in order],
                 },
             },
@@ -112,7 +112,7 @@ def motion_figure(
         figure,
         "Agents over the months",
         subtitle,
-        height=640,
+        height=700,
         sliders=[_slider(names)],
         updatemenus=[_buttons()],
     )
@@ -133,8 +133,8 @@ def _slider(names: Sequence[str]) -> dict[str, Any]:
             {"label": name, "method": "animate", "args": [[name], _step(300)]} for name in names
         ],
         "currentvalue": {"prefix": "month "},
-        "x": 0.14,
-        "len": 0.86,
+        "x": 0,
+        "len": 1,
         "pad": {"t": 45},
     }
 
@@ -149,7 +149,7 @@ def _buttons() -> dict[str, Any]:
         "y": 0,
         "xanchor": "left",
         "yanchor": "top",
-        "pad": {"t": 60},
+        "pad": {"t": 135},  # below the slider, beside which there is no room on phones
         "buttons": [
             {"label": "▶", "method": "animate", "args": [None, _step(900)]},
             {"label": "❚❚", "method": "animate", "args": [[None], stop]},
@@ -198,7 +198,7 @@ def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str)
         ticktext=[format_clock(value) for value in HANDLE_TIMES_S],
     )
     figure.update_yaxes(title="share of calls", tickformat=".0%", col=1)
-    below = {"orientation": "h", "y": -0.22, "yanchor": "top"}
+    below = {"y": -0.22, "yanchor": "top"}
     return finish_figure(
         figure,
         "Distribution of handle times",
@@ -242,7 +242,7 @@ def hours_figure(
         rows=2,
         cols=2,
         subplot_titles=[panel[0] for panel in panels],
-        horizontal_spacing=0.14,
+        horizontal_spacing=0.2,
         vertical_spacing=0.16,
     )
     for number, (_, column, counted, scale) in enumerate(panels):
@@ -262,6 +262,22 @@ def hours_figure(
         if is_time and shown["value"].notna().any():
             bar = clock_axis(shown["value"].min(), shown["value"].max(), marks=4)
         words = [[format_clock(value) for value in line] for line in grids[0].to_numpy()]
+        figure.add_shape(  # shows where cells are left out
+            {
+                "type": "rect",
+                "xref": "x domain",
+                "yref": "y domain",
+                "x0": 0,
+                "x1": 1,
+                "y0": 0,
+                "y1": 1,
+            },
+            fillcolor=translucent(NEUTRAL, 0.3),
+            line_width=0,
+            layer="below",
+            row=row,
+            col=col,
+        )
         figure.add_heatmap(
             x=names,
             y=list(WEEKDAYS),
@@ -272,7 +288,7 @@ def hours_figure(
             ygap=1,
             colorbar={
                 "len": 0.42,
-                "x": 0.43 if col == 1 else 1.0,
+                "x": 0.4 if col == 1 else 1.0,
                 "y": 0.79 if row == 1 else 0.21,
                 "thickness": 12,
             }
@@ -290,4 +306,4 @@ def hours_figure(
     figure.update_xaxes(title="local hour", row=2)
     subtitle = f"{note}; gray cells: fewer than {settings.min_calls} calls"
     title = f"Hours and weekdays, {selected}"
-    return finish_figure(figure, title, subtitle, height=640, plot_bgcolor="#e2e2e2")
+    return finish_figure(figure, title, subtitle, height=640)

@@ -23,6 +23,7 @@ from speech_emotion.evaluation import (
 from speech_emotion.reporting.models.documents import line_title, model_title
 from speech_emotion.reporting.plotting import (
     COLORS,
+    NEUTRAL,
     PROTOCOL_COLORS,
     counted_note,
     error_bar,
@@ -43,8 +44,6 @@ __all__ = [
     "reliability_figure",
     "tuning_figure",
 ]
-
-GRAY = COLORS[-1]
 
 
 def leaderboard_figure(
@@ -99,7 +98,10 @@ def leaderboard_figure(
                 f"{interval(best['uar'], best['uar_low'], best['uar_high'])}"
             )
     figure.add_hline(
-        y=1 / labels, line_dash="dot", line_color=GRAY, annotation_text=f"chance {1 / labels:.1%}"
+        y=1 / labels,
+        line_dash="dot",
+        line_color=NEUTRAL,
+        annotation_text=f"chance {1 / labels:.1%}",
     )
     clean = ranked[ranked["condition"] == CLEAN]
     tested = clean[clean["evaluation"] == TEST]
@@ -149,7 +151,7 @@ def detection_figure(
         }
         figure.add_scatter(x=false_alarms, y=recalls, **names, row=1, col=1)
         figure.add_scatter(x=recall, y=precision, **names, showlegend=False, row=1, col=2)
-    figure.add_vline(x=settings.false_alarms, line_dash="dot", line_color=GRAY, row=1, col=1)
+    figure.add_vline(x=settings.false_alarms, line_dash="dot", line_color=NEUTRAL, row=1, col=1)
     figure.update_xaxes(title="false alarms", tickformat=".0%", row=1, col=1)
     figure.update_xaxes(title="recall", tickformat=".0%", row=1, col=2)
     figure.update_yaxes(title="recall", tickformat=".0%", range=[0, 1.02], row=1, col=1)
@@ -189,7 +191,7 @@ def reliability_figure(predictions: pd.DataFrame, *, title: str, note: str = "")
             hovertemplate="confidence %{x:.0%}, accuracy %{y:.0%}, n = %{customdata[0]}",
         )
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": GRAY}, showlegend=False
+        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": NEUTRAL}, showlegend=False
     )
     figure.update_xaxes(title="confidence", tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title="accuracy", tickformat=".0%", range=[0, 1])
@@ -318,7 +320,7 @@ def breakdown_figure(breakdown: pd.DataFrame, *, title: str, note: str = "") -> 
             x=rows["value"],
             y=rows["uar"],
             name=str(by),
-            error_y=error_bar(rows, "uar", color=GRAY),
+            error_y=error_bar(rows, "uar", color=NEUTRAL),
             customdata=rows[["n_utterances", "n_speakers"]],
             hovertemplate="%{x}: %{y:.1%} of n = %{customdata[0]}, %{customdata[1]} speaker(s)",
         )

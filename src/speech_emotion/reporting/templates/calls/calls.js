@@ -37,8 +37,13 @@
   const loadOthers = () => (others ||= loadRows(DATA.others).then(fillChoices));
 
   const decimal = (value) => (value === null ? "–" : value.toFixed(2));
-  const length = (seconds) => (seconds < 60 ? `${Math.round(seconds)} s` : `${clock(seconds)} min`);
-  const signed = (value) => (value === null ? "–" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2));
+  const length = (seconds) => (seconds < 59.5 ? `${Math.round(seconds)} s` : `${clock(Math.round(seconds))} min`);
+  const signed = (value) => {
+    if (value === null) return "–";
+    const text = Math.abs(value).toFixed(2);
+    return Number(text) === 0 ? text : (value < 0 ? "−" : "+") + text;
+  };
+  const duration = (seconds) => (unknown(seconds) ? "–" : clock(Math.round(seconds)));
 
   // Rows: filter, sort, page.
   const RANKS = Object.fromEntries(DATA.flags.map((flag, rank) => [flag, rank]));
@@ -148,9 +153,9 @@
       queue: element("td", { class: "minor" }, value("queue") || "–"),
       score: element("td", { class: "number" }, decimal(value("score"))),
       first: element("td", { class: "number minor" }, clock(value("first"))),
-      longest: element("td", { class: "number minor" }, value("longest") ? clock(value("longest")) : "–"),
+      longest: element("td", { class: "number minor" }, value("longest") ? duration(value("longest")) : "–"),
       emotion: element("td", { class: "minor" }, emotion),
-      minutes: element("td", { class: "number minor" }, clock(60 * value("minutes"))),
+      minutes: element("td", { class: "number minor" }, duration(60 * value("minutes"))),
       talk: element("td", { class: "number minor" }, percent(value("talk"))),
       trend: element("td", { class: "number minor" }, signed(value("trend"))),
       reason: element("td", { class: "minor" }, value("reason")),
@@ -213,7 +218,7 @@
 
   function fill(inside, row, call, wave) {
     const names = ["first", "longest", "minutes", "talk", "trend", "queue", "direction", "customer"];
-    const cells = { longest: row[AT.longest] ? clock(row[AT.longest]) : "–", minutes: clock(60 * row[AT.minutes]), talk: percent(row[AT.talk]), trend: signed(row[AT.trend]) };
+    const cells = { longest: row[AT.longest] ? duration(row[AT.longest]) : "–", minutes: duration(60 * row[AT.minutes]), talk: percent(row[AT.talk]), trend: signed(row[AT.trend]) };
     const titles = { first: `first ${DATA.target}`, minutes: "length" };
     const values = names
       .map((name) => [titles[name] ?? name, cells[name] ?? (name === "first" ? clock(row[AT[name]]) : row[AT[name]])])

@@ -51,7 +51,7 @@
     const own = rows.filter((row) => inScope(row[TEAM], row[AGENT], wanted));
     const name = wanted.agent ? `agent ${wanted.agent}` : wanted.team ? `team ${wanted.team}` : "the contact center";
     const span = wanted.from === wanted.to ? wanted.from : `${wanted.from} to ${wanted.to}`;
-    byId("chosen").textContent = `${name[0].toUpperCase()}${name.slice(1)}, ${span}`;
+    byId("chosen").replaceChildren(`${name[0].toUpperCase()}${name.slice(1)}, `, element("span", { class: "when" }, span));
     byId("name").textContent = name;
     byId("center").hidden = !(wanted.agent || wanted.team);
     const all = sums(own);
@@ -136,11 +136,12 @@
       if (x === null || y === null) return (x === null) - (y === null);
       return (rising ? 1 : -1) * (typeof x === "number" ? x - y : compareNames(x, y));
     });
-    byId("count").textContent = `${count(found.length)} calls${found.length > SHOWN ? `, the first ${SHOWN} are shown` : ""}.`;
+    const all = DATA.rows.filter((row) => inPeriod(row[MONTH], wanted) && inScope(row[TEAM], row[AGENT], wanted)).reduce((sum, row) => sum + row[ANGRY], 0);
+    byId("count").textContent = `${count(all)} angry call${all === 1 ? "" : "s"}${found.length < all ? `, the ${count(found.length)} angriest of them on this page` : ""}${found.length > SHOWN ? `, ${SHOWN} shown` : ""}.`;
     byId("angry").tBodies[0].replaceChildren(...found.slice(0, SHOWN).map((row) => {
       const start = row[1].replace(" ", "\u00a0");
       const texts = [row[0], start, ...row.slice(2, 6), precise(row[6]), clock(row[7]), clock(row[8])];
-      const cells = texts.map((text, at) => element("td", { class: at > 5 ? "number" : "" }, text || "–"));
+      const cells = texts.map((text, at) => element("td", { class: at > 5 ? "number" : at === 1 ? "when" : "" }, text || "–"));
       const link = row[9] ? element("a", { href: `../calls/calls.html#call=${encodeURIComponent(row[9])}` }, row[9]) : "–";
       return element("tr", {}, ...cells, element("td", {}, link));
     }));
