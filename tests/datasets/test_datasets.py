@@ -6,10 +6,12 @@ from sklearn.linear_model import LogisticRegression
 
 from speech_emotion.datasets.array import ArrayBlocks, ArrayDataset
 from speech_emotion.datasets.audio import AudioDataset, Sound
-from speech_emotion.datasets.blocks import BlocksDataset
+from speech_emotion.datasets.blocks import BlocksDataset, BlockwiseDataset
 from speech_emotion.datasets.cache import CacheDataset
 from speech_emotion.datasets.corpora import CorporaDataset
 from speech_emotion.datasets.estimator import EstimatorDataset
+from speech_emotion.datasets.stored import ParquetDataset
+from speech_emotion.runtime import DamagedTable
 
 SAMPLE = {
     "ravdess_actors": 0,
@@ -50,9 +52,39 @@ class TestArray:
         with pytest.raises(DatasetError):
             dataset.load()
 
+    @pytest.mark.parametrize("size", [2, 4_000_000])  # 16 MB: several blocks
+    def test_changed_values_are_found(self, tmp_path, size):
+        path = tmp_path / "x.npy"
+        dataset = ArrayDataset(filepath=str(path))
+        dataset.save(np.ones(size, dtype=np.float32))
+        assert dataset.load().sum() == size
+        content = bytearray(path.read_bytes())
+        content[-20] ^= 1  # one bit of the last value
+        path.write_bytes(content)
+        with pytest.raises(DatasetError, match="checksum differs"):
+            dataset.load()
+
+    def test_files_of_numpy_have_no_checksum(self, tmp_path):
+        np.save(tmp_path / "x.npy", np.arange(5))
+        loaded = ArrayDataset(filepath=str(tmp_path / "x.npy")).load()
+        np.testing.assert_array_equal(loaded, np.arange(5))
+
     def test_missing_file(self, tmp_path):
         with pytest.raises(DatasetError):
             ArrayDataset(filepath=str(tmp_path / "x.npy")).load()
+
+
+@pytest.mark.parametrize("kind", [ParquetDataset, BlocksDataset, BlockwiseDataset])
+def test_changed_values_of_a_table_are_found(tmp_path, kind):
+    path = tmp_path / "x.parquet"
+    dataset = kind(filepath=str(path))
+    table = pd.DataFrame({"x": np.random.default_rng(0).uniform(size=1000)})
+    dataset.save(table)
+    content = bytearray(path.read_bytes())
+    content[4000] ^= 1  # one bit of a value that cannot be compressed
+    path.write_bytes(content)
+    with pytest.raises((DatasetError, DamagedTable), match=r"(?s)x\.parquet.*CRC"):
+        pd.concat(dataset.load() if kind is BlockwiseDataset else [dataset.load()])
 
 
 class TestAudio:

@@ -145,38 +145,40 @@ def test_a_store_is_damaged(whole, stored, damage, stage):
 
 
 @pytest.mark.parametrize(
-    ("stored", "stage"),
+    ("stored", "damage", "stage"),
     [
-        ("02_intermediate/utterances.parquet", "augmentation"),
-        ("02_intermediate/splits.parquet", "model_selection"),
-        ("03_primary/augmentation_plan.parquet", "feature_engineering"),
-        ("04_feature/features.parquet", "model_selection"),
-        ("07_model_output/predictions.parquet", "reporting"),
-        ("07_model_output/leaderboard.parquet", "registration"),
-        ("07_model_output/calls/summary.parquet", "call_report"),
+        ("02_intermediate/utterances.parquet", cut, "augmentation"),
+        ("02_intermediate/splits.parquet", cut, "model_selection"),
+        ("03_primary/augmentation_plan.parquet", cut, "feature_engineering"),
+        ("04_feature/features.parquet", scribble, "model_selection"),
+        ("07_model_output/predictions.parquet", scribble, "reporting"),
+        ("07_model_output/leaderboard.parquet", cut, "registration"),
+        ("07_model_output/calls/emotions.parquet", scribble, "call_report"),
+        ("07_model_output/calls/summary.parquet", cut, "call_report"),
     ],
 )
-def test_a_table_is_damaged(whole, stored, stage):
+def test_a_table_is_damaged(whole, stored, damage, stage):
     whole.restore("end")
-    cut(whole.data / stored)
+    damage(whole.data / stored)
     command = check(whole.run(stage))
     assert command.code == 1
     assert stored in command.message
     outcome = remedied(whole, command, stage, until="end")
-    whole.note(f"{stored}: cut", stage, shorten(whole, command.message), outcome)
+    whole.note(f"{stored}: {damage.__name__}", stage, shorten(whole, command.message), outcome)
 
 
-def test_a_damaged_array_is_named(whole):
+@pytest.mark.parametrize("damage", [cut, scribble])
+def test_a_damaged_array_is_named(whole, damage):
     """Only families that read frames load the array."""
     whole.restore("model_selection")
-    cut(whole.data / "04_feature/sequences.npy")
+    damage(whole.data / "04_feature/sequences.npy")
     command = check(whole.run("model_selection", **{"selection.families": "conv1d"}))
     assert command.code == 1
     assert "04_feature/sequences.npy is damaged" in command.message
     assert check(whole.run("feature_engineering")).code == 0
     outcome = is_equal(whole, "feature_engineering")
     said = shorten(whole, command.message)
-    whole.note("04_feature/sequences.npy: cut", "model_selection", said, outcome)
+    whole.note(f"04_feature/sequences.npy: {damage.__name__}", "model_selection", said, outcome)
 
 
 def test_a_damaged_table_of_calls_is_made_anew(whole):

@@ -183,16 +183,25 @@ def test_secrets_are_nowhere(whole, tracked):
     assert scored.code == 0, scored.message
     assert "1 rejected" in scored.text
     texts += [refused.text, scored.text]
+    for pipeline in ("call_report", "reporting"):  # they log pages and figures
+        command = check(whole.run(pipeline, **options))
+        assert command.code == 0, command.message
+        texts.append(command.text)
     log = (PROJECT / "data/logs/speech_emotion.log").read_text()
     stored = [one for one in folder.rglob("*") if one.is_file()]
-    assert stored
+    assert [one for one in stored if one.suffix == ".html"]
     for secret in (SECRET, PHONE, PHONE.replace(" ", "")):
         assert secret not in "".join(texts)
         assert secret not in log
         assert not [one for one in stored if secret.encode() in one.read_bytes()]
     places = "corpora_dir, selection.storage, tracking URI; phone numbers in names of recordings"
     nowhere = f"in no console, log, and none of the {len(stored)} files of the MLflow server"
-    whole.note("secrets", "ingestion, model_selection, call_scoring", places, nowhere)
+    whole.note(
+        "secrets",
+        "ingestion, model_selection, call_scoring, call_report, reporting",
+        places,
+        nowhere,
+    )
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from speech_emotion.review import (
 )
 from speech_emotion.review.database import calls
 from speech_emotion.review.purge import Purge
-from speech_emotion.runtime import KEY, RedactingFormatter, ShardStore
+from speech_emotion.runtime import KEY, DamagedTable, RedactingFormatter, ShardStore
 
 CALL = "monday/Anruf <b>Müller</b> & Söhne.wav"
 OTHER = "monday/call 1.wav"
@@ -192,6 +192,22 @@ def test_a_call_is_erased_from_every_store(everything, reviewed, settings, table
 @pytest.mark.parametrize("name", ["CENTER-2", Path(CALL).name])
 def test_a_call_is_found_by_its_other_names(everything, reviewed, settings, tables_of_calls, name):
     purge(reviewed, everything, settings, call=name)
+    assert found_in(everything, names_of(CALL, tables_of_calls)) == set()
+
+
+def test_a_damaged_table_is_named_and_not_rewritten(
+    everything, reviewed, settings, tables_of_calls
+):
+    path = everything / "07_model_output/calls/passages.parquet"
+    damaged = path.read_bytes()[:-5]
+    path.write_bytes(damaged)
+    with pytest.raises(DamagedTable, match=r"passages\.parquet is damaged") as caught:
+        purge(reviewed, everything, settings, call=CALL)
+    assert "run the purge again" in "".join(caught.value.__notes__)
+    assert path.read_bytes() == damaged
+    path.unlink()
+    _, left = purge(reviewed, everything, settings, call=CALL)
+    assert left == []
     assert found_in(everything, names_of(CALL, tables_of_calls)) == set()
 
 

@@ -7,6 +7,8 @@ from upath import UPath
 from speech_emotion.runtime import (
     REPEATED_LINK,
     FetchError,
+    ServiceUnreachable,
+    check_store,
     download,
     exists,
     file_state,
@@ -137,3 +139,31 @@ def test_urls_are_remote_paths(tmp_path):
     assert isinstance(to_path("s3://bucket/a"), UPath)
     assert str(to_path("s3://bucket/a") / "b") == "s3://bucket/a/b"
     assert to_path(str(tmp_path)) == tmp_path
+
+
+def test_a_web_server_that_does_not_answer_is_no_empty_folder():
+    with pytest.raises(ServiceUnreachable, match=r"http://127\.0\.0\.1:1/calls does not answer"):
+        list(list_files("http://127.0.0.1:1/calls"))
+
+
+@pytest.mark.parametrize("place", ["option", "client", "environment"])
+def test_an_object_store_that_does_not_answer_is_named(place, monkeypatch):
+    s3fs = pytest.importorskip("s3fs")
+    address = "http://127.0.0.1:1"
+    if place == "environment":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    options = {
+        "option": {"endpoint_url": address},
+        "client": {"client_kwargs": {"endpoint_url": address}},
+    }
+    files = s3fs.S3FileSystem(key="a", secret="b", **options.get(place, {}))
+    with pytest.raises(ServiceUnreachable, match=r"127\.0\.0\.1:1 does not .* needed for features"):
+        check_store(files, "features")
+
+
+def test_folders_are_listed_in_the_order_of_their_paths(tmp_path):
+    for name in ("b/2.wav", "b/1.wav", "a/c/1.wav", "a/d/1.wav", "c/1.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    paths = [file.path for file in list_files(tmp_path)]
+    assert paths == sorted(paths)

@@ -98,7 +98,7 @@ def find_audio(folder: str | os.PathLike[str]) -> FoundRecordings:
     found = recordings.table()
     lost = pd.DataFrame(rejected, columns=["name", "path", "reason", "transient"])
     return FoundRecordings(
-        found.sort_values("path", ignore_index=True),
+        found,
         lost.sort_values("path", ignore_index=True),
         others,
     )
@@ -113,21 +113,26 @@ class _Rows:
     def __init__(self) -> None:
         self._blocks: list[pd.DataFrame] = []
         self._rows: list[tuple[str, str, int, str]] = []
+        self._last, self._sorted = "", True
 
     def append(self, row: tuple[str, str, int, str]) -> None:
         """Add a row."""
+        self._sorted &= self._last <= row[1]
+        self._last = row[1]
         self._rows.append(row)
         if len(self._rows) == self.BLOCK:
             self._blocks.append(pd.DataFrame(self._rows, columns=list(self.COLUMNS)))
             self._rows = []
 
     def table(self) -> pd.DataFrame:
-        """Return all rows, and forget them."""
+        """Return all rows sorted by path, and forget them."""
         blocks, self._blocks = self._blocks, []
         if self._rows or not blocks:
             blocks.append(pd.DataFrame(self._rows, columns=list(self.COLUMNS)))
             self._rows = []
-        return pd.concat(blocks, ignore_index=True)
+        table = pd.concat(blocks, ignore_index=True)
+        # Folders on disk mostly come in order, and a sorted copy of a million rows needs much memory.
+        return table if self._sorted else table.sort_values("path", ignore_index=True)
 
 
 def _as_text(path: str) -> str:

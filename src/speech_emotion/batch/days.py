@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from speech_emotion.runtime import replacing
+from speech_emotion.runtime import CHECKSUMS, DamagedTable, read_table, replacing
 
 __all__ = ["INDEX_COLUMNS", "Day", "DayStore", "day_of"]
 
@@ -27,21 +27,6 @@ IS_TIME: Final = r"\d{15,19}"
 """A version that is a time of the last change in nanoseconds."""
 
 logger = logging.getLogger(__name__)
-
-
-class DamagedTable(RuntimeError):
-    """A table of a day cannot be read."""
-
-
-def _read(path: str, columns: list[str] | None = None) -> pa.Table:
-    files, stored = fsspec.core.url_to_fs(path)
-    try:
-        with files.open(stored, "rb") as file:
-            return pq.read_table(file, columns=columns, page_checksum_verification=True)
-    except (pa.ArrowException, OSError, KeyError) as error:
-        if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
-            raise  # of the file system; Arrow's own have no number
-        raise DamagedTable(f"{path} is damaged ({str(error).splitlines()[0]})") from error
 
 
 class Day:
@@ -70,7 +55,7 @@ class Day:
         """
         nothing = pd.DataFrame(columns=list(INDEX_COLUMNS))
         try:
-            table = _read(self.index_file, list(INDEX_COLUMNS))
+            table = read_table(self.index_file, list(INDEX_COLUMNS))
         except FileNotFoundError:
             return nothing, ""
         except DamagedTable as error:
@@ -85,12 +70,12 @@ class Day:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), SCORING: scoring})
         files, path = fsspec.core.url_to_fs(self.index_file)
         with replacing(path, files) as partial, files.open(partial, "wb") as file:
-            pq.write_table(table, file)
+            pq.write_table(table, file, **CHECKSUMS)
 
     def read_metadata(self) -> pd.DataFrame | None:
         """Return the metadata of the calls that are scored; ``None`` if there are none yet."""
         try:
-            return _read(self.metadata_file).to_pandas()
+            return read_table(self.metadata_file).to_pandas()
         except FileNotFoundError:
             return None
         except DamagedTable as error:
@@ -102,7 +87,7 @@ class Day:
         """Return the number of calls by flag, and of rejected recordings."""
         index, _ = self.read_index()
         try:
-            table = _read(f"{self.tables}/summary.parquet", ["call", "flag"]).to_pandas()
+            table = read_table(f"{self.tables}/summary.parquet", ["call", "flag"]).to_pandas()
         except DamagedTable as error:
             raise DamagedTable(
                 f"{error}: delete {self.index_file}, and run the command again, which makes both anew"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import fsspec
 import numpy as np
@@ -15,6 +17,10 @@ from kedro.io.core import get_filepath_str, get_protocol_and_path
 from speech_emotion.runtime import replacing
 
 __all__ = ["ArrayBlocks", "ArrayDataset"]
+
+MARK: Final = b"CRC-32: "
+"""Precedes the checksum of the values, which follows them. NumPy ignores what follows the values."""
+BLOCK_BYTES: Final = 1 << 22
 
 
 class ArrayBlocks(NamedTuple):
@@ -35,7 +41,7 @@ class ArrayDataset(AbstractDataset[np.ndarray | ArrayBlocks, np.ndarray]):
     """Save and load one array as ``.npy``, without pickle, mapped from disk on load.
 
     A mapped array costs memory only for the rows that are taken from it. What lies in an object store
-    is copied to this machine first.
+    is copied to this machine first. A checksum follows the values, so that a damaged file is found.
 
     Example:
         >>> dataset = ArrayDataset(filepath="sequences.npy")  # doctest: +SKIP
@@ -83,17 +89,27 @@ class ArrayDataset(AbstractDataset[np.ndarray | ArrayBlocks, np.ndarray]):
             self._fs.open(partial, "wb") as file,
         ):
             np.lib.format.write_array_header_2_0(file, header)
+            checksum = 0
             for block in blocks:
-                file.write(block.tobytes())
+                values = block.tobytes()
+                checksum = zlib.crc32(values, checksum)
+                file.write(values)
+            file.write(MARK + struct.pack("<I", checksum))
 
     def load(self) -> np.ndarray:
-        """Map the array read-only."""
+        """Map the array read-only.
+
+        Raises:
+            DatasetError: If the file is cut, or its values are not those that were saved.
+        """
         path = self._filepath
         if self._protocol != "file":
             self._copies = tempfile.TemporaryDirectory()
             path = str(Path(self._copies.name) / Path(path).name)
             self._fs.get_file(self._filepath, path)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        _check(path, array.offset, array.nbytes)
+        return array
 
     def _exists(self) -> bool:
         return self._fs.exists(self._filepath)
@@ -103,3 +119,18 @@ class ArrayDataset(AbstractDataset[np.ndarray | ArrayBlocks, np.ndarray]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath}
+
+
+def _check(path: str, offset: int, n_bytes: int) -> None:
+    """Compare the values with the checksum that follows them; arrays of other programs have none."""
+    with open(path, "rb") as file:
+        file.seek(offset + n_bytes)
+        mark, stored = file.read(len(MARK)), file.read()
+        if mark != MARK:
+            return
+        file.seek(offset)
+        checksum = 0
+        for start in range(0, n_bytes, BLOCK_BYTES):
+            checksum = zlib.crc32(file.read(min(BLOCK_BYTES, n_bytes - start)), checksum)
+    if struct.pack("<I", checksum) != stored:
+        raise ValueError("the values are not those that were saved (their checksum differs)")

@@ -10,7 +10,7 @@ from kedro.io import DatasetError
 from kedro.io.core import get_filepath_str
 
 from speech_emotion.datasets.stored import ParquetDataset
-from speech_emotion.runtime import replacing
+from speech_emotion.runtime import CHECKED, CHECKSUMS, naming_damage, replacing
 
 __all__ = ["BlocksDataset", "BlockwiseDataset", "TableBlocks"]
 
@@ -44,7 +44,7 @@ class BlocksDataset(ParquetDataset):
         with (
             replacing(path, self._fs) as partial,
             self._fs.open(partial, "wb") as file,
-            ParquetWriter(file, first.schema) as writer,
+            ParquetWriter(file, first.schema, **CHECKSUMS) as writer,
         ):
             writer.write_table(first)
             for table in tables:
@@ -57,17 +57,22 @@ class TableBlocks:
 
     Args:
         open_file: Opens the Parquet file.
+        path: Its path, for messages.
     """
 
-    def __init__(self, open_file: Callable[[], BinaryIO]):
-        self._open = open_file
+    def __init__(self, open_file: Callable[[], BinaryIO], path: str):
+        self._open, self._path = open_file, path
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        """Yield the table in pieces; one without rows gives one piece without rows."""
+        """Yield the table in pieces; one without rows gives one piece without rows.
+
+        Raises:
+            DamagedTable: If the file cannot be read.
+        """
         from pyarrow.parquet import ParquetFile
 
-        with self._open() as file:
-            stored = ParquetFile(file)
+        with self._open() as file, naming_damage(self._path):
+            stored = ParquetFile(file, **CHECKED)
             if stored.metadata.num_rows == 0:
                 yield stored.read().to_pandas()
             for batch in stored.iter_batches(batch_size=ROWS):
@@ -92,7 +97,7 @@ class BlockwiseDataset(BlocksDataset):
         path = get_filepath_str(self._get_load_path(), self._protocol)
         if not self._fs.exists(path):
             raise DatasetError(f"There is no table at {path}: run the pipeline that writes it")
-        return TableBlocks(lambda: self._fs.open(path, "rb"))
+        return TableBlocks(lambda: self._fs.open(path, "rb"), path)
 
     def preview(self, nrows: int = 5) -> dict[str, Any]:
         """Return the first rows for kedro-viz."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kedro.io import AbstractVersionedDataset
 from kedro.io.core import get_filepath_str
 from kedro_datasets import json, pandas, partitions, text
 
-from speech_emotion.runtime import replacing
+from speech_emotion.runtime import CHECKED, CHECKSUMS, replacing
 from speech_emotion.text_tables import neutralize_formulas
 
 if TYPE_CHECKING:
@@ -59,11 +59,14 @@ class _Atomic:
 
 
 class ParquetDataset(_Atomic, pandas.ParquetDataset):
-    """A Parquet table, written as a whole.
+    """A Parquet table, written as a whole, with checksums that are compared when it is read.
 
     Example:
         >>> dataset = ParquetDataset(filepath="utterances.parquet")
     """
+
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = CHECKSUMS
+    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = CHECKED
 
 
 class CSVDataset(_Atomic, pandas.CSVDataset):

@@ -1,4 +1,4 @@
-"""Check the storage of tuning before any work, and say how results that cannot be loaded are made anew."""
+"""Check stores before any work, and say how results that cannot be loaded are made anew."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 
-from speech_emotion.runtime import check_service
+from speech_emotion.runtime import check_service, check_store
 
 __all__ = ["StoreHooks"]
 
@@ -21,7 +21,13 @@ class StoreHooks:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check that the database of the studies answers, if a node needs it."""
+        """Check that the stores that the run needs answer: of files, and of the studies."""
+        stores = {}
+        for name in sorted(pipeline.datasets()):
+            if (files := getattr(catalog.get(name), "_fs", None)) is not None:
+                stores.setdefault(files, name)
+        for files, name in stores.items():
+            check_store(files, name)
         if not any(node.name.endswith(".tune") for node in pipeline.nodes):
             return
         selection = catalog.load("params:selection")

@@ -35,7 +35,16 @@ from speech_emotion.review.database import Database, calls, items, verdicts
 from speech_emotion.review.settings import RetentionSettings, ReviewSettings
 from speech_emotion.review.sync import SCORED_CALLS
 from speech_emotion.review.verdicts import REVIEW_FOLDER
-from speech_emotion.runtime import KEY, PARTIAL, holding, replacing
+from speech_emotion.runtime import (
+    CHECKSUMS,
+    KEY,
+    PARTIAL,
+    DamagedTable,
+    holding,
+    open_table,
+    read_table,
+    replacing,
+)
 
 __all__ = [
     "KnownCall",
@@ -120,14 +129,14 @@ def known_calls(folder: Path, database: Database | None, zone: ZoneInfo) -> dict
         )
 
     for path in sorted((folder / CACHE / "channel").glob("*.parquet")):
-        table = pq.read_table(path, columns=["call", "path"]).to_pandas().drop_duplicates()
+        table = read_table(path, columns=["call", "path"]).to_pandas().drop_duplicates()
         for row in table.itertuples():
             add(str(row.call), str(row.path), "", _written(path))
     for name in (*LISTS, "02_intermediate/call_metadata.parquet"):
         path = folder / name
         if not path.is_file():
             continue
-        table = pd.read_parquet(path)
+        table = read_table(path).to_pandas()
         for row in table.to_dict("records"):
             call_id = row.get("call_id")
             text = "" if call_id is None or pd.isna(call_id) else str(call_id)
@@ -135,8 +144,11 @@ def known_calls(folder: Path, database: Database | None, zone: ZoneInfo) -> dict
             if start := _start(row.get("started"), zone):
                 starts[str(row["call"])] = start
     for path in _parts_of_batch(folder):
-        names = [name for name in ("recording", "version") if name in pq.read_schema(path).names]
-        for row in pq.read_table(path, columns=names).to_pylist():
+        with open_table(path) as stored:
+            found_there = stored.schema_arrow.names
+            names = [name for name in ("recording", "version") if name in found_there]
+            rows = stored.read(columns=names).to_pylist()
+        for row in rows:
             add(row["recording"], "", "", _changed(row.get("version")) or _written(path))
     if database is not None:
         with database.read() as connection:
@@ -364,7 +376,7 @@ class Purge:
                 yield from self._delete(path, "clip of the corpus of reviewed calls")
         table = self._folder / PAGE / "sounds.parquet"
         if table.is_file():
-            sounds = pd.read_parquet(table)
+            sounds = read_table(table).to_pandas()
             kept = set(sounds.loc[~sounds["call"].isin(names), "name"])
             for name in sorted(set(sounds.loc[sounds["call"].isin(names), "name"]) - kept - {""}):
                 for suffix in (".mp3", ".js"):
@@ -407,7 +419,7 @@ class Purge:
             if call not in names
         }
         for path in sorted((self._folder / CACHE / "inspection").glob("*.parquet")):
-            table = pq.read_table(path)
+            table = read_table(path)
             keep = pc.is_in(table[KEY], pa.array(sorted(listed), pa.string()))
             yield from self._keep_rows(path, table, keep, "voices of parties")
 
@@ -463,7 +475,7 @@ class Purge:
 
     def _filter_parquet(self, path: Path, matcher: _Matcher) -> Iterator[Removed]:
         """Remove the rows of the calls, a group of rows at a time."""
-        with pq.ParquetFile(path) as stored:
+        with open_table(path) as stored:
             columns = [
                 field.name
                 for field in stored.schema_arrow
@@ -480,7 +492,7 @@ class Purge:
             if not self._dry_run:
                 with (
                     _rewriting(path) as partial,
-                    pq.ParquetWriter(partial, stored.schema_arrow) as writer,
+                    pq.ParquetWriter(partial, stored.schema_arrow, **CHECKSUMS) as writer,
                 ):
                     for group in range(stored.num_row_groups):
                         table = stored.read_row_group(group)
@@ -498,7 +510,7 @@ class Purge:
                 path.unlink()
             else:
                 with _rewriting(path) as partial:
-                    pq.write_table(table.filter(keep), partial)
+                    pq.write_table(table.filter(keep), partial, **CHECKSUMS)
         yield Removed(self._name(path), f"{n_removed} {what}")
 
     def _filter_csv(self, path: Path, matcher: _Matcher) -> Iterator[Removed]:
@@ -540,7 +552,7 @@ class Purge:
         if not page.is_file() or not source.is_file():
             return
         self._handled |= {page, *(self._folder / PAGE / "data").glob("*.js")}
-        summary = pd.read_parquet(source)
+        summary = read_table(source).to_pandas()
         rejected_file = self._folder / SCORED_CALLS / "rejected.csv"
         rejected = pd.DataFrame(columns=["call", "path", "reason"])
         if rejected_file.is_file():
@@ -641,7 +653,7 @@ def _rewriting(path: Path) -> Iterator[str]:
 
 def _has_rows(path: Path, matcher: _Matcher) -> bool:
     """Return whether a table has rows of the calls, which compression may hide from a search of bytes."""
-    with pq.ParquetFile(path) as stored:
+    with open_table(path) as stored:
         return any(
             pc.any(matcher.rows(stored.read_row_group(group))).as_py()
             for group in range(stored.num_row_groups)
@@ -649,10 +661,22 @@ def _has_rows(path: Path, matcher: _Matcher) -> bool:
 
 
 def _pairs(path: Path, column: str) -> list[tuple[str, str]]:
-    table = pq.read_table(path)
+    table = read_table(path)
     if column not in table.column_names:
         return []
     return list(zip(table["call"].to_pylist(), table[column].to_pylist(), strict=True))
+
+
+@contextmanager
+def _remedy_of_damage() -> Iterator[None]:
+    try:
+        yield
+    except DamagedTable as error:
+        error.add_note(
+            "Calls in it cannot be erased. Delete it, or make it anew with the command that wrote it, and "
+            "run the purge again; what was erased stays erased"
+        )
+        raise
 
 
 def purge_folder(
@@ -689,10 +713,11 @@ def purge_folder(
         ValueError: If several calls have the name.
         DatabaseError: If the database cannot be used.
         StoreHeld: If the command ``batch`` uses its results now.
+        DamagedTable: If a table cannot be read.
     """
     zone = ZoneInfo(settings.time_zone)
     folders = result_folders(folder)
-    with _held(folders, dry_run=dry_run):
+    with _held(folders, dry_run=dry_run), _remedy_of_damage():
         known_in = {
             one: known_calls(one, database if one == folder else None, zone) for one in folders
         }

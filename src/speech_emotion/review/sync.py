@@ -24,7 +24,7 @@ from speech_emotion.review.sampling import (
     optional_number,
 )
 from speech_emotion.review.settings import QueueSettings, ReviewSettings
-from speech_emotion.runtime import digest
+from speech_emotion.runtime import digest, open_table, read_table
 
 __all__ = ["SCORED_CALLS", "SyncResult", "read_scored_calls"]
 
@@ -96,7 +96,7 @@ def read_scored_calls(database: Database, folder: Path, settings: ReviewSettings
             "Run kedro run --pipelines call_scoring --params recordings_dir=PATH, or give another "
             "--data"
         )
-    summary, passages = pd.read_parquet(tables[0]), pd.read_parquet(tables[1])
+    summary, passages = (read_table(path).to_pandas() for path in tables[:2])
     wanted = {tables[0]: (summary, SUMMARY_COLUMNS), tables[1]: (passages, PASSAGES)}
     for path, (table, columns) in wanted.items():
         if absent := [name for name in columns if name not in table]:
@@ -123,9 +123,7 @@ def read_scored_calls(database: Database, folder: Path, settings: ReviewSettings
 
 
 def _blocks(path: Path) -> Iterator[pd.DataFrame]:
-    from pyarrow.parquet import ParquetFile
-
-    with ParquetFile(path) as stored:
+    with open_table(path) as stored:
         if stored.metadata.num_rows == 0:
             yield stored.read().to_pandas()
         for batch in stored.iter_batches(batch_size=65_536):

@@ -25,6 +25,14 @@ from speech_emotion.runtime.joins import (
 from speech_emotion.runtime.names import (
     safe_name,
 )
+from speech_emotion.runtime.parquet import (
+    CHECKED,
+    CHECKSUMS,
+    DamagedTable,
+    naming_damage,
+    open_table,
+    read_table,
+)
 from speech_emotion.runtime.processes import (
     Calls,
     WorkerLost,
@@ -60,6 +68,7 @@ from speech_emotion.runtime.storage import (
     FetchError,
     FileState,
     ListedFile,
+    check_store,
     download,
     exists,
     file_state,
@@ -77,6 +86,8 @@ from speech_emotion.runtime.writing import (
 )
 
 __all__ = [
+    "CHECKED",
+    "CHECKSUMS",
     "KEY",
     "PARTIAL",
     "RECENT",
@@ -85,6 +96,7 @@ __all__ = [
     "Calls",
     "ClusterSettings",
     "DamagedShard",
+    "DamagedTable",
     "DaskEngine",
     "FetchError",
     "FileState",
@@ -99,6 +111,7 @@ __all__ = [
     "as_completed",
     "check_same_keys",
     "check_service",
+    "check_store",
     "connect",
     "digest",
     "download",
@@ -114,10 +127,13 @@ __all__ = [
     "list_files",
     "list_stored",
     "locate",
+    "naming_damage",
     "on_one_thread",
     "open_binary",
+    "open_table",
     "prefix_of",
     "process_name",
+    "read_table",
     "redact",
     "redact_handlers",
     "replacing",

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
+from speech_emotion.runtime.parquet import CHECKED, CHECKSUMS, is_damage
 from speech_emotion.runtime.writing import replacing
 
 __all__ = [
@@ -92,13 +93,13 @@ class ShardStore:
         """
         try:
             with self._fs.open(self._path(name), "rb") as file:
-                stored = ParquetFile(file, page_checksum_verification=True)
+                stored = ParquetFile(file, **CHECKED)
                 found = set(stored.schema_arrow.names)
                 wanted = None if columns is None else [one for one in columns if one in found]
                 return stored.read(columns=wanted).to_pandas()
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-            if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
-                raise  # of the file system; Arrow's own have no number
+            if isinstance(error, OSError) and not is_damage(error):
+                raise
             raise self.set_aside(name, str(error).splitlines()[0]) from error
 
     def check(self, name: str) -> None:
@@ -109,11 +110,11 @@ class ShardStore:
         """
         try:
             with self._fs.open(self._path(name), "rb") as file:
-                stored = ParquetFile(file, page_checksum_verification=True)
+                stored = ParquetFile(file, **CHECKED)
                 for group in range(stored.num_row_groups):
                     stored.read_row_group(group)
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
+            if not is_damage(error):
                 raise
             raise self.set_aside(name, str(error).splitlines()[0]) from error
 
@@ -133,7 +134,7 @@ class ShardStore:
     def put(self, name: str, table: pd.DataFrame) -> None:
         """Store a shard, which replaces one of the same name."""
         with replacing(self._path(name), self._fs) as partial, self._fs.open(partial, "wb") as file:
-            table.to_parquet(file, write_page_checksum=True)
+            table.to_parquet(file, **CHECKSUMS)
 
     def remove(self, name: str) -> None:
         """Delete a shard; another run may have been faster."""

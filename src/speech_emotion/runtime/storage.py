@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
+from speech_emotion.runtime.redaction import redact
+from speech_emotion.runtime.services import check_service
 from speech_emotion.runtime.writing import replacing_folder
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ __all__ = [
     "FetchError",
     "FileState",
     "ListedFile",
+    "check_store",
     "download",
     "exists",
     "file_state",
@@ -94,6 +97,34 @@ def exists(path: str) -> bool:
     return remote.exists()
 
 
+def check_store(files: Any, needed_for: str) -> None:
+    """Check that an object store or web server answers.
+
+    fsspec takes a web server that does not answer for an empty folder, and clients of S3 try it for long.
+
+    Args:
+        files: File system of fsspec.
+        needed_for: URL or dataset that is to be read or written.
+
+    Raises:
+        ServiceUnreachable: If it does not answer.
+    """
+    protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+    address = None
+    if protocols & {"http", "https"}:
+        address = needed_for
+    elif "s3" in protocols:  # without an endpoint, it is that of Amazon
+        address = (
+            getattr(files, "endpoint_url", None)
+            or getattr(files, "client_kwargs", {}).get("endpoint_url")
+            or os.environ.get("AWS_ENDPOINT_URL_S3")
+            or os.environ.get("AWS_ENDPOINT_URL")
+        )
+    if address:
+        remedy = f"start it, or correct the address; it is needed for {redact(needed_for)}"
+        check_service(address, name="The object store", remedy=remedy)
+
+
 def file_state(path: str | os.PathLike[str]) -> FileState:
     """Return size and version of a file.
 
@@ -146,12 +177,16 @@ def list_files(folder: str | os.PathLike[str]) -> Iterator[ListedFile]:
 
     Links to folders are followed, but each folder is listed once. Nothing is left out: folders that
     cannot be read, broken links and files that are not regular are listed with their problem.
+
+    Raises:
+        ServiceUnreachable: If the object store or web server does not answer.
     """
     if not is_url(str(folder)):
         yield from _list_local(os.fspath(folder))
         return
     remote = _remote(str(folder))
     files, root = remote.fs, remote.path.rstrip("/")
+    check_store(files, str(folder))
     files.invalidate_cache()
     for name, info in files.find(root, detail=True).items():
         below = name.removeprefix(root).lstrip("/")
@@ -179,16 +214,18 @@ def _list_local(root: str) -> Iterator[ListedFile]:
             reason = f"the folder cannot be read ({error.strerror}); allow this user to read it"
             yield ListedFile(below, path, NO_STATE, reason, is_folder=True)
             continue
+        inside = list[tuple[str, str]]()
         for entry in entries:
             name = f"{below}/{entry.name}" if below else entry.name
             try:
                 if entry.is_dir():
-                    (links if entry.is_symlink() else folders).append((entry.path, name))
+                    (links if entry.is_symlink() else inside).append((entry.path, name))
                     continue
                 yield _list_file(entry.path, name)
             except OSError as error:
                 reason = f"cannot be opened ({error.strerror}); allow this user to read it"
                 yield ListedFile(name, entry.path, NO_STATE, reason)
+        folders += reversed(inside)  # the last one is listed next: mostly in the order of the paths
 
 
 def _list_file(path: str, below: str) -> ListedFile:

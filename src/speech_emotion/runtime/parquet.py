@@ -1,0 +1,73 @@
+"""Parquet tables with checksums: a file that is damaged is an error that names it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = [
+    "CHECKED",
+    "CHECKSUMS",
+    "DamagedTable",
+    "is_damage",
+    "naming_damage",
+    "open_table",
+    "read_table",
+]
+
+CHECKSUMS: Final[dict[str, Any]] = {"write_page_checksum": True}
+"""Options of PyArrow's writers; without them, changed bytes can be read as other values."""
+CHECKED: Final[dict[str, Any]] = {"page_checksum_verification": True}
+"""Options of PyArrow's readers. Tables without checksums are read as they are."""
+
+
+class DamagedTable(ValueError):
+    """A table cannot be read, or does not have the values that were written."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether an error of PyArrow is about the content of a file, not about its file system."""
+    # Arrow's own OSErrors have no number.
+    bare = type(error) is OSError and error.errno is None
+    return bare or isinstance(error, pa.ArrowException)
+
+
+@contextmanager
+def naming_damage(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn errors of PyArrow about the content of a file into :class:`DamagedTable`."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if not is_damage(error):
+            raise
+        raise DamagedTable(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+
+
+@contextmanager
+def open_table(path: str | os.PathLike[str]) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file by path or URL, to read parts of it.
+
+    Raises:
+        DamagedTable: If it cannot be read.
+        OSError: If there is no such file, or the file system fails.
+    """
+    files, stored = fsspec.core.url_to_fs(os.fspath(path))
+    with files.open(stored, "rb") as file, naming_damage(path):
+        yield pq.ParquetFile(file, **CHECKED)
+
+
+def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file by path or URL.
+
+    Raises:
+        DamagedTable: If it cannot be read.
+        OSError: If there is no such file, or the file system fails.
+    """
+    with open_table(path) as stored:
+        return stored.read(columns=None if columns is None else list(columns))
