@@ -22,7 +22,7 @@ class StoreHooks:
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Check that the stores that the run needs answer: of files, and of the studies."""
-        stores = {}
+        stores: dict[Any, str] = {}
         for name in sorted(pipeline.datasets()):
             if (files := getattr(catalog.get(name), "_fs", None)) is not None:
                 stores.setdefault(files, name)
