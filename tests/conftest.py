@@ -300,6 +300,20 @@ def audit():
     return run
 
 
+@pytest.fixture
+def audit_file(request):
+    """Audit a page that a pipeline has written, if there is a browser."""
+
+    def run(path):
+        try:
+            visit, audit = map(request.getfixturevalue, ("visit", "audit"))
+        except pytest.skip.Exception:
+            return
+        audit(visit(path))
+
+    return run
+
+
 LABELS = ("angry", "happy", "neutral", "sad")
 THRESHOLD = 0.55
 

@@ -295,7 +295,7 @@ def registered(tmp_path, empty_store, predictor):
     mlflow.set_tracking_uri(before)
 
 
-def test_champion_is_evaluated_on_a_corpus(registered, corpora, run_kedro, caplog):
+def test_champion_is_evaluated_on_a_corpus(registered, corpora, run_kedro, caplog, audit_file):
     with caplog.at_level(logging.INFO):
         run_kedro(
             registered,
@@ -323,6 +323,8 @@ def test_champion_is_evaluated_on_a_corpus(registered, corpora, run_kedro, caplo
     assert "NOT unseen data" in page
     assert "speech-emotion version 1 (champion)" in page
     assert "external_evaluation.html" in (registered / "08_reporting/index.html").read_text()
+    audit_file(folder / "external_evaluation.html")
+    audit_file(registered / "08_reporting/index.html")
 
     client = mlflow.MlflowClient(f"sqlite:///{registered}/mlflow.db")
     version = client.get_model_version_by_alias("speech-emotion", "champion")

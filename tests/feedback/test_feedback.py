@@ -46,6 +46,7 @@ from speech_emotion.models import (
     fit_platt,
 )
 from speech_emotion.pipelines.registration.nodes import example_sound
+from speech_emotion.reporting.feedback import learning_figure, simulation_page
 
 MODEL = "speech-emotion version 1"
 COLUMNS = {name: name for name in ("speaker", "emotion", "weight")}
@@ -372,7 +373,7 @@ def reviewed(tmp_path_factory, empty_store):
     mlflow.set_tracking_uri(before)
 
 
-def test_feedback_registers_a_recalibrated_version(reviewed, run_kedro):
+def test_feedback_registers_a_recalibrated_version(reviewed, run_kedro, audit_file):
     flags = {"calls": {"flags": {"consecutive": 2}}, "feedback": {"bootstrap": 200}}
     run_kedro(reviewed, params=flags, pipeline_names=["feedback"])
     folder = reviewed / "08_reporting/feedback"
@@ -384,6 +385,7 @@ def test_feedback_registers_a_recalibrated_version(reviewed, run_kedro):
     assert "Flags of speech-emotion version 1" in page
     assert "Current flags, all verdicts: precision" in page
     assert "Recalibration" in page
+    audit_file(folder / "feedback.html")
     mlflow.set_tracking_uri(f"sqlite:///{reviewed}/mlflow.db")
     client = mlflow.MlflowClient()
     second = client.get_model_version("speech-emotion", "2")
@@ -422,7 +424,7 @@ def test_reviewed_calls_are_read_as_a_corpus_with_weights(reviewed, tmp_path):
     assert left_out.loc[unread, "n"].sum() > 396
 
 
-def test_simulated_reviewers_with_errors_raise_f1_on_other_callers():
+def test_simulated_reviewers_with_errors_raise_f1_on_other_callers(tmp_path, audit_file):
     generator = np.random.default_rng(0)
     tables = []
     for call in range(12):
@@ -440,5 +442,8 @@ def test_simulated_reviewers_with_errors_raise_f1_on_other_callers():
     assert (last["precision"] > 0.85).all()
     # Without an error and without a scaled score, nothing changes in round 0.
     assert first["f1_gain"].tolist() == [0, 0]
+    page = simulation_page(rounds, learning_figure(rounds), error=settings.error)
+    (tmp_path / "simulation.html").write_text(page, encoding="utf-8")
+    audit_file(tmp_path / "simulation.html")
     with pytest.raises(ValueError, match="6 callers are too few"):
         simulate_rounds(windows, FLAGS, 0.5, SimulationSettings(folds=7))

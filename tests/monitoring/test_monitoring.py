@@ -227,7 +227,7 @@ def test_a_stored_model_knows_the_range_of_its_training(model):
     assert ranges["loudness_dbfs"][2] == pytest.approx(20 * np.log10(0.11))
 
 
-def test_the_pipeline_reports_alarms_and_logs_weeks(run_kedro, model, tmp_path, caplog):
+def test_the_pipeline_reports_alarms_and_logs_weeks(run_kedro, model, tmp_path, caplog, audit_file):
     folder = tmp_path / "07_model_output/calls"
     folder.mkdir(parents=True)
     table = summary()
@@ -242,6 +242,7 @@ def test_the_pipeline_reports_alarms_and_logs_weeks(run_kedro, model, tmp_path, 
     page = (tmp_path / "08_reporting/monitoring/monitoring.html").read_text()
     assert "1 calls have no start" in page
     assert "SYNTHETIC" in page
+    audit_file(tmp_path / "08_reporting/monitoring/monitoring.html")
     assert "loudness, dBFS: 100 % of n = " in caplog.text
     training = pd.read_csv(tmp_path / "08_reporting/monitoring/training.csv").set_index("measure")
     assert training.index[training["far"]].tolist() == [

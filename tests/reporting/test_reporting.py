@@ -320,8 +320,12 @@ def test_report_plays_each_sound_before_and_after_its_transform(evidence, drawn,
     assert re.findall(r'<audio [^>]*aria-label="([^"]+)"', page) == names
 
 
-def test_report_has_contents_landmarks_and_text_alternatives(report, evidence):
-    page = _Page(report(evidence()))
+def test_report_has_contents_landmarks_and_text_alternatives(
+    report, evidence, tmp_path, audit_file
+):
+    (tmp_path / "report.html").write_text(report(evidence()), encoding="utf-8")
+    audit_file(tmp_path / "report.html")
+    page = _Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     anchors = [link[1:] for link in page.links if link.startswith("#")]
     assert {"models", "groups", "detection", "limits"} < set(anchors)
     assert set(anchors) <= set(page.ids)

@@ -124,11 +124,14 @@ def test_markdown_contains_metrics_with_intervals_and_counts(tables):
     assert "SYNTHETIC" in reporting.ablation_markdown(tables, note=NOTE)
 
 
-def test_page_is_self_contained_and_escapes(tables, figures):
+def test_page_is_self_contained_and_escapes(tables, figures, tmp_path, audit_file):
     tables["ablation"]["group"] = "<script>alert(1)"
     page = reporting.ablation_page(tables, figures)
     assert page.count("plotly.js v") == 1
     assert 'src="http' not in page
     assert "<script>alert(1)" not in page
     assert "SYNTHETIC SAMPLE CORPUS" not in page
-    assert "SYNTHETIC SAMPLE CORPUS" in reporting.ablation_page(tables, figures, note=NOTE)
+    marked = reporting.ablation_page(tables, figures, note=NOTE)
+    assert "SYNTHETIC SAMPLE CORPUS" in marked
+    (tmp_path / "ablation.html").write_text(marked, encoding="utf-8")
+    audit_file(tmp_path / "ablation.html")
