@@ -265,10 +265,11 @@ def simulation_page(
         Section("rounds", "Rounds of reviewing", f"{_enough(rounds)} {RULES}", shown),
     ]
     return sections_page(
-        f"Learning from verdicts{note}",
+        "Learning from verdicts",
         SIMULATION.format(error=error, callers=rounds["n_callers"].iloc[0]),
         sections,
         {"rounds": figure},
+        note=note,
     )
 
 
