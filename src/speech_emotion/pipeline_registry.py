@@ -35,6 +35,7 @@ PIPELINES: Final[dict[str, tuple[str, ...]]] = {
     "feedback": ("feedback",),
     "feedback_simulation": ("feedback_simulation",),
     "monitoring": ("monitoring",),
+    "monitoring_simulation": ("monitoring_simulation",),
 }
 
 

@@ -66,6 +66,13 @@ def test_calls_match_their_utterances_and_passages(utterances):
     assert [call.snr_db for call in calls[::2]] == [20, 20, 20, 10, 10, 10]
 
 
+def test_lines_can_be_chosen(utterances):
+    settings = SETTINGS.model_copy(update={"conditions": ("telephone",), "lines": ("gsm",)})
+    assert {call.line for call in synthesize_calls(utterances, settings)} == {"gsm"}
+    with pytest.raises(ValueError, match=r"lines: string, expected some of .*gsm"):
+        SynthesisSettings(lines=("gsm", "string"))
+
+
 def test_noise_has_the_stated_level(utterances):
     settings = SETTINGS.model_copy(update={"conditions": ("clean",), "calls": 4})
     for call in synthesize_calls(utterances, settings):

@@ -36,6 +36,7 @@ from speech_emotion.feedback import (
     reviewed_corpus,
     simulate_rounds,
 )
+from speech_emotion.feedback.items import part_of
 from speech_emotion.models import (
     Combiner,
     EmotionPredictor,
@@ -157,7 +158,7 @@ def test_reviewed_windows_are_a_corpus_weighted_by_agreement():
     ]
     table = pd.DataFrame(rows).assign(recording="r.wav")
     calls = summary("1", "2", "3").assign(customer_id=["7", "8", "7"])
-    corpus, left_out = reviewed_corpus(table, calls, windows, target="angry")
+    corpus, left_out = reviewed_corpus(table, calls, windows, target="angry", test_share=1e-9)
     first = corpus[corpus["call"] == "1"]
     assert first["start_s"].tolist() == [0.0, 3.0, 6.0]  # none overlaps another
     assert set(first["emotion"]) == {"angry"}
@@ -168,7 +169,24 @@ def test_reviewed_windows_are_a_corpus_weighted_by_agreement():
     assert corpus.groupby("call")["speaker"].nunique().tolist() == [1, 1]
     assert corpus["speaker"].nunique() == 2
     assert not corpus["speaker"].str.contains("7|8").any()
-    assert left_out["n"].tolist() == [1, 1]
+    assert left_out["n"].tolist() == [0, 1, 1]
+
+
+def test_callers_whose_verdicts_test_models_are_not_trained_on():
+    calls = [str(number) for number in range(40)]
+    rows = [verdict(call, call, "window", "angry", probability=0.5) for call in calls]
+    table, settings = pd.DataFrame(rows).assign(recording="r.wav"), FeedbackSettings()
+    scored = summary(*calls).assign(customer_id=[str(int(call) // 2) for call in calls])
+    windows = pd.concat([windows_of(call, [0.9]) for call in calls])
+    corpus, left_out = reviewed_corpus(
+        table, scored, windows, target="angry", test_share=settings.test_share
+    )
+    judged = collect_items(table, scored, model=MODEL, step_s=1.5, passage_s=6.0, settings=settings)
+    tested = judged.items.loc[judged.items["part"] == TEST, "call"]
+    assert len(corpus) + len(tested) == len(calls)
+    assert 0 < len(tested) < len(calls)
+    assert not set(corpus["call"]) & set(tested)
+    assert left_out["n"].tolist() == [len(tested), 0, 0]
 
 
 def test_a_table_without_columns_says_how_to_write_it():
@@ -359,10 +377,11 @@ def reviewed(tmp_path_factory, empty_store):
     calls.mkdir(parents=True)
     minutes = summary(*verdicts["call_id"], minutes=12.0).assign(threshold=0.5)
     (data_dir / "09_review").mkdir()
-    # Channel 1 of four recordings can be read; the others have moved.
+    # Channel 1 of four recordings to learn from can be read; the others have moved.
     verdicts["channel"] = windows["channel"] = minutes["channel"] = 1
     verdicts["recording"] = [str(data_dir / f"{call}.wav") for call in verdicts["call_id"]]
-    for call in verdicts["call_id"][:4]:
+    learned = [call for call in verdicts["call_id"] if part_of(f"call {call}", 0.5) == CALIBRATION]
+    for call in learned[:4]:
         sound = np.column_stack([np.zeros(96_000), generator.normal(0, 0.1, 96_000)])
         soundfile.write(data_dir / f"{call}.wav", sound, 8000)
     verdicts["other_emotion"] = np.where(verdicts["verdict"] == "not_angry", "sadness", None)
@@ -421,7 +440,9 @@ def test_reviewed_calls_are_read_as_a_corpus_with_weights(reviewed, tmp_path):
     assert utterances["speaker"].nunique() == 4
     left_out = pd.read_csv(reviewed / "08_reporting/feedback/left_out.csv")
     unread = left_out["reason"].str.contains("the recording cannot be read")
-    assert left_out.loc[unread, "n"].sum() > 396
+    aside = left_out["reason"].str.contains("set aside for testing")
+    assert left_out.loc[unread, "n"].sum() > 100
+    assert left_out.loc[aside, "n"].sum() > 100
 
 
 def test_simulated_reviewers_with_errors_raise_f1_on_other_callers(tmp_path, audit_file):

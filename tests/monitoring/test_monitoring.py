@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speech_emotion.call_scoring import SynthesisSettings
 from speech_emotion.features import FeatureSettings
 from speech_emotion.models import (
     Combiner,
@@ -16,8 +17,11 @@ from speech_emotion.models import (
     family_named,
 )
 from speech_emotion.monitoring import (
+    DriftSimulationSettings,
     MonitoringSettings,
     Periods,
+    alarm_rates,
+    changed_calls,
     compare_periods,
     compare_with_training,
     measure_calls,
@@ -77,6 +81,32 @@ def test_changes_raise_an_alarm(change):
 
 def test_without_a_change_hardly_any_alarm_is_raised():
     assert alarms() <= 0.02
+
+
+def test_alarms_are_counted_by_change():
+    scored = simulated(1, n=20)
+    unchanged = scored.iloc[:20]
+    measured = {"none": unchanged, "noise": unchanged.assign(snr_db=unchanged["snr_db"] - 6)}
+    table = alarm_rates(measured, SETTINGS, DriftSimulationSettings(runs=20)).set_index("change")
+    assert table.loc["none", ["n_runs", "n_alarms", "n_scored"]].tolist() == [20, 0, 20]
+    assert table.loc["none", "high"] == pytest.approx(1 - 0.025 ** (1 / 20))
+    assert table.loc["noise", "n_alarms"] == 20
+    assert table.loc["noise", "measures"] == "signal-to-noise ratio, dB"
+
+
+def test_only_what_is_changed_differs_between_changed_calls():
+    spoken = pd.DataFrame({"speaker": ["a", "b", "c", "d", "a"]})
+    synthesis = SynthesisSettings(snr_db=(30.0, 10.0))
+    changed = changed_calls(spoken, synthesis, DriftSimulationSettings())
+    (same, base), *others = changed.values()
+    assert list(changed) == ["none", "new codec", "noisier line", "new group of callers"]
+    assert set(same["speaker"]) == {"a", "c"}
+    differences = [
+        {name for name, value in settings if value != getattr(base, name)} for _, settings in others
+    ]
+    assert differences == [{"lines"}, {"snr_db"}, set()]
+    assert others[1][1].snr_db == (20.0,)
+    assert set(others[2][0]["speaker"]) == {"b", "d"}
 
 
 def test_small_effects_are_no_alarm_however_many_calls_there_are():

@@ -69,6 +69,7 @@ def test_every_stage_has_its_name():
         "ingestion",
         "model_selection",
         "monitoring",
+        "monitoring_simulation",
         "recipes",
         "registration",
         "reporting",

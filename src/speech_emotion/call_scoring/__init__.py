@@ -7,6 +7,7 @@ from speech_emotion.call_scoring.evaluation import (
     call_metrics,
     evaluate_calls,
     known_windows,
+    score_test_calls,
 )
 from speech_emotion.call_scoring.flags import (
     capacity_threshold,
@@ -163,6 +164,7 @@ __all__ = [
     "score_calls",
     "score_inspected",
     "score_recording",
+    "score_test_calls",
     "scores_depend_on",
     "separation_metrics",
     "store_calls",

@@ -19,7 +19,14 @@ from speech_emotion.call_scoring.synthetic_calls import SyntheticCall
 from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
 from speech_emotion.models import EmotionPredictor
 
-__all__ = ["METRICS", "call_metrics", "evaluate_call", "evaluate_calls", "known_windows"]
+__all__ = [
+    "METRICS",
+    "call_metrics",
+    "evaluate_call",
+    "evaluate_calls",
+    "known_windows",
+    "score_test_calls",
+]
 
 TOLERANCE_S: Final = 5.0
 """A flag this soon after a passage still detects it, because scores are means over windows."""
@@ -85,6 +92,33 @@ def known_windows(
         truth = [_truth(call, start, end) for start, end in spans]
         tables.append(windows.assign(caller=call.speakers[0], truth=truth))
     return pd.concat(tables, ignore_index=True)
+
+
+def score_test_calls(
+    synthesize: Callable[[], Iterable[SyntheticCall]],
+    predictor: EmotionPredictor,
+    settings: CallSettings,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score synthetic calls like recordings, and summarize them.
+
+    Args:
+        synthesize: See :func:`evaluate_calls`.
+        predictor: A model that was not trained on their speakers.
+        settings: How calls are scored.
+
+    Returns:
+        The summary of :func:`summarize`, and the windows.
+    """
+    scored = [one for _, one in _score(synthesize, predictor, settings)]
+    windows = pd.concat([one.windows for one in scored], ignore_index=True)
+    summary, _ = summarize(
+        pd.concat([one.channels for one in scored], ignore_index=True),
+        windows,
+        settings,
+        labels=predictor.labels,
+        threshold=threshold_of(predictor, settings),
+    )
+    return summary, windows
 
 
 def _truth(call: SyntheticCall, start_s: float, end_s: float) -> str:

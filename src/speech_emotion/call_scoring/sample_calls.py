@@ -15,8 +15,8 @@ __all__ = ["write_dialogue", "write_sample_calls"]
 SENTENCES = (3, 3)
 """Sentences of a turn, of the customer and of the agent."""
 SAMPLE_SENTENCES = (1, 2)
-"""The same in sample calls: the pauses of the customer are so long that each window has one sentence, like the
-utterances that the model of the sample corpus was trained on. It takes longer speech for disgust."""
+"""The same in sample calls: the pauses of the customer are so long that each window has one sentence, like
+the utterances that the model of the sample corpus was trained on. It takes longer speech for disgust."""
 SAMPLE_RATE = 16_000
 """Rate of sample calls in Hz; at 8 kHz the same model takes most speech for anger."""
 

@@ -4,8 +4,8 @@ A call is a dialogue of a customer and an agent on separate channels. They take 
 utterances with pauses, and a share of the turns starts before the other one ends. The customer speaks
 neutrally, with a few utterances of other emotions. Some calls contain passages of several turns in which all
 of the customer's utterances are angry. Pink noise is added to both channels. The telephone condition passes
-the complete channels through the test lines of :mod:`speech_emotion.audio.telephone` in rotation, at 8 kHz.
-No model is trained on these lines.
+the complete channels through telephone lines in rotation, at 8 kHz: by default the test lines of
+:mod:`speech_emotion.audio.telephone`, on which no model is trained.
 
 Calls depend only on the seed and their number: the clean and the telephone version of a call are the same
 dialogue. Only one call at a time is in memory.
@@ -23,6 +23,7 @@ import soxr
 from pydantic import Field, model_validator
 
 from speech_emotion.audio import (
+    LINES,
     NO_LIMITS,
     TELEPHONE_RATE,
     TEST_LINES,
@@ -57,6 +58,7 @@ class SynthesisSettings(Settings):
         overlap_s: Shortest and longest such overlap, in seconds.
         snr_db: Signal-to-noise ratios in dB, used in rotation.
         conditions: ``clean``, ``telephone`` or both.
+        lines: Telephone lines of ``telephone``, used in rotation; see :data:`speech_emotion.audio.LINES`.
         seed: Seed of the random numbers.
     """
 
@@ -74,6 +76,7 @@ class SynthesisSettings(Settings):
     overlap_s: tuple[float, float] = (0.2, 0.8)
     snr_db: tuple[float, ...] = (30.0, 20.0, 10.0)
     conditions: Annotated[tuple[Literal["clean", "telephone"], ...], SplitNames] = CONDITIONS
+    lines: Annotated[tuple[str, ...], SplitNames] = TEST_LINES
     seed: int = 0
 
     @model_validator(mode="after")
@@ -84,6 +87,11 @@ class SynthesisSettings(Settings):
                 raise ValueError(f"{name}: write the smaller number first, not {low}, {high}")
         if not self.snr_db or not self.conditions:
             raise ValueError("give at least one of snr_db and one of conditions")
+        if not self.lines or (unknown := set(self.lines) - set(LINES)):
+            raise ValueError(
+                f"lines: {', '.join(sorted(unknown)) if self.lines else 'none'}, expected some of "
+                f"{', '.join(LINES)}"
+            )
         return self
 
 
@@ -168,7 +176,7 @@ def synthesize_calls(
         dialogue.build(angry)
         snr_db = settings.snr_db[(number // len(customers)) % len(settings.snr_db)]
         noise = generator.integers(2**32)
-        telephone_line = TEST_LINES[_order(number, len(customers)) % len(TEST_LINES)]
+        telephone_line = settings.lines[_order(number, len(customers)) % len(settings.lines)]
         for condition in settings.conditions:
             line = "" if condition == "clean" else telephone_line
             samples, rate = _transmit(dialogue.channels, snr_db, int(noise), line=line)

@@ -6,11 +6,20 @@ import hashlib
 import io
 from typing import Final
 
+import numpy as np
 import pandas as pd
 import soundfile
 
 from speech_emotion.audio import SoundLimits, read_samples, with_segment
-from speech_emotion.feedback.items import ANGRY, NOT_ANGRY, PASSAGE, WINDOW, callers_of
+from speech_emotion.feedback.items import (
+    ANGRY,
+    NOT_ANGRY,
+    PASSAGE,
+    TEST,
+    WINDOW,
+    callers_of,
+    part_of,
+)
 
 __all__ = ["CORPUS_COLUMNS", "REVIEWED_FOLDER", "clips_of", "cut_clip", "reviewed_corpus"]
 
@@ -19,22 +28,31 @@ REVIEWED_FOLDER: Final = "09_review/reviewed_calls"
 CORPUS_COLUMNS: Final = ("file", "emotion", "speaker", "weight", "call", "channel")
 UNNAMED: Final = "not angry, and no other emotion is named"
 DISAGREE: Final = "reviewers disagree"
+SET_ASIDE: Final = "the caller is set aside for testing"
 KEYS: Final = ["call", "channel"]
 
 
 def reviewed_corpus(
-    verdicts: pd.DataFrame, summary: pd.DataFrame, windows: pd.DataFrame, *, target: str
+    verdicts: pd.DataFrame,
+    summary: pd.DataFrame,
+    windows: pd.DataFrame,
+    *,
+    target: str,
+    test_share: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Choose the windows of reviewed passages that reviewers gave an emotion.
 
     Each verdict is a vote: `angry` for the target, `not angry` for the other emotion that it names. The
     emotion with most votes wins; its share of the votes is the weight. Windows of one channel never overlap.
+    Callers whose verdicts are set aside for testing give none, because :func:`collect_items` tests the
+    model that is trained with the corpus on them, too.
 
     Args:
         verdicts: Export of the review application.
         summary: Summary of scored calls; others are not stored any more.
         windows: Windows of these calls; long passages are cut into them.
         target: Label of `angry`.
+        test_share: Share of the callers that are set aside for testing, as in :func:`collect_items`.
 
     Returns:
         One row per window: ``call``, ``channel``, ``recording``, ``start_s``, ``end_s``, ``emotion``,
@@ -52,9 +70,11 @@ def reviewed_corpus(
     ]
     columns = ["emotion", "weight", "left_out", *KEYS, "recording", "start_s", "end_s"]
     voted = pd.DataFrame(items, columns=columns)
+    tested = [part_of(callers[call], test_share) == TEST for call in voted["call"]]
+    voted["left_out"] = voted["left_out"].mask(np.array(tested, dtype=bool), SET_ASIDE)
     reasons = voted["left_out"].value_counts()
     excluded = pd.DataFrame(
-        [(reason, int(reasons.get(reason, 0))) for reason in (UNNAMED, DISAGREE)],
+        [(reason, int(reasons.get(reason, 0))) for reason in (SET_ASIDE, UNNAMED, DISAGREE)],
         columns=["reason", "n"],
     )
     chosen = voted[voted["left_out"] == ""]

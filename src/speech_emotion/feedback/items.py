@@ -12,7 +12,15 @@ import pandas as pd
 
 from speech_emotion.feedback.settings import FeedbackSettings
 
-__all__ = ["CALIBRATION", "TEST", "Judged", "VerdictError", "callers_of", "collect_items"]
+__all__ = [
+    "CALIBRATION",
+    "TEST",
+    "Judged",
+    "VerdictError",
+    "callers_of",
+    "collect_items",
+    "part_of",
+]
 
 CALIBRATION: Final = "calibration"
 TEST: Final = "test"
@@ -124,9 +132,9 @@ def collect_items(
         alarms=np.where(is_window, np.minimum(step_s / passage_s, 1.0), 1.0),
         caller=items["call"].map(callers),
     ).drop(columns="sampling_probability")
-    items["part"] = [_part(each, settings.test_share) for each in items["caller"]]
+    items["part"] = [part_of(each, settings.test_share) for each in items["caller"]]
     minutes = scored["minutes"].groupby(
-        [_part(callers[call], settings.test_share) for call in scored["call"].astype(str)]
+        [part_of(callers[call], settings.test_share) for call in scored["call"].astype(str)]
     )
     hours = {part: float(total) / 60 for part, total in minutes.sum().items()}
     return Judged(
@@ -156,7 +164,15 @@ def callers_of(summary: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _part(caller: str, test_share: float) -> str:
-    """Return the part of a caller, which does not depend on the other callers."""
+def part_of(caller: str, test_share: float) -> str:
+    """Return the part of a caller, which does not depend on the other callers.
+
+    Args:
+        caller: Value of :func:`callers_of`.
+        test_share: Share of the callers that are set aside for testing.
+
+    Returns:
+        :data:`CALIBRATION` or :data:`TEST`.
+    """
     number = int.from_bytes(hashlib.sha256(caller.encode()).digest()[:8], "big")
     return TEST if number / 2**64 < test_share else CALIBRATION

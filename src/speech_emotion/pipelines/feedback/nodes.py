@@ -76,11 +76,17 @@ def collect_verdicts(
 
 
 def collect_corpus(
-    verdicts: pd.DataFrame, summary: pd.DataFrame, emotions: TableBlocks, calls: CallSettings
+    verdicts: pd.DataFrame,
+    summary: pd.DataFrame,
+    emotions: TableBlocks,
+    calls: CallSettings,
+    settings: FeedbackSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Choose the reviewed windows that have an emotion, and count the items without one."""
+    """Choose the reviewed windows to train on, and count the items that are left out."""
     windows = _windows_of(verdicts.rename(columns={"call_id": "call"}), emotions)
-    return reviewed_corpus(verdicts, summary, windows, target=calls.flags.target)
+    return reviewed_corpus(
+        verdicts, summary, windows, target=calls.flags.target, test_share=settings.test_share
+    )
 
 
 def cut_clips(
@@ -113,7 +119,7 @@ def cut_clips(
     if synthetic:
         files.put(SYNTHETIC_MARK, b"Some of these clips are of synthetic speech.\n")
     logger.info(
-        "%d reviewed windows of %d items without an emotion", len(rows), left_out["n"].sum()
+        "%d reviewed windows to train on; %d items are left out", len(rows), left_out["n"].sum()
     )
     more = pd.DataFrame(
         [(f"the recording cannot be read: {reason}", n) for reason, n in unread.items()],

@@ -29,7 +29,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 collect_corpus,
-                ["verdicts", "call_summary", "call_emotions", "params:calls"],
+                ["verdicts", "call_summary", "call_emotions", *SETTINGS],
                 ["corpus", "without_emotion"],
                 name="collect_corpus",
             ),
