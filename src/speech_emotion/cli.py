@@ -22,6 +22,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -295,6 +296,7 @@ def serve(
     The service asks for no password: let it listen on this machine, or behind a proxy that does.
     """
     with _readable_errors():
+        _check_port(host, port)
         _use_tracking_server(env, tracking_uri, model)
         with _needing("service"):
             import uvicorn
@@ -397,6 +399,7 @@ def review(
         with opened.read() as connection:
             known = has_login(connection)
         check_address(host, has_login=known, proxy_header=proxy_header, single_user=single_user)
+        _check_port(host, port)
         click.echo(f"Read: {read_scored_calls(opened, folder, settings)}")
         hosts = {"127.0.0.1", "localhost", "::1", host, *names}
         encrypted = https or certificate is not None
@@ -600,6 +603,18 @@ def _needing(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"{error.name} is not installed: pip install 'speech-emotion[{extra}]'"
+        ) from None
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened on, before models and calls are read."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise click.ClickException(
+            f"{host}, port {port} cannot be listened on ({error.strerror or error}): stop what uses it, "
+            "or give another --port"
         ) from None
 
 

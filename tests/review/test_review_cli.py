@@ -1,5 +1,6 @@
 """The commands ``speech-emotion review`` and ``purge``, as they are typed."""
 
+import socket
 from pathlib import Path
 
 import pandas as pd
@@ -65,3 +66,12 @@ def test_what_cannot_be_started_is_explained(run, options, message):
     assert result.exit_code == 1
     assert message in result.output
     assert "secret" not in result.output
+
+
+def test_a_port_in_use_is_explained_before_calls_are_read(run):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = run("review", "--single-user", "--port", str(port))
+    assert result.exit_code == 1
+    assert f"127.0.0.1, port {port} cannot be listened on (Address already in use" in result.output
+    assert "Read:" not in result.output
