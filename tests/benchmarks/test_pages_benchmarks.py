@@ -109,9 +109,15 @@ def test_a_page_of_many_calls_stays_usable(benchmark, visit, tmp_path, timed, fi
     for column in ("Score", "Call"):
         button = page.get_by_role("button", name=column, exact=True)
         timed(page, subject, f"sort by {column.lower()}", button.click)
+    timed(page, subject, "next page", page.get_by_role("button", name="Next").click)
+    assert page.locator("#place").inner_text().startswith("Page 2 of ")
     timed(page, subject, "one agent", lambda: page.get_by_label("Agent").select_option("A07"))
     assert set(page.locator("tr.call td:nth-child(4)").all_inner_texts()) == {"A07"}
     timed(page, subject, "search", lambda: page.get_by_label("Search").fill("call_0001"))
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    heap = session.send("Runtime.getHeapUsage")["usedSize"]
+    figures.append((subject, "memory of the script with all calls", f"{heap / 1e6:.0f} MB"))
     assert page.evaluate("document.querySelectorAll('*').length") < 5000
     assert page.evaluate("document.documentElement.scrollHeight") < 10_000
 
