@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from speech_emotion.models import Conv1DClassifier, conv1d
+from speech_emotion.models import AttentionClassifier, Conv1DClassifier, conv1d
 from speech_emotion.models.keras_training import import_keras, stop_callbacks, training_batches
 
 N, FRAMES, CHANNELS = 50, 20, 8
@@ -119,3 +119,16 @@ def test_validation_data_does_not_affect_training(sequences, codes):
 def test_patience_requires_two_speakers(groups, sequences, codes):
     with pytest.raises(ValueError, match="patience needs groups of at least two speakers"):
         tiny(patience=3).fit(sequences[:180], codes, groups=groups)
+
+
+@pytest.mark.parametrize(
+    "network", [Conv1DClassifier(filters=2, blocks=1, epochs=2), AttentionClassifier(4, epochs=2)]
+)
+def test_a_training_step_is_traced_once(network, monkeypatch):
+    model = import_keras().Model
+    traced, step = [], model.train_step
+    monkeypatch.setattr(
+        model, "train_step", lambda self, data: traced.append(0) or step(self, data)
+    )
+    network.fit(NUMBERED, CODES)
+    assert len(traced) == 1

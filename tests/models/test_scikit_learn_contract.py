@@ -62,6 +62,8 @@ def test_estimator_follows_the_scikit_learn_contract(estimator, check):
     expected_failed_checks=expected_failures,
 )
 def test_network_follows_the_scikit_learn_contract(estimator, check):
+    if reason := expected_failures(estimator).get(check.func.__name__):
+        pytest.xfail(reason)  # a check that may fail needs no minute
     check(estimator)
 
 

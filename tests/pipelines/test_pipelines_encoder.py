@@ -21,7 +21,11 @@ PARAMS = {
         "compared": ["speaker_independent", "enrolled"],
         "max_members": 2,
     },
-    "candidates": {"encoder_attention": {"fixed": {"epochs": 1, "networks": 1, "units": 16}}},
+    "candidates": {
+        "encoder_attention": {
+            "fixed": {"epochs": 1, "batch_size": 512, "networks": 1, "units": 16},  # few steps
+        }
+    },
     "embeddings": {"copies": 1},
     "features": {"feature_set": "means_184"},
 }

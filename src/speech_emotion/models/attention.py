@@ -9,7 +9,12 @@ from numpy.typing import ArrayLike
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_random_state
 
-from speech_emotion.models.keras_training import NetworkClassifier, import_keras, standardization
+from speech_emotion.models.keras_training import (
+    NetworkClassifier,
+    build_training_state,
+    import_keras,
+    standardization,
+)
 
 __all__ = ["AttentionClassifier"]
 
@@ -125,6 +130,7 @@ class AttentionClassifier(NetworkClassifier):
             body = self._body(X.shape[1:])
             network = keras.Model(standardize.input, body(standardize.output))
             self._compile(network, steps=self.epochs * -(-len(X) // self.batch_size))
+            build_training_state(network, np.asarray(X[:1], dtype=np.float32), targets)
             fitted = network.fit(
                 self._batches(X, targets, weights, seed=int(seed)),
                 epochs=self.epochs,

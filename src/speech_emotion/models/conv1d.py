@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_random_state
 
 from speech_emotion.models.keras_training import (
     NetworkClassifier,
+    build_training_state,
     import_keras,
     outputs,
     standardization,
@@ -149,6 +150,7 @@ class Conv1DClassifier(NetworkClassifier):
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing),
             metrics=["accuracy"],
         )
+        build_training_state(body, *training)
         fitted = body.fit(
             training_batches(
                 *training,

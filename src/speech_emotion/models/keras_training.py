@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 __all__ = [
     "NetworkClassifier",
+    "build_training_state",
     "import_keras",
     "outputs",
     "standardization",
@@ -51,6 +52,19 @@ def outputs(network: Any, X: np.ndarray) -> np.ndarray:
     # Calling the network is faster than `predict`, which compiles a graph first.
     starts = range(0, len(X), BLOCK)
     return np.concatenate([network(X[at : at + BLOCK], training=False) for at in starts])
+
+
+def build_training_state(network: Any, X: np.ndarray, targets: np.ndarray) -> None:
+    """Create the variables of optimizer and metrics before ``fit``, which would else trace its step twice.
+
+    Args:
+        network: A compiled network.
+        X: At least one of its inputs.
+        targets: One-hot labels, shape ``(n, n_labels)``.
+    """
+    network.optimizer.build(network.trainable_variables)
+    network.compute_metrics(X[:1], targets[:1], network(X[:1], training=False))
+    network.reset_metrics()
 
 
 def standardization(shape: tuple[int, ...], mean: np.ndarray, variance: np.ndarray) -> Any:
