@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speech_emotion.call_scoring import SynthesisSettings
+from speech_emotion.call_scoring import CallSettings, SynthesisSettings
+from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.features import FeatureSettings
 from speech_emotion.models import (
     Combiner,
@@ -27,6 +28,7 @@ from speech_emotion.monitoring import (
     measure_calls,
     weekly_table,
 )
+from speech_emotion.pipelines.monitoring_simulation.nodes import score_changed_calls
 from speech_emotion.reporting.monitoring import weeks_figure
 
 FIRST = date(2026, 1, 5)  # a Monday
@@ -84,11 +86,15 @@ def test_without_a_change_hardly_any_alarm_is_raised():
 
 
 def test_alarms_are_counted_by_change():
-    scored = simulated(1, n=20)
-    unchanged = scored.iloc[:20]
-    measured = {"none": unchanged, "noise": unchanged.assign(snr_db=unchanged["snr_db"] - 6)}
+    unchanged = simulated(1, n=60).iloc[:60]
+    measured = {"none": unchanged, "noise": unchanged.assign(snr_db=unchanged["snr_db"] - 9)}
     table = alarm_rates(measured, SETTINGS, DriftSimulationSettings(runs=20)).set_index("change")
-    assert table.loc["none", ["n_runs", "n_alarms", "n_scored"]].tolist() == [20, 0, 20]
+    assert table.loc["none", ["n_runs", "n_alarms", "n_scored", "calls"]].tolist() == [
+        20,
+        0,
+        60,
+        30,
+    ]
     assert table.loc["none", "high"] == pytest.approx(1 - 0.025 ** (1 / 20))
     assert table.loc["noise", "n_alarms"] == 20
     assert table.loc["noise", "measures"] == "signal-to-noise ratio, dB"
@@ -290,3 +296,17 @@ def test_the_pipeline_reports_alarms_and_logs_weeks(run_kedro, model, tmp_path, 
     assert run.data.tags["drift_alarms"] == "loudness_dbfs"
     history = client.get_metric_history(run.info.run_id, "week.loudness_dbfs")
     assert len({each.step for each in history}) == 2
+
+
+def test_too_few_test_calls_are_refused_before_they_are_scored():
+    with pytest.raises(ValueError, match="test_calls.calls=60, or lower monitoring.min_calls"):
+        score_changed_calls(
+            pd.DataFrame(),
+            pd.DataFrame(),
+            None,
+            CallSettings(),
+            SynthesisSettings(calls=59),
+            SelectionSettings(),
+            SETTINGS,
+            DriftSimulationSettings(),
+        )

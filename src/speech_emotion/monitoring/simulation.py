@@ -32,15 +32,13 @@ class DriftSimulationSettings(Settings):
         line: Telephone line of the calls before the change.
         new_line: Line of the calls after the codec has changed.
         noise_db: How much the signal-to-noise ratio falls on the noisier line, in dB.
-        calls: Calls in each period, drawn from the scored ones with replacement.
-        runs: Comparisons of two periods for each change.
+        runs: Comparisons of two periods for each change, with other calls drawn.
         seed: Seed of the draws.
     """
 
     line: str = "opus_12k"
     new_line: str = "gsm"
     noise_db: float = Field(10.0, gt=0, le=60)
-    calls: int = Field(200, ge=5)
     runs: int = Field(100, ge=1, le=10_000)
     seed: int = 0
 
@@ -82,31 +80,37 @@ def alarm_rates(
     monitoring: MonitoringSettings,
     settings: DriftSimulationSettings,
 ) -> pd.DataFrame:
-    """Compare periods of calls drawn from the scored ones, before and after each change.
+    """Compare periods of scored calls, before and after each change.
+
+    One half of the unchanged calls, drawn at random, is the period before; the changed versions of the
+    other half are the period after. So no call counts twice, and no dialogue is in both periods.
 
     Args:
-        measured: Measures of the scored calls (:func:`measure_calls`), by change. Both periods of the first
-            one are drawn from the same calls.
-        monitoring: The alarm rule.
-        settings: Calls in a period, and runs.
+        measured: Measures of the scored calls (:func:`measure_calls`), by change, the unchanged ones first,
+            in the same order.
+        monitoring: The alarm rule; ``min_calls`` is at most half of the calls.
+        settings: Number of runs.
 
     Returns:
         One row per change: ``change``, ``n_runs``, ``n_alarms`` (runs with an alarm), ``share`` with ``low``
         and ``high`` (95 %, Clopper-Pearson), ``measures`` that raise an alarm in most runs, ``n_scored``
-        calls that periods are drawn from, and ``calls`` in a period.
+        calls, and ``calls`` in each period.
     """
     first, second = date(2026, 1, 5), date(2026, 1, 12)
     periods = Periods(second, second + timedelta(6), first, first + timedelta(6))
-    before = next(iter(measured.values()))
+    before = next(iter(measured.values())).reset_index(drop=True)
+    half = len(before) // 2
     rows = []
     for number, (change, after) in enumerate(measured.items()):
         found: list[str] = []
         n_alarms = 0
         for run in range(settings.runs):
             generator = np.random.default_rng([settings.seed, number, run])
+            order = generator.permutation(len(before))
+            later = order[half : 2 * half] % len(after)
             both = [
-                part.iloc[generator.integers(len(part), size=settings.calls)].assign(day=day)
-                for part, day in ((before, first), (after, second))
+                before.iloc[order[:half]].assign(day=first),
+                after.iloc[later].assign(day=second),
             ]
             drift = compare_periods(pd.concat(both, ignore_index=True), periods, monitoring)
             alarms = drift.loc[drift["alarm"], "title"].tolist()
@@ -124,7 +128,7 @@ def alarm_rates(
                 "high": float(interval.high),
                 "measures": "; ".join(sorted(often.index[often])),
                 "n_scored": len(after),
-                "calls": settings.calls,
+                "calls": half,
             }
         )
     return pd.DataFrame(rows)

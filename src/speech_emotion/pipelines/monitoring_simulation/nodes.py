@@ -34,13 +34,23 @@ def score_changed_calls(
     calls: CallSettings,
     synthesis: SynthesisSettings,
     selection: SelectionSettings,
+    monitoring: MonitoringSettings,
     settings: DriftSimulationSettings,
 ) -> pd.DataFrame:
     """Build calls from utterances of the test set, change their line, noise or callers, and score them.
 
     Returns:
         Measures of each call, and its ``change``.
+
+    Raises:
+        ValueError: If half of the calls are too few for a period.
     """
+    if synthesis.calls // 2 < monitoring.min_calls:
+        raise ValueError(
+            f"Half of test_calls.calls={synthesis.calls} is a period, and monitoring.min_calls="
+            f"{monitoring.min_calls} are needed: --params test_calls.calls={2 * monitoring.min_calls}, or "
+            "lower monitoring.min_calls"
+        )
     tested = utterances[in_split(utterances["utterance_id"], splits, selection.protocol, TEST)]
     target = calls.flags.target
     tables = []

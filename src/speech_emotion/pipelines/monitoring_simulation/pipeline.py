@@ -18,6 +18,7 @@ def create_pipeline() -> Pipeline:
                     "params:calls",
                     "params:test_calls",
                     "params:selection",
+                    "params:monitoring",
                     "params:monitoring_simulation",
                 ],
                 "scored_calls",
