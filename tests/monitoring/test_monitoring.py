@@ -299,14 +299,14 @@ def test_the_pipeline_reports_alarms_and_logs_weeks(run_kedro, model, tmp_path, 
 
 
 def test_too_few_test_calls_are_refused_before_they_are_scored():
-    with pytest.raises(ValueError, match="test_calls.calls=60, or lower monitoring.min_calls"):
+    with pytest.raises(ValueError, match=r"test_calls\.calls=60, or lower monitoring\.min_calls"):
         score_changed_calls(
             pd.DataFrame(),
             pd.DataFrame(),
             None,
             CallSettings(),
             SynthesisSettings(calls=59),
-            SelectionSettings(),
+            SelectionSettings(storage="sqlite://"),
             SETTINGS,
             DriftSimulationSettings(),
         )
