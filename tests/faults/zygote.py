@@ -6,6 +6,7 @@ standard input is a request in JSON, each line on standard output its answer.
 
 import json
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -34,6 +35,8 @@ def start(arguments, output, environment, folder):
             os.dup2(file, number)
         # Those of a test that forks are pytest's.
         sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+        # A shell that starts the tests in the background has them ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.update(environment)
         os.chdir(folder)
         sys.argv = ["speech-emotion", *arguments]
