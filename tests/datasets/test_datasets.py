@@ -87,6 +87,17 @@ def test_changed_values_of_a_table_are_found(tmp_path, kind):
         pd.concat(dataset.load() if kind is BlockwiseDataset else [dataset.load()])
 
 
+def test_a_damaged_description_of_a_table_names_the_file(tmp_path):
+    path = tmp_path / "x.parquet"
+    dataset = BlockwiseDataset(filepath=str(path))
+    dataset.save(pd.DataFrame({"x": [1.0]}))
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b'"pandas_version"')] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedTable, match=r"x\.parquet is damaged \(Expecting property name"):
+        list(dataset.load())
+
+
 class TestAudio:
     @pytest.mark.parametrize("suffix", ["wav", "flac"])
     @pytest.mark.parametrize("channels", [1, 2])

@@ -10,7 +10,7 @@ from kedro.io import DatasetError
 from kedro.io.core import get_filepath_str
 
 from speech_emotion.datasets.stored import ParquetDataset
-from speech_emotion.runtime import CHECKED, CHECKSUMS, naming_damage, replacing
+from speech_emotion.runtime import CHECKSUMS, naming_damage, parquet_file, replacing
 
 __all__ = ["BlocksDataset", "BlockwiseDataset", "TableBlocks"]
 
@@ -69,10 +69,8 @@ class TableBlocks:
         Raises:
             DamagedTable: If the file cannot be read.
         """
-        from pyarrow.parquet import ParquetFile
-
         with self._open() as file, naming_damage(self._path):
-            stored = ParquetFile(file, **CHECKED)
+            stored = parquet_file(file)
             if stored.metadata.num_rows == 0:
                 yield stored.read().to_pandas()
             for batch in stored.iter_batches(batch_size=ROWS):

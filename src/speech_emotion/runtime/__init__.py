@@ -31,6 +31,7 @@ from speech_emotion.runtime.parquet import (
     DamagedTable,
     naming_damage,
     open_table,
+    parquet_file,
     read_table,
 )
 from speech_emotion.runtime.processes import (
@@ -131,6 +132,7 @@ __all__ = [
     "on_one_thread",
     "open_binary",
     "open_table",
+    "parquet_file",
     "prefix_of",
     "process_name",
     "read_table",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from json import JSONDecodeError
+from typing import Any, BinaryIO, Final
 
 import fsspec
 import pyarrow as pa
@@ -18,6 +19,7 @@ __all__ = [
     "is_damage",
     "naming_damage",
     "open_table",
+    "parquet_file",
     "read_table",
 ]
 
@@ -33,9 +35,9 @@ class DamagedTable(ValueError):
 
 def is_damage(error: Exception) -> bool:
     """Return whether an error of PyArrow is about the content of a file, not about its file system."""
-    # Arrow's own OSErrors have no number.
+    # Arrow's own OSErrors have no number; the others are of the description of the table, which is JSON.
     bare = type(error) is OSError and error.errno is None
-    return bare or isinstance(error, pa.ArrowException)
+    return bare or isinstance(error, pa.ArrowException | JSONDecodeError | UnicodeDecodeError)
 
 
 @contextmanager
@@ -43,10 +45,17 @@ def naming_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn errors of PyArrow about the content of a file into :class:`DamagedTable`."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         if not is_damage(error):
             raise
         raise DamagedTable(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+
+
+def parquet_file(file: BinaryIO) -> pq.ParquetFile:
+    """Open a Parquet file whose pages are checked when they are read, and check its description."""
+    opened = pq.ParquetFile(file, **CHECKED)
+    opened.schema_arrow.pandas_metadata  # noqa: B018 # parses it
+    return opened
 
 
 @contextmanager
@@ -59,7 +68,7 @@ def open_table(path: str | os.PathLike[str]) -> Iterator[pq.ParquetFile]:
     """
     files, stored = fsspec.core.url_to_fs(os.fspath(path))
     with files.open(stored, "rb") as file, naming_damage(path):
-        yield pq.ParquetFile(file, **CHECKED)
+        yield parquet_file(file)
 
 
 def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
