@@ -16,6 +16,7 @@ from speech_emotion.reporting.calls import (
     call_details,
     calls_page,
     channel_id,
+    days_page,
     encode_playback,
     playback_name,
     row_files,
@@ -260,3 +261,19 @@ def test_name_of_a_playback_changes_with_the_recording(write_sound, tone):
 def test_wrong_parameters_are_refused(wrong, message):
     with pytest.raises(ValidationError, match=message):
         CallReportSettings(**wrong)
+
+
+@pytest.mark.browser
+def test_the_page_of_days_fits_a_phone(visit, audit, tmp_path):
+    counts = {
+        "2026-11-26": {"calls": 8, "rejected": 1, "flags": {"calm": 5, "review": 3}},
+        "2026-11-27": {"calls": 1200, "rejected": 0, "flags": {"angry": 40, "calm": 1160}},
+    }
+    (tmp_path / "index.html").write_text(days_page(counts, "s3://calls/north", "angry"))
+    page = visit(tmp_path / "index.html")
+    rows = page.locator("tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [
+        ["2026-11-27", "1200", "40", "0", "1160", "0"],
+        ["2026-11-26", "8", "0", "3", "5", "1"],
+    ]
+    audit(page)

@@ -117,7 +117,7 @@ def score_folder(
             line = stored_line(predictor, settings, lines, recordings)
             rows.append(_score_day(day, calls, of_day, predictor, settings, line, report))
         if report is not None:
-            _write_days(store, recordings, renew=bool(rows))
+            _write_days(store, recordings, settings.flags.target, renew=bool(rows))
     return pd.DataFrame(rows, columns=list(REPORTED))
 
 
@@ -318,7 +318,7 @@ def _write_page(day: Day, report: CallReportSettings, settings: CallSettings) ->
     files.put("calls.html", page.encode("utf-8", "backslashreplace"))
 
 
-def _write_days(store: DayStore, recordings: str, *, renew: bool) -> None:
+def _write_days(store: DayStore, recordings: str, target: str, *, renew: bool) -> None:
     """Write the page that links the pages of the days, if one has changed or is not linked."""
     place, linked = f"{store.path}/index.html", ""
     if exists(place):
@@ -327,4 +327,4 @@ def _write_days(store: DayStore, recordings: str, *, renew: bool) -> None:
     days = [day for day in store.days() if day.link in linked or exists(f"{store.path}/{day.link}")]
     if renew or any(day.link not in linked for day in days):
         counts = {day.name: day.counts() for day in days}
-        write_bytes(place, days_page(counts, recordings).encode())
+        write_bytes(place, days_page(counts, recordings, target).encode())

@@ -92,16 +92,17 @@ def calls_page(
     )
 
 
-def days_page(counts: Mapping[str, Mapping[str, Any]], source: str) -> str:
+def days_page(counts: Mapping[str, Mapping[str, Any]], source: str, target: str) -> str:
     """Render the page that links the pages of days.
 
     Args:
         counts: For each day, the number of ``calls``, of ``rejected`` recordings, and of channels by
             ``flags``.
         source: Folder of the recordings.
+        target: Label of flagged calls; days without one have a 0.
     """
     days = sorted(counts, reverse=True)
-    found = {flag for day in days for flag in counts[day]["flags"]}
+    found = {target, *(flag for day in days for flag in counts[day]["flags"])}
     flags = [*sorted(found - {REVIEW, CALM}), REVIEW, CALM]
     names = {CALM: "not flagged"}
     return template("calls/days.html.j2").render(
