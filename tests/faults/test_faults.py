@@ -209,7 +209,8 @@ def remedied(run, command, stage, until):
 
 
 def shorten(run, text):
-    text = text.replace(f"{run.data}/", "").split("\nTraceback")[0]
+    text = text.replace(f"{run.data}/", "").replace(f"{run.commands.folder}/", "")
+    text = text.split("\nTraceback")[0]
     return re.sub(r"\d\d:\d\d:\d\d WARNING +", "", text)
 
 
