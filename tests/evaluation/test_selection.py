@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import Parallel, delayed
-from optuna.trial import TrialState
 from pydantic import ValidationError
 
 from speech_emotion.audio import TELEPHONE_TEST, TEST_LINES
@@ -274,7 +273,7 @@ def test_two_processes_share_a_study(place, index, statistics, utterances, split
 
     Parallel(n_jobs=2)(delayed(work)(f"ready {number}") for number in range(2))
     # One beyond the budget ends without hyperparameters.
-    trials = tune(examples, candidate, settings).get_trials(states=[TrialState.COMPLETE])
+    trials = [one for one in tune(examples, candidate, settings).trials if one.params]
     alone = tune(
         examples, candidate, SelectionSettings(storage=f"{tmp_path}/alone.journal", n_jobs=1)
     ).trials

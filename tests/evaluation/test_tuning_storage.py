@@ -6,7 +6,6 @@ import time
 
 import pytest
 from joblib import Parallel, delayed
-from optuna.trial import TrialState
 
 from speech_emotion.evaluation import (
     CandidateSettings,
@@ -40,8 +39,8 @@ def test_processes_that_start_together_share_a_study(
         return [
             (trial.params["model__C"], trial.datetime_start, trial.datetime_complete)
             for trial in study.trials
-            if trial.state
-            == TrialState.COMPLETE  # one beyond the budget ends without hyperparameters
+            # One beyond the budget ends without hyperparameters.
+            if trial.datetime_complete and trial.params
         ]
 
     both = Parallel(n_jobs=2)(delayed(work)(f"ready {number}") for number in range(2))
