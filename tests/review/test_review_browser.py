@@ -69,6 +69,7 @@ def people(chromium):
 def judge(page, key):
     """Press a key of a verdict, and wait for the next page."""
     before = page.url
+    page.wait_for_load_state()  # the form is there before the script that reads keys
     page.keyboard.press(key)
     page.wait_for_url(lambda url: url.partition("?")[0] != before.partition("?")[0])
 
