@@ -223,6 +223,11 @@ def test_curves_trials_and_components():
         t for t in figures.tuning_figure(trials, trained_on="").data if t.name == "MLP, best"
     )
     assert list(best.y) == [0.5, 0.5]
+    many = pd.concat([trials.assign(model=f"model {number}") for number in range(12)])
+    marks = [
+        t.marker for t in figures.tuning_figure(many, trained_on="").data if t.showlegend is None
+    ]
+    assert len({(mark.color, mark.symbol) for mark in marks}) == len(marks) == 12
     variance = pd.DataFrame({"component": [1, 2], "explained": [0.8, 0.2]})
     variance["cumulative"] = [0.8, 1.0]
     pca = figures.pca_figure(variance, trained_on="")
@@ -245,6 +250,13 @@ def test_pictures_have_one_panel_per_label(tone):
     pair = {"gain 6 dB": (tone(300), tone(300))}
     figure = pictures.augmentation_picture(pair, 22050)
     assert [axes.get_title() for axes in figure.axes] == ["before: gain 6 dB", "after: gain 6 dB"]
+    long = "a line\npeak -14 dBFS, noise -56 dBFS, 150–3400 Hz, MP3 8 kbit/s, IMA ADPCM 32 kbit/s"
+    figure = pictures.augmentation_picture({long: pair["gain 6 dB"]}, 22050)
+    figure.draw_without_rendering()
+    left, right = (axes.title.get_window_extent() for axes in figure.axes)
+    assert left.x0 > 0
+    assert left.x1 < right.x0
+    assert right.x1 < figure.bbox.x1
 
 
 class _Page(HTMLParser):

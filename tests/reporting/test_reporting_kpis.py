@@ -31,6 +31,7 @@ from speech_emotion.reporting.kpis import (
     sound_page,
 )
 from speech_emotion.reporting.kpis.figures import (
+    agent_colors,
     calls_note,
     effects_figure,
     emotions_note,
@@ -76,7 +77,7 @@ def test_lines_can_be_seen_on_white_and_on_dark_pages(calls):
     # Lines without a color of their own would be dark blue.
     targets = motion_figure(calls, [], FAST, note="").layout.shapes
     assert {shape.line.color for shape in targets} == {NEUTRAL}
-    drawn = groups_figure(kpi_breakdown(calls, [], FAST), "agent", [], FAST, note="")
+    drawn = groups_figure(kpi_breakdown(calls, [], FAST), "agent", FAST, note="")
     assert {*drawn.data[0].marker.color, drawn.data[0].error_x.color} == {NEUTRAL}
 
 
@@ -114,7 +115,7 @@ def test_few_calls_are_gray(calls):
         figure = over_time_figure(series, "aht", "month", settings, note="")
         few = [trace for trace in figure.data if str(trace.name).endswith("few calls")]
         assert all(np.isfinite(np.asarray(trace.y, float)).any() == grey for trace in few)
-        groups = groups_figure(kpi_breakdown(calls, [], FAST), "agent", [], settings, note="")
+        groups = groups_figure(kpi_breakdown(calls, [], FAST), "agent", settings, note="")
         assert (set(groups.data[0].marker.color) == {"#bbbbbb"}) is grey
     far = most.model_copy(update={"target_aht_s": 7200.0})
     ticks = over_time_figure(series, "aht", "month", far, note="").layout.yaxis.tickvals
@@ -152,7 +153,7 @@ def test_unknown_emotions_are_gray_and_explained(calls):
     over_time = over_time_figure(
         kpi_series(silent, [], "month", FAST), "angry", "month", FAST, note=""
     )
-    groups = groups_figure(kpi_breakdown(silent, [], FAST), "agent", [], FAST, note="")
+    groups = groups_figure(kpi_breakdown(silent, [], FAST), "agent", FAST, note="")
     for drawn in (over_time, groups):
         assert "unknown for all calls" in {note.text for note in drawn.layout.annotations}
 
@@ -164,10 +165,31 @@ def test_hours_are_grouped_if_calls_are_few(calls):
     assert np.nansum(np.asarray(rows.data[0].z, float)) == (calls["agent_id"] == "A01").sum()
 
 
+def test_reports_of_a_team_show_the_team(calls):
+    team = CallSelection(team="north")
+    members = set(calls.loc[calls["team"] == "north", "agent_id"])
+    assert 0 < len(members) < calls["agent_id"].nunique()
+    times = handle_time_figure(calls, team.agents, team="north", note="")
+    assert [trace.name.split(",")[0] for trace in times.data[:2]] == ["center", "team north"]
+    colors = agent_colors(calls, team)
+    assert set(colors) == members
+    bubbles = motion_figure(calls, list(colors), FAST, note="").data[0]
+    wide = [
+        name
+        for name, width in zip(bubbles.ids, bubbles.marker.line.width, strict=True)
+        if width > 1
+    ]
+    assert set(wide) == members
+    drawn = groups_figure(kpi_breakdown(calls, [], FAST), "agent", FAST, colors=colors, note="")
+    marks = dict(zip(drawn.data[0].y, drawn.data[0].marker.color, strict=True))
+    assert all((marks[name] == colors.get(name)) == (name in members) for name in marks)
+
+
 def test_shares_of_handle_times_sum_to_one(calls):
     figure = handle_time_figure(calls, ["A01"], note="")
     assert [trace.name.split(",")[0] for trace in figure.data] == [
         "center",
+        "team north",
         "A01",
         "angry",
         "not angry",
@@ -405,9 +427,7 @@ def test_figures_show_names_as_text_and_not_as_links(year, visit, tmp_path):
     chosen = select_period(add_kpi_columns(named, FAST), CallSelection())
     both = {
         "lines": kpi_figure(named, agent_id=name, grain="month", settings=FAST),
-        "groups": groups_figure(
-            kpi_breakdown(chosen, [name], FAST), "agent", [name], FAST, note=""
-        ),
+        "groups": groups_figure(kpi_breakdown(chosen, [name], FAST), "agent", FAST, note=""),
         "bubbles": motion_figure(chosen, [name], FAST, note=""),
         "times": handle_time_figure(chosen, [name], note=""),
     }
@@ -545,8 +565,8 @@ def test_one_call_is_reported(year):
         motion_figure(calls, agents, FAST, note=note),
         handle_time_figure(calls, agents, note=note),
         hours_figure(calls, FAST, selected="", note=note),
-        groups_figure(breakdown, "agent", agents, FAST, note=note),
-        groups_figure(breakdown, "topic", agents, FAST, note=note),
+        groups_figure(breakdown, "agent", FAST, note=note),
+        groups_figure(breakdown, "topic", FAST, note=note),
         effects_figure(effects, note=note),
     ]
     assert "FCR is unknown" in title_of(drawn[3])

@@ -19,6 +19,7 @@ from speech_emotion.contact_center.effects import (
 from speech_emotion.contact_center.kpi_tables import (
     SHARES,
     angry_calls,
+    calls_by_scope,
     kpi_breakdown,
     kpi_series,
     kpi_table,
@@ -69,6 +70,7 @@ __all__ = [
     "angry_calls",
     "attach_recordings",
     "bin_of_note",
+    "calls_by_scope",
     "choose_grain",
     "cohens_h",
     "confirm_anger",

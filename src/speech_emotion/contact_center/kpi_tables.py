@@ -26,6 +26,7 @@ __all__ = [
     "TARGET",
     "agent_scope",
     "angry_calls",
+    "calls_by_scope",
     "customer_weights",
     "kpi_breakdown",
     "kpi_series",
@@ -221,7 +222,9 @@ def _numbered(calls: pd.DataFrame) -> pd.DataFrame:
     return calls.assign(customer_id=pd.factorize(calls["customer_id"])[0])
 
 
-def _scopes(calls: pd.DataFrame, agents: Sequence[str], team: str) -> dict[str, pd.DataFrame]:
+def calls_by_scope(
+    calls: pd.DataFrame, agents: Sequence[str], team: str = ""
+) -> dict[str, pd.DataFrame]:
     """Return the calls of the contact center, of the team or the agents' teams, and of the agents."""
     scopes = {CENTER: calls}
     if team:
@@ -252,7 +255,7 @@ def kpi_breakdown(
     """
     tables = []
     calls = _numbered(calls)
-    for scope, scope_calls in _scopes(calls, agents, team).items():
+    for scope, scope_calls in calls_by_scope(calls, agents, team).items():
         for by in ("all", *DIMENSIONS):
             if by in ("agent", "team") and scope != CENTER:
                 continue
@@ -297,7 +300,7 @@ def kpi_series(
     complete = (periods >= calls["day"].min()) & (ends <= calls["day"].max())
     tables = []
     calls = _numbered(calls)
-    for scope, scope_calls in _scopes(calls, agents, team).items():
+    for scope, scope_calls in calls_by_scope(calls, agents, team).items():
         table = kpi_table(scope_calls, [grain], settings).set_index(grain).reindex(periods)
         table = table.rename_axis("period").reset_index()
         table.insert(0, "scope", scope)

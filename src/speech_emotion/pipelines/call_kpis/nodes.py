@@ -158,11 +158,13 @@ def draw_patterns(
     calls: pd.DataFrame, settings: KpiSettings, selection: CallSelection
 ) -> tuple[go.Figure, go.Figure, go.Figure]:
     """Draw agents over the months, handling times, and hours by weekday."""
-    agents, note = selection.agents, kpis.calls_note(calls)
-    selected = selection.of(calls)
+    note, selected = kpis.calls_note(calls), selection.of(calls)
+    outlined = list(kpis.agent_colors(calls, selection))
     return (
-        kpi_patterns.motion_figure(calls, agents, settings, note=note),
-        kpi_patterns.handle_time_figure(calls, agents, note=note),
+        kpi_patterns.motion_figure(calls, outlined, settings, note=note),
+        kpi_patterns.handle_time_figure(
+            calls, selection.agents, team=selection.team or "", note=note
+        ),
         kpi_patterns.hours_figure(
             selected,
             settings,
@@ -180,10 +182,10 @@ def draw_comparisons(
     selection: CallSelection,
 ) -> tuple[go.Figure, go.Figure, go.Figure]:
     """Draw agents and topics beside each other, and the effects of anger."""
-    agents, note = selection.agents, kpis.calls_note(calls)
+    note, colors = kpis.calls_note(calls), kpis.agent_colors(calls, selection)
     return (
-        kpis.groups_figure(breakdown, "agent", agents, settings, note=note),
-        kpis.groups_figure(breakdown, "topic", agents, settings, note=note),
+        kpis.groups_figure(breakdown, "agent", settings, colors=colors, note=note),
+        kpis.groups_figure(breakdown, "topic", settings, note=note),
         kpis.effects_figure(effects, note=f"{note}; {kpis.emotions_note(calls)}"),
     )
 

@@ -6,7 +6,8 @@ Points and rows of few calls are gray; bands and bars are 95 % intervals.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from speech_emotion.contact_center import (
 from speech_emotion.reporting.plotting import NEUTRAL, error_bar, finish_figure
 
 __all__ = [
+    "agent_colors",
     "calls_note",
     "effects_figure",
     "emotions_note",
@@ -109,6 +111,13 @@ def scope_colors(scopes: Sequence[str]) -> dict[str, str]:
     for names, palette in ((teams, TEAM_COLORS), (agents, AGENT_COLORS)):
         colors |= {name: palette[number % len(palette)] for number, name in enumerate(names)}
     return colors
+
+
+def agent_colors(calls: pd.DataFrame, selection: CallSelection) -> dict[str, str]:
+    """Return the color of each selected agent, or of the agents of the selected team."""
+    if selection.team:
+        return dict.fromkeys(selection.of(calls)["agent_id"].unique(), TEAM_COLORS[0])
+    return dict(zip(selection.agents, cycle(AGENT_COLORS), strict=False))
 
 
 def translucent(color: str, opacity: float) -> str:
@@ -260,27 +269,31 @@ def _series_summary(series: pd.DataFrame, kpi: str, grain: str) -> str:
 
 
 def groups_figure(
-    breakdown: pd.DataFrame, by: str, agents: Sequence[str], settings: KpiSettings, *, note: str
+    breakdown: pd.DataFrame,
+    by: str,
+    settings: KpiSettings,
+    *,
+    colors: Mapping[str, str] | None = None,
+    note: str,
 ) -> go.Figure:
     """Draw AHT, FCR and angry share of each agent, team or topic with intervals.
 
     Args:
         breakdown: From :func:`~speech_emotion.contact_center.kpi_tables.kpi_breakdown`.
         by: What they are grouped by.
-        agents: Agents that are drawn in their colors.
         settings: Targets and smallest count.
+        colors: Colors of some of them; others are gray.
         note: Number of calls and days, for the subtitle.
     """
     rows = breakdown[(breakdown["scope"] == "center") & (breakdown["by"] == by)]
     rows = rows.sort_values("aht_s", ascending=False)
-    by_scope = scope_colors(["center", *agents])
     figure = make_subplots(
         cols=3, shared_yaxes=True, subplot_titles=list(AXES.values()), horizontal_spacing=0.05
     )
     targets = {"aht": settings.target_aht_s, "fcr": settings.target_fcr}
     for col, (kpi, column) in enumerate(COLUMNS.items(), start=1):
         few = rows[COUNTS[kpi]] < settings.min_calls
-        plain = rows["value"].map(by_scope).fillna(NEUTRAL)
+        plain = rows["value"].map(lambda value: (colors or {}).get(value, NEUTRAL))
         figure.add_scatter(
             x=rows[column],
             y=rows["value"],

@@ -12,7 +12,7 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from speech_emotion.call_scoring import format_clock
-from speech_emotion.contact_center import KpiSettings, kpi_table
+from speech_emotion.contact_center import KpiSettings, calls_by_scope, kpi_table
 from speech_emotion.reporting.kpis.figures import (
     AXES,
     COLUMNS,
@@ -157,20 +157,24 @@ def _buttons() -> dict[str, Any]:
     }
 
 
-def handle_time_figure(calls: pd.DataFrame, agents: Sequence[str], *, note: str) -> go.Figure:
-    """Draw how handle times are spread: of the agents against the center, of angry against calm calls.
+def handle_time_figure(
+    calls: pd.DataFrame, agents: Sequence[str], *, team: str = "", note: str
+) -> go.Figure:
+    """Draw how handle times are spread: of agents and teams against the center, of angry against other calls.
 
     Args:
         calls: From :func:`~speech_emotion.contact_center.select_period`.
-        agents: Selected agents.
+        agents: Selected agents, which are drawn with their teams.
+        team: Selected team, instead of agents.
         note: Number of calls and days, for the subtitle.
     """
+    left = calls_by_scope(calls, agents, team)
+    compared = "All calls" if len(left) == 1 else "Compared with the center"
     figure = make_subplots(
-        cols=2, shared_yaxes=True, subplot_titles=["Agents and center", "Angry calls and others"]
+        cols=2, shared_yaxes=True, subplot_titles=[compared, "Angry calls and others"]
     )
     shortest, longest = calls["handle_s"].clip(lower=1).quantile([0.001, 0.999])
     edges = np.geomspace(0.95 * shortest, 1.05 * longest, 41)
-    left = {"center": calls} | {agent: calls[calls["agent_id"] == agent] for agent in agents}
     right = {"angry": calls[calls["angry"] == 1], "not angry": calls[calls["angry"] == 0]}
     colors = scope_colors(list(left)) | {"angry": "#B00020", "not angry": "#56B4E9"}
     for col, groups in ((1, left), (2, right)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,9 @@ __all__ = [
     "reliability_figure",
     "tuning_figure",
 ]
+
+SYMBOLS: Final = ("circle", "diamond", "square")
+"""Marks of models, which are more than the colors."""
 
 
 def leaderboard_figure(
@@ -404,7 +408,7 @@ def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
         color = COLORS[number % len(COLORS)]
         done = rows[rows["state"] == "complete"]
         pruned = rows[rows["state"] == "pruned"]
-        marks = {"color": color}
+        marks = {"color": color, "symbol": SYMBOLS[number // len(COLORS) % len(SYMBOLS)], "size": 8}
         if len(done):
             best.append(f"{title} {done['uar'].max():.1%} in {len(done)} trials")
         figure.add_scatter(
@@ -432,7 +436,7 @@ def tuning_figure(trials: pd.DataFrame, *, trained_on: str) -> go.Figure:
             legendgroup=title,
             showlegend=False,
         )
-    figure.update_xaxes(title="trial")
+    figure.update_xaxes(title="trial", tickformat="d")
     figure.update_yaxes(title="mean UAR over folds", tickformat=".1%")
     subtitle = f"×: pruned trial; {CROSS_VALIDATION}, {trained_on}"
     summary = f"Best mean UAR: {listed(best)}." if best else "No trials."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import librosa
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,6 +15,7 @@ Example = tuple[np.ndarray, str]
 
 COLUMNS = 4
 FLOOR_DB = -80.0
+TITLE_CHARS = 64  # what fits above a panel
 
 
 def waveform_picture(examples: dict[str, Example], sample_rate: int, *, note: str = "") -> Figure:
@@ -89,7 +92,8 @@ def augmentation_picture(
                 vmax=20,
             )
             axes.set(xlabel="seconds", ylabel="mel band")
-            axes.set_title(f"{when}: {description}", fontsize=9)
+            lines = f"{when}: {description}".splitlines()
+            axes.set_title("\n".join(fill(line, TITLE_CHARS) for line in lines), fontsize=9)
     return figure
 
 
