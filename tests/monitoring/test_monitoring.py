@@ -29,7 +29,7 @@ from speech_emotion.monitoring import (
     weekly_table,
 )
 from speech_emotion.pipelines.monitoring_simulation.nodes import score_changed_calls
-from speech_emotion.reporting.monitoring import weeks_figure
+from speech_emotion.reporting.monitoring import drift_figure, weeks_figure
 
 FIRST = date(2026, 1, 5)  # a Monday
 PERIODS = Periods(FIRST + timedelta(7), FIRST + timedelta(13), FIRST, FIRST + timedelta(6))
@@ -229,6 +229,14 @@ def test_rounding_noise_is_not_drawn_as_a_trend():
     assert ranges[1] is None
     assert ranges[2] == pytest.approx((0.15, 0.25))
     assert ranges[3] == pytest.approx((0.08, 0.32))
+    quiet = weeks_figure(weeks.assign(flagged=0.0), n_calls=80)
+    assert list(quiet.select_yaxes())[3].range == (0, 0.02)  # there is no negative share
+
+
+def test_titles_of_axes_have_no_escaped_markup():
+    drift = compare_periods(simulated(0), PERIODS, SETTINGS)
+    figure = drift_figure(drift, periods="now and before")
+    assert "&" not in next(figure.select_xaxes()).title.text
 
 
 def test_weeks_begin_on_monday():

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from speech_emotion.call_scoring.inspection import Inspection, inspect_blocks
 from speech_emotion.call_scoring.line import LineMean, mean_of_calls
@@ -138,7 +139,7 @@ def _score(
 ) -> Iterator[tuple[SyntheticCall, ScoredCall]]:
     """Score one call at a time."""
     lines = _estimate_lines(synthesize, predictor, settings)
-    for call in synthesize():
+    for call in tqdm(synthesize(), desc="Scoring test calls"):
         inspection, roles = _inspected(call, predictor, settings)
         yield (
             call,
@@ -164,7 +165,7 @@ def _estimate_lines(
     if predictor.reference is None or settings.line_calls == 0:
         return {}
     embeddings: dict[str, list[np.ndarray]] = {}
-    for call in synthesize():
+    for call in tqdm(synthesize(), desc="Estimating lines from test calls"):
         inspection, roles = _inspected(call, predictor, settings)
         windows = embed_blocks(
             _blocks(call), call.sample_rate, inspection, roles, predictor, settings

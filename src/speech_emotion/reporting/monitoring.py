@@ -46,7 +46,7 @@ def drift_figure(drift: pd.DataFrame, *, periods: str) -> go.Figure:
             "%{customdata[2]:.2g}",
         )
     figure.update_yaxes(categoryorder="array", categoryarray=list(rows["title"]), automargin=True)
-    figure.update_xaxes(title="effect: Kolmogorov-Smirnov distance,<br>Cohen's h of shares")
+    figure.update_xaxes(title="effect (distance, or Cohen's h)")
     alarms = ", ".join(drift.loc[drift["alarm"], "title"]) or "none"
     return finish_figure(
         figure,
@@ -93,12 +93,16 @@ def weeks_figure(weeks: pd.DataFrame, *, n_calls: int) -> go.Figure:
 
 
 def _range(values: pd.Series, span: float) -> list[float] | None:
-    """Return a range of an axis that is at least ``span`` wide, so that noise is not a trend."""
+    """Return a range of an axis that is at least ``span`` wide, so that noise is not a trend.
+
+    An axis of values that are not negative has no negative part.
+    """
     low, high = values.min(), values.max()
     if pd.isna(low):
         return None
     half = max(0.6 * (high - low), span / 2)
-    return [(low + high) / 2 - half, (low + high) / 2 + half]
+    center = (low + high) / 2 if low < 0 else max((low + high) / 2, half)
+    return [center - half, center + half]
 
 
 def monitoring_page(
@@ -155,7 +159,8 @@ def monitoring_page(
             "What has changed",
             f"{verdict} Medians of numbers and shares of calls; n are calls before / now. An alarm needs an "
             "effect that matters and an adjusted p-value below the level, so that without a change "
-            "hardly any alarm is raised.",
+            "hardly any alarm is raised. The effect is the Kolmogorov-Smirnov distance of numbers, and "
+            "Cohen's h of shares of calls.",
             shown,
         ),
         Section(
