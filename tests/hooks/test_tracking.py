@@ -11,7 +11,7 @@ from kedro.pipeline import Node, Pipeline
 from speech_emotion.evaluation import SelectionSettings
 from speech_emotion.hooks import TrackingHooks
 from speech_emotion.hooks.tracking import SELECTION_TABLES, locate_artifacts
-from speech_emotion.reporting import format_leaderboard, headline_table, run_metrics
+from speech_emotion.reporting.models import format_leaderboard, headline_table, run_metrics
 
 LABELS = ("angry", "sad")
 MODELS = {"svm": 0.7, "mlp": 0.6, "soft_voting": 0.8}

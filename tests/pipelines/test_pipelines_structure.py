@@ -247,13 +247,18 @@ def test_importing_imports_neither_tensorflow_nor_other_pipelines():
 import sys
 def check(step, *needless):
     assert not (found := {"tensorflow", "xgboost", *needless} & set(sys.modules)), (step, found)
+import speech_emotion.datasets
+check("datasets", "speech_emotion.audio", "speech_emotion.corpora", "sklearn")
+from speech_emotion.pipeline_registry import register_pipelines
+register_pipelines()["call_kpis"].nodes
+check("call_kpis", "speech_emotion.audio", "speech_emotion.evaluation", "sklearn", "librosa", "matplotlib")
 import speech_emotion.audio, speech_emotion.corpora
-check("data")
+check("data", "scipy.signal", "sklearn")
 from speech_emotion.pipeline_registry import register_pipelines
 register_pipelines()["ingestion"].nodes
 check("ingestion", "speech_emotion.pipelines.reporting")
 from speech_emotion.models import *
-check("models")
+check("models", "skops", "matplotlib")
 [pipeline.nodes for pipeline in register_pipelines().values()]
 check("pipelines")
 """

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from speech_emotion.audio import AudioError
-from speech_emotion.call_scoring import CallSettings, format_clock
+from speech_emotion.call_scoring import CallSettings
+from speech_emotion.clock import format_clock
 from speech_emotion.reporting.calls import (
     CallReportSettings,
     call_details,

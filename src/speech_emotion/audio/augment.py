@@ -25,7 +25,6 @@ import numpy as np
 import pandas as pd
 import soxr
 from pydantic import Field, model_validator
-from scipy import signal
 
 from speech_emotion.audio.telephone import TRAINING_LINE, check_lines, choose_test_line
 from speech_emotion.audio.trim import trim_silence
@@ -182,6 +181,8 @@ def _reverberation(samples: np.ndarray, sample_rate: int, t60_s: float, seed: in
     length = round(t60_s * sample_rate)
     if not length:
         return samples
+    from scipy import signal
+
     generator = np.random.default_rng(seed)
     ratio_db = generator.uniform(0, 10)
     tail = generator.standard_normal(length) * 10 ** (-3 * np.arange(length) / length)

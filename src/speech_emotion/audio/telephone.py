@@ -22,7 +22,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import soundfile
 import soxr
-from scipy import signal
 
 __all__ = [
     "LINES",
@@ -313,6 +312,8 @@ def send_over_line(samples: np.ndarray, sample_rate: int, *, line: str, seed: in
     noise = np.random.default_rng([seed, NOISE]).standard_normal(len(narrow), dtype=np.float32)
     sound = narrow + noise * np.float32(10 ** (drawn.noise_dbfs / 20))
     if drawn.band is not None:
+        from scipy import signal
+
         sound = signal.sosfilt(_sections(drawn.band), sound).astype(np.float32)
     sound = np.clip(sound, -1, 1)
     for name in drawn.codecs:
@@ -323,6 +324,8 @@ def send_over_line(samples: np.ndarray, sample_rate: int, *, line: str, seed: in
 @lru_cache(maxsize=512)
 def _sections(band: BandFilter) -> np.ndarray:
     """Second-order sections of a filter at 8 kHz."""
+    from scipy import signal
+
     edges = [band.low_hz, band.high_hz]
     shape = {"btype": "bandpass", "fs": TELEPHONE_RATE, "output": "sos"}
     if band.design == "elliptic":

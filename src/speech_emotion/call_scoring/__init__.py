@@ -1,8 +1,5 @@
 """Score whole calls: voice activity, windows, quality checks, flags, summaries, evaluation."""
 
-from speech_emotion.call_scoring.clock import (
-    format_clock,
-)
 from speech_emotion.call_scoring.evaluation import (
     call_metrics,
     evaluate_calls,
@@ -144,7 +141,6 @@ __all__ = [
     "find_recordings",
     "fit_mfcc_voices",
     "flag_again",
-    "format_clock",
     "format_window",
     "gather_calls",
     "identify_customers",

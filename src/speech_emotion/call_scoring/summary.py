@@ -9,9 +9,9 @@ import pandas as pd
 import scipy.stats
 
 from speech_emotion.call_scoring.activity import PARTY_MEASURES
-from speech_emotion.call_scoring.clock import format_clock
 from speech_emotion.call_scoring.flags import PASSAGE_COLUMNS, find_passages, sustained_score
 from speech_emotion.call_scoring.settings import CallSettings, QualitySettings
+from speech_emotion.clock import format_clock
 
 __all__ = ["CALM", "PASSAGES", "REVIEW", "summarize"]
 

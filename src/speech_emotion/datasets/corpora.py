@@ -7,7 +7,6 @@ from typing import Any, Never
 
 from kedro.io import AbstractDataset, DatasetError
 
-from speech_emotion.corpora import SampleSettings, write_sample
 from speech_emotion.runtime import to_path
 
 __all__ = ["CorporaDataset"]
@@ -48,6 +47,8 @@ class CorporaDataset(AbstractDataset[Never, Path]):
             return to_path(self._folder)
         if self._sample_path is None:
             raise DatasetError("No corpora folder is given: add --params corpora_dir=PATH")
+        from speech_emotion.corpora import SampleSettings, write_sample
+
         write_sample(self._sample_path, SampleSettings.model_validate(self._sample))
         return self._sample_path
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from speech_emotion.corpora import TEST, TRAIN
-
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.data.pandas_dataset import PandasDataset
@@ -30,6 +28,8 @@ def describe_inputs(
         The datasets by their context, ``training`` and ``test``; without a test set only the first.
     """
     from mlflow.data.pandas_dataset import from_pandas
+
+    from speech_emotion.corpora import TEST, TRAIN
 
     rows = splits[splits["protocol"] == protocol]
     in_test = rows["split"] == TEST

@@ -85,7 +85,7 @@ def _is_synthetic(catalog: DataCatalog) -> bool:
 
 
 def _leaderboard(catalog: DataCatalog) -> str:
-    from speech_emotion.reporting import format_leaderboard, headline_table
+    from speech_emotion.reporting.models import format_leaderboard, headline_table
 
     leaderboard = catalog["leaderboard"].load()
     champion = leaderboard.loc[leaderboard["champion"], "model"].iloc[0]

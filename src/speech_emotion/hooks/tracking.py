@@ -232,7 +232,7 @@ class _ModelTracker:
     def __init__(self, run_id: str, catalog: DataCatalog, env: str | None):
         import mlflow
 
-        from speech_emotion.reporting import headline_table, name_data
+        from speech_emotion.reporting.models import headline_table, name_data
 
         self._client = mlflow.MlflowClient()
         self._parent = self._client.get_run(run_id)
@@ -249,7 +249,7 @@ class _ModelTracker:
     def log(self) -> None:
         """Write the parent run, and a child run for every model of the leaderboard."""
         from speech_emotion.corpora import LEAKING
-        from speech_emotion.reporting import describe_run, headline_metrics, name_run
+        from speech_emotion.reporting.models import describe_run, headline_metrics, name_run
 
         tags = {
             "mlflow.runName": name_run(self._data, self._headline, self._champion),
@@ -269,7 +269,7 @@ class _ModelTracker:
 
     def _log_model(self, model: str) -> None:
         from speech_emotion.corpora import LEAKING
-        from speech_emotion.reporting import run_metrics
+        from speech_emotion.reporting.models import run_metrics
 
         candidates = self._tables["candidates"]
         candidate = candidates[candidates["model"] == model]
@@ -489,7 +489,7 @@ def _log_external(run_id: str, catalog: DataCatalog) -> None:
     from mlflow.entities import DatasetInput, InputTag, LoggedModelInput
 
     from speech_emotion.evaluation import summarize_exposure
-    from speech_emotion.reporting import describe_external, external_metrics
+    from speech_emotion.reporting.external import describe_external, external_metrics
 
     client = mlflow.MlflowClient()
     table = catalog[EXTERNAL_TABLE].load()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import skops.io
 from sklearn.base import BaseEstimator
 
 from speech_emotion.models.attention import AttentionClassifier
@@ -52,6 +51,8 @@ def save_estimator(estimator: BaseEstimator, folder: Path) -> None:
         }
         (folder / ARGUMENTS).write_text(json.dumps(card, indent=1))
     else:
+        import skops.io
+
         skops.io.dump(estimator, folder / SKOPS)
     write_checksums(folder)
 
@@ -81,6 +82,8 @@ def load_estimator(folder: Path) -> BaseEstimator:
     path = folder / SKOPS
     if not path.exists():
         raise FileNotFoundError(f"{folder} contains no estimator ({SKOPS} or {NETWORK})")
+    import skops.io
+
     types = set(skops.io.get_untrusted_types(file=path))
     unknown = types - TRUSTED - set(_estimators())
     if unknown:

@@ -16,7 +16,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from PIL.Image import Image
 
-from speech_emotion.call_scoring import format_clock
+from speech_emotion.clock import format_clock
 from speech_emotion.reporting.plotting import describe, row_interval
 
 __all__ = [

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException as NotFound
 
 from speech_emotion import __version__
-from speech_emotion.call_scoring import format_clock
+from speech_emotion.clock import format_clock
 from speech_emotion.reporting import read_template
 from speech_emotion.review import queue as reviews
 from speech_emotion.review.database import (

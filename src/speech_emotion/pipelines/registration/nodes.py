@@ -11,7 +11,7 @@ from speech_emotion.corpora import LEAKING, Speaker, speak, split_digest
 from speech_emotion.datasets import Registration, describe_inputs
 from speech_emotion.evaluation import DetectionSettings, SelectionSettings
 from speech_emotion.models import EmotionPredictor
-from speech_emotion.reporting import headline_metrics, headline_table
+from speech_emotion.reporting.models import headline_metrics, headline_table
 
 
 def propose_champion(

@@ -15,7 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from speech_emotion.call_scoring import format_clock
+from speech_emotion.clock import format_clock
 from speech_emotion.contact_center import (
     OUTCOMES,
     CallSelection,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from speech_emotion.call_scoring import format_clock
+from speech_emotion.clock import format_clock
 from speech_emotion.contact_center import (
     OUTCOMES,
     CallSelection,

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
-from speech_emotion.call_scoring import format_clock
+from speech_emotion.clock import format_clock
 from speech_emotion.contact_center import KpiSettings, calls_by_scope, kpi_table
 from speech_emotion.reporting.kpis.figures import (
     AXES,

@@ -22,6 +22,15 @@ from speech_emotion.reporting.models.figures import (
     reliability_figure,
     tuning_figure,
 )
+from speech_emotion.reporting.models.runs import (
+    describe_run,
+    format_leaderboard,
+    headline_metrics,
+    headline_table,
+    name_data,
+    name_run,
+    run_metrics,
+)
 from speech_emotion.reporting.models.sounds import (
     augmentation_picture,
     mfcc_picture,
@@ -33,10 +42,14 @@ __all__ = [
     "augmentation_picture",
     "breakdown_figure",
     "confusion_figure",
+    "describe_run",
     "detection_figure",
     "detection_title",
     "emotions_figure",
     "evaluation_title",
+    "format_leaderboard",
+    "headline_metrics",
+    "headline_table",
     "html_report",
     "leaderboard_figure",
     "learning_curves_figure",
@@ -46,8 +59,11 @@ __all__ = [
     "mfcc_picture",
     "model_card",
     "model_title",
+    "name_data",
+    "name_run",
     "pca_figure",
     "reliability_figure",
+    "run_metrics",
     "tuning_figure",
     "waveform_picture",
 ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 import librosa
 import numpy as np
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Example", "augmentation_picture", "mfcc_picture", "waveform_picture"]
 
@@ -74,6 +77,8 @@ def augmentation_picture(
         sample_rate: Rate in Hz.
         note: Text at the end of the title.
     """
+    from matplotlib.figure import Figure
+
     rows = max(len(examples), 1)
     figure = Figure(figsize=(11, 2.3 * rows + 0.6), layout="constrained")
     figure.suptitle(f"Augmentation, before and after{note}")
@@ -98,6 +103,8 @@ def augmentation_picture(
 
 
 def _grid(panels: int, title: str) -> tuple[Figure, np.ndarray]:
+    from matplotlib.figure import Figure
+
     rows = -(-max(panels, 1) // COLUMNS)
     figure = Figure(figsize=(3.6 * COLUMNS, 2.6 * rows + 0.6), layout="constrained")
     figure.suptitle(title)
