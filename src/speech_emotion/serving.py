@@ -183,7 +183,8 @@ def _version(folder: Path) -> str:
     for parent in folder.parents[:3]:
         if (parent / REGISTRY_FILE).is_file():
             registered = yaml.safe_load((parent / REGISTRY_FILE).read_text(encoding="utf-8"))
-            return f"{registered['model_name']} version {registered['model_version']}"
+            if registered["model_name"]:  # a model that was loaded by its id has none
+                return f"{registered['model_name']} version {registered['model_version']}"
     return ""
 
 

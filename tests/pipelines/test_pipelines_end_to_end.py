@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from speech_emotion.audio import TELEPHONE_TEST, TEST_LINES, TRAINING_LINE
+from speech_emotion.batch.models import resolve
 from speech_emotion.corpora import PROTOCOLS, UTTERANCES
+from speech_emotion.datasets import ModelDataset
 from speech_emotion.datasets.registry import Registration, decide_alias
 from speech_emotion.models import FAMILIES
 
@@ -207,6 +209,17 @@ def test_the_registered_version_has_metrics_data_and_the_model_card(project, tra
     assert set(metrics) >= {"uar", "uar_low", "uar_high", "accuracy"}
     assert metrics["uar"].value == pytest.approx(float(version.tags["uar"]))
     assert metrics["uar"].dataset_name == "synthetic sample, test set"
+
+
+def test_a_model_has_the_name_of_its_version_however_it_is_loaded(tracking):
+    version = tracking.get_model_version_by_alias("speech-emotion", "champion")
+    title = f"speech-emotion version {version.version}"
+    model_id, uri = resolve("models:/speech-emotion@champion")
+    assert version.source == f"models:/{model_id}"
+    assert ModelDataset(uri=uri).load().title == title
+    by_id = ModelDataset(uri=f"models:/{model_id}").load()
+    assert by_id.version == ""
+    assert by_id.title == f"{by_id.name} {by_id.digest[:8]}"
 
 
 def test_registered_champion_predicts_in_a_clean_process(project, tracking, tmp_path):

@@ -145,6 +145,15 @@ def test_confusion_shows_shares_and_counts(predictions):
     )
 
 
+def test_labels_without_utterances_have_no_row_of_confusions(predictions):
+    some = predictions[predictions["label"] != "happy"]
+    figure = figures.confusion_figure(some, LABELS, title="Confusion")
+    heat = figure.data[0]
+    assert (list(heat.y), list(heat.x)) == (["angry", "sad"], LABELS)
+    np.testing.assert_allclose(heat.z, [[0.5, 0.5, 0], [0, 0, 1]])
+    assert "Recall: angry 50% and sad 100%." in summary_of(figure)
+
+
 def test_leaderboard_separates_protocols_and_conditions(leaderboard):
     figure = figures.leaderboard_figure(leaderboard, labels=3)
     traces = {trace.name: trace for trace in figure.data}

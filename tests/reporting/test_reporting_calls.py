@@ -270,11 +270,19 @@ def test_the_page_of_days_fits_a_phone(visit, audit, tmp_path):
         "2026-11-26": {"calls": 8, "rejected": 1, "flags": {"calm": 5, "review": 3}},
         "2026-11-27": {"calls": 1200, "rejected": 0, "flags": {"angry": 40, "calm": 1160}},
     }
-    (tmp_path / "index.html").write_text(days_page(counts, "s3://calls/north", "angry"))
+    shown = days_page(
+        counts, "s3://calls/north", "angry", model="emotion version 3", synthetic=True
+    )
+    (tmp_path / "index.html").write_text(shown)
     page = visit(tmp_path / "index.html")
     rows = page.locator("tbody tr").all_inner_texts()
     assert [row.split("\t") for row in rows] == [
         ["2026-11-27", "1200", "40", "0", "1160", "0"],
         ["2026-11-26", "8", "0", "3", "5", "1"],
     ]
+    assert page.locator("dl.run dd").all_inner_texts()[:2] == [
+        "s3://calls/north",
+        "emotion version 3",
+    ]
+    assert "SYNTHETIC" in page.locator(".banner").inner_text()
     audit(page)

@@ -117,7 +117,8 @@ def score_folder(
             line = stored_line(predictor, settings, lines, recordings)
             rows.append(_score_day(day, calls, of_day, predictor, settings, line, report))
         if report is not None:
-            _write_days(store, recordings, settings.flags.target, renew=bool(rows))
+            _write_days(store, recordings, predictor, settings.flags.target, renew=bool(rows))
+            logger.info("Page of the days: %s", store.page)
     return pd.DataFrame(rows, columns=list(REPORTED))
 
 
@@ -318,13 +319,22 @@ def _write_page(day: Day, report: CallReportSettings, settings: CallSettings) ->
     files.put("calls.html", page.encode("utf-8", "backslashreplace"))
 
 
-def _write_days(store: DayStore, recordings: str, target: str, *, renew: bool) -> None:
+def _write_days(
+    store: DayStore, recordings: str, predictor: EmotionPredictor, target: str, *, renew: bool
+) -> None:
     """Write the page that links the pages of the days, if one has changed or is not linked."""
-    place, linked = f"{store.path}/index.html", ""
-    if exists(place):
-        with open_binary(place) as file:
+    linked = ""
+    if exists(store.page):
+        with open_binary(store.page) as file:
             linked = file.read().decode()
     days = [day for day in store.days() if day.link in linked or exists(f"{store.path}/{day.link}")]
     if renew or any(day.link not in linked for day in days):
         counts = {day.name: day.counts() for day in days}
-        write_bytes(place, days_page(counts, recordings, target).encode())
+        page = days_page(
+            counts,
+            recordings,
+            target,
+            model=predictor.title,
+            synthetic=predictor.synthetic,
+        )
+        write_bytes(store.page, page.encode())

@@ -106,6 +106,7 @@ class DayStore:
 
     def __init__(self, path: str):
         self.path = path.rstrip("/")
+        self.page = f"{self.path}/index.html"
         self._files, self._folder = fsspec.core.url_to_fs(self.path)
 
     def day(self, name: str) -> Day:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from speech_emotion.datasets import ModelDataset
+from speech_emotion.datasets import ModelDataset, ModelVersionDataset
 from speech_emotion.runtime import ClusterSettings, DaskEngine, connect, running_on
 
 __all__ = ["on_cluster", "resolve"]
@@ -23,6 +23,10 @@ def resolve(model_uri: str) -> tuple[str, str]:
         return predictor.digest[:16], model_uri
     import mlflow
 
+    found = ModelVersionDataset(uri=model_uri).load()
+    if "version" in found:  # the version has the name that results show, the id has none
+        model_uri = f"models:/{found['name']}/{found['version']}"
+        return mlflow.models.get_model_info(model_uri).model_id, model_uri
     model_id = mlflow.models.get_model_info(model_uri).model_id
     return model_id, f"models:/{model_id}"
 

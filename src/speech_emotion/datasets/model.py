@@ -126,4 +126,6 @@ def _version(folder: Path) -> str:
     if not path.is_file():
         return ""
     registered = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return f"{registered['model_name']} version {registered['model_version']}"
+    if registered["model_name"]:  # a model that was loaded by its id has none
+        return f"{registered['model_name']} version {registered['model_version']}"
+    return ""

@@ -92,7 +92,14 @@ def calls_page(
     )
 
 
-def days_page(counts: Mapping[str, Mapping[str, Any]], source: str, target: str) -> str:
+def days_page(
+    counts: Mapping[str, Mapping[str, Any]],
+    source: str,
+    target: str,
+    *,
+    model: str,
+    synthetic: bool = False,
+) -> str:
     """Render the page that links the pages of days.
 
     Args:
@@ -100,6 +107,8 @@ def days_page(counts: Mapping[str, Mapping[str, Any]], source: str, target: str)
             ``flags``.
         source: Folder of the recordings.
         target: Label of flagged calls; days without one have a 0.
+        model: Name and version of the model.
+        synthetic: Whether the model was trained on synthetic speech.
     """
     days = sorted(counts, reverse=True)
     found = {target, *(flag for day in days for flag in counts[day]["flags"])}
@@ -109,8 +118,12 @@ def days_page(counts: Mapping[str, Mapping[str, Any]], source: str, target: str)
         days=[(day, counts[day]) for day in days],
         flags=flags,
         names=[names.get(flag, flag) for flag in flags],
-        source=source,
-        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        header={
+            "Recordings": source,
+            "Model": model,
+            "Page made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        },
+        synthetic=synthetic,
     )
 
 

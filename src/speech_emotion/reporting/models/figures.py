@@ -247,7 +247,7 @@ def lines_figure(lines: pd.DataFrame, *, title: str, note: str = "") -> go.Figur
 def confusion_figure(
     predictions: pd.DataFrame, labels: Sequence[str], *, title: str, note: str = ""
 ) -> go.Figure:
-    """Draw the confusion matrix: shares of each true label, with counts.
+    """Draw the confusion matrix: shares of each true label that occurs, with counts.
 
     Args:
         predictions: Columns ``label``, ``prediction``, ``speaker`` of one model and protocol.
@@ -256,12 +256,15 @@ def confusion_figure(
         note: Text at the end of the subtitle.
     """
     counts = confusion(labels, predictions["label"], predictions["prediction"])
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    occurring: np.ndarray = counts.sum(axis=1) > 0
+    counts = counts[occurring]
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    rows = [label for label, occurs in zip(labels, occurring, strict=True) if occurs]
     figure = go.Figure(
         go.Heatmap(
             z=shares,
             x=list(labels),
-            y=list(labels),
+            y=rows,
             zmin=0,
             zmax=1,
             colorscale="Blues",
@@ -274,13 +277,14 @@ def confusion_figure(
     figure.update_yaxes(autorange="reversed", title="true label")
     figure.update_xaxes(title="predicted label")
     counted = counted_note(len(predictions), predictions["speaker"].nunique(), note)
-    recalls = [f"{label} {shares[n, n]:.0%}" for n, label in enumerate(labels)]
+    correct = np.eye(len(labels), dtype=bool)[occurring]
+    recalls = [f"{label} {recall:.0%}" for label, recall in zip(rows, shares[correct], strict=True)]
     summary = f"Recall: {listed(recalls)}."
-    errors = shares - np.diag(np.diag(shares))
+    errors = np.where(correct, 0.0, shares)
     if errors.any():
         true, predicted = map(int, np.unravel_index(np.argmax(errors), errors.shape))
         summary += (
-            f" Most frequent confusion: {labels[true]} predicted as {labels[predicted]}, "
+            f" Most frequent confusion: {rows[true]} predicted as {labels[predicted]}, "
             f"{errors[true, predicted]:.0%}."
         )
     return finish_figure(figure, title, counted, summary=summary, height=600)
