@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["bootstrap_counts", "bootstrap_interval"]
+__all__ = ["bootstrap_counts", "bootstrap_interval", "no_event_rate", "share_interval"]
 
 PERCENTILES: Final = (2.5, 97.5)
+TAIL: Final = 0.025
 
 
 def bootstrap_counts(n_clusters: int, *, resamples: int, seed: int) -> np.ndarray:
@@ -67,3 +68,47 @@ def bootstrap_interval(
         usable[~finite.any(axis=-1)] = 0.0  # an empty slice would warn; its bounds become NaN below
         low, high = np.nanpercentile(usable, PERCENTILES, axis=-1)
     return np.where(defined, low, np.nan), np.where(defined, high, np.nan)
+
+
+def share_interval(
+    hits: ArrayLike, among: ArrayLike, draws: np.ndarray
+) -> tuple[float, float, float]:
+    """Compute a share and its 95 % interval.
+
+    If all clusters have a share of 0, or all of 1, no resample differs from them. The bound is then that of
+    Clopper and Pearson (Biometrika 26, 1934) for as many trials as clusters.
+
+    Args:
+        hits: Count, or weight, of hits in each cluster, shape ``(n_clusters,)``.
+        among: Count, or weight, of all in each cluster, shape ``(n_clusters,)``.
+        draws: From :func:`bootstrap_counts`, shape ``(resamples, n_clusters)``.
+
+    Returns:
+        The share, NaN if ``among`` is 0, and the bounds of :func:`bootstrap_interval`.
+
+    Example:
+        >>> draws = bootstrap_counts(9, resamples=1000, seed=0)
+        >>> share, low, high = share_interval(np.zeros(9), np.ones(9), draws)
+        >>> share, low, round(high, 2)
+        (0.0, 0.0, 0.34)
+    """
+    hits, among = np.asarray(hits, dtype=float), np.asarray(among, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = float(hits.sum() / among.sum()) if among.any() else float("nan")
+        low, high = map(float, bootstrap_interval(draws @ hits / (draws @ among), draws.shape[1]))
+    bound = 1 - TAIL ** (1 / max(int(np.count_nonzero(among)), 1))
+    if high == 0:
+        high = bound
+    elif low == 1:
+        low = 1 - bound
+    return share, low, high
+
+
+def no_event_rate(exposure: float) -> float:
+    """Return the upper 95 % bound of a rate of which no event was seen: Poisson, exact.
+
+    Example:
+        >>> round(no_event_rate(2.0), 2)  # per hour, after two hours
+        1.84
+    """
+    return float(-np.log(TAIL) / exposure) if exposure else float("nan")

@@ -2,8 +2,14 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, poisson
 
-from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
+from speech_emotion.bootstrap import (
+    bootstrap_counts,
+    bootstrap_interval,
+    no_event_rate,
+    share_interval,
+)
 
 
 def test_each_resample_has_as_many_clusters_as_the_data():
@@ -36,3 +42,31 @@ def test_rows_have_intervals_of_their_own():
     low, high = bootstrap_interval(values, np.array([4, 1, 4]))
     np.testing.assert_allclose(low, [0.025, np.nan, np.nan])
     np.testing.assert_allclose(high, [0.975, np.nan, np.nan])
+
+
+@pytest.mark.parametrize("n", [2, 9, 40])
+def test_share_without_any_variation_has_the_exact_bound(n):
+    draws = bootstrap_counts(n + 1, resamples=500, seed=0)
+    among = np.array([*np.full(n, 3.0), 0.0])  # one cluster has none of them
+    none = binomtest(0, n).proportion_ci(method="exact")
+    share, low, high = share_interval(np.zeros(n + 1), among, draws)
+    assert (share, low) == (0, 0)
+    assert high == pytest.approx(none.high)
+    share, low, high = share_interval(among, among, draws)
+    assert (share, high) == (1, 1)
+    assert low == pytest.approx(1 - none.high)
+
+
+def test_share_has_the_bounds_of_the_bootstrap():
+    draws = bootstrap_counts(12, resamples=500, seed=0)
+    hits, among = np.arange(12.0), np.full(12, 12.0)
+    low, high = map(float, bootstrap_interval(draws @ hits / (draws @ among), 12))
+    assert share_interval(hits, among, draws) == pytest.approx((66 / 144, low, high))
+    assert np.isnan(share_interval(np.zeros(12), np.zeros(12), draws)).all()
+    assert np.isnan(share_interval([0], [5], bootstrap_counts(1, resamples=9, seed=0))[1:]).all()
+
+
+def test_rate_of_what_was_never_seen():
+    # With this rate, nothing is seen in 2.5 % of the cases.
+    assert poisson.pmf(0, 4 * no_event_rate(4.0)) == pytest.approx(0.025)
+    assert np.isnan(no_event_rate(0))

@@ -9,6 +9,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from speech_emotion.bootstrap import (
+    bootstrap_counts,
+    bootstrap_interval,
+    no_event_rate,
+    share_interval,
+)
 from speech_emotion.call_scoring.inspection import Inspection, inspect_blocks
 from speech_emotion.call_scoring.line import LineMean, mean_of_calls
 from speech_emotion.call_scoring.roles import Roles, assign_roles
@@ -17,7 +23,6 @@ from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import threshold_of
 from speech_emotion.call_scoring.summary import CALM, REVIEW, summarize
 from speech_emotion.call_scoring.synthetic_calls import SyntheticCall
-from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
 from speech_emotion.models import EmotionPredictor
 
 __all__ = [
@@ -32,7 +37,6 @@ __all__ = [
 TOLERANCE_S: Final = 5.0
 """A flag this soon after a passage still detects it, because scores are means over windows."""
 BLOCK_S: Final = 10.0
-COUNTS: Final = ["n_passages", "n_detected", "n_flagged", "n_correct", "hours"]
 METRICS: Final = [
     "passage_precision",
     "passage_recall",
@@ -264,8 +268,7 @@ def call_metrics(results: pd.DataFrame, *, resamples: int = 1000, seed: int = 0)
     with_all = pd.concat([results, results.assign(snr_db="all")], ignore_index=True)
     rows = []
     for names, calls in with_all.groupby(GROUPS, sort=False):
-        values = _metrics(calls, np.ones((1, len(calls)), dtype=int))
-        resampled = _metrics(calls, bootstrap_counts(len(calls), resamples=resamples, seed=seed))
+        draws = bootstrap_counts(len(calls), resamples=resamples, seed=seed)
         row: dict[str, object] = dict(zip(GROUPS, names, strict=True))
         row |= {
             "n_calls": len(calls),
@@ -273,9 +276,8 @@ def call_metrics(results: pd.DataFrame, *, resamples: int = 1000, seed: int = 0)
             "n_passages": int(calls["n_passages"].sum()),
             "hours": calls["hours"].sum(),
         }
-        for name in METRICS:
-            low, high = map(float, bootstrap_interval(resampled[name], len(calls)))
-            row |= {name: values[name][0], f"{name}_low": low, f"{name}_high": high}
+        for name, (value, low, high) in _metrics(calls, draws).items():
+            row |= {name: value, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     table = pd.DataFrame(rows)
     order = table["snr_db"].map(lambda value: np.inf if value == "all" else float(value))
@@ -287,24 +289,31 @@ def call_metrics(results: pd.DataFrame, *, resamples: int = 1000, seed: int = 0)
     )
 
 
-def _metrics(calls: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute each metric for each row of weights, shape ``(n_resamples, n_calls)``."""
-    counts = {name: weights @ calls[name].to_numpy(dtype=float) for name in COUNTS}
+def _metrics(calls: pd.DataFrame, draws: np.ndarray) -> dict[str, tuple[float, float, float]]:
+    """Compute each of :data:`METRICS` with its interval."""
     angry = calls["angry"].to_numpy()
     flagged = (~calls["flag"].isin({REVIEW, CALM})).to_numpy()
-    review = (calls["flag"] == REVIEW).to_numpy()
-    call_of_delay = np.repeat(np.arange(len(calls)), calls["delays"].map(len))
+    shares = {
+        "passage_precision": (calls["n_correct"], calls["n_flagged"]),
+        "passage_recall": (calls["n_detected"], calls["n_passages"]),
+        "call_precision": (flagged & angry, flagged),
+        "call_recall": (flagged & angry, angry),
+        "review_share": (calls["flag"] == REVIEW, np.ones(len(calls))),
+    }
+    wrong = (calls["n_flagged"] - calls["n_correct"]).to_numpy(dtype=float)
+    hours = calls["hours"].to_numpy(dtype=float)
+    low, high = map(float, bootstrap_interval(draws @ wrong / (draws @ hours), len(calls)))
+    if not wrong.any() and len(calls) > 1:
+        high = no_event_rate(hours.sum())
     delays = np.array([delay for delays in calls["delays"] for delay in delays], dtype=float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "passage_precision": counts["n_correct"] / counts["n_flagged"],
-            "passage_recall": counts["n_detected"] / counts["n_passages"],
-            "call_precision": weights @ (flagged & angry) / (weights @ flagged),
-            "call_recall": weights @ (flagged & angry) / (weights @ angry),
-            "false_alarms_per_hour": (counts["n_flagged"] - counts["n_correct"]) / counts["hours"],
-            "seconds_to_detect": np.array([_median(delays, row[call_of_delay]) for row in weights]),
-            "review_share": weights @ review / weights.sum(axis=1),
-        }
+    call_of_delay = np.repeat(np.arange(len(calls)), calls["delays"].map(len))
+    medians = [_median(delays, row[call_of_delay]) for row in draws]
+    metrics = {name: share_interval(*counts, draws) for name, counts in shares.items()}
+    metrics["false_alarms_per_hour"] = (float(wrong.sum() / hours.sum()), low, high)
+    soonest, latest = map(float, bootstrap_interval(medians, len(calls)))
+    middle = _median(delays, np.ones(len(delays), dtype=int))
+    metrics["seconds_to_detect"] = (middle, soonest, latest)
+    return {name: metrics[name] for name in METRICS}
 
 
 def _median(values: np.ndarray, counts: np.ndarray) -> float:

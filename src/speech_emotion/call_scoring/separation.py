@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from speech_emotion.bootstrap import bootstrap_counts, share_interval
 from speech_emotion.call_scoring.inspection import ONE_VOICE, Inspection, inspect_blocks
 from speech_emotion.call_scoring.roles import CUSTOMER, assign_roles
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.speakers import VoiceModel, likeness
 from speech_emotion.call_scoring.synthetic_calls import SyntheticCall
 from speech_emotion.call_scoring.voice_activity import frame_seconds
-from speech_emotion.evaluation import bootstrap_counts, bootstrap_interval
 from speech_emotion.models import EmotionPredictor
 
 __all__ = ["evaluate_separation", "separation_metrics"]
@@ -170,9 +170,7 @@ def separation_metrics(
     """
     rows = []
     for (voice, condition), calls in results.groupby(["voice", "condition"], sort=False):
-        counts = bootstrap_counts(len(calls), resamples=resamples, seed=seed)
-        values = _metrics(calls, np.ones((1, len(calls)), dtype=int))
-        resampled = _metrics(calls, counts)
+        draws = bootstrap_counts(len(calls), resamples=resamples, seed=seed)
         row: dict[str, object] = {
             "voice": voice,
             "condition": condition,
@@ -180,25 +178,22 @@ def separation_metrics(
             "hours": calls["speech_s"].sum() / 3600,
             "separated": int(calls["separated"].sum()),
         }
-        for name in METRICS:
-            low, high = map(float, bootstrap_interval(resampled[name], len(calls)))
-            row |= {name: values[name][0], f"{name}_low": low, f"{name}_high": high}
+        for name, counts in _shares(calls).items():
+            value, low, high = share_interval(*counts, draws)
+            row |= {name: value, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _metrics(calls: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
-    total = {
-        name: weights @ calls[name].to_numpy(dtype=float) for name in (*SECONDS, *CUSTOMER_SECONDS)
+def _shares(calls: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
+    """Return what is counted in each call, and among what, for each of :data:`METRICS`."""
+    return {
+        "error_rate": (
+            calls["missed_s"] + calls["false_s"] + calls["confused_s"],
+            calls["speech_s"],
+        ),
+        "confused_share": (calls["confused_s"], calls["speech_s"]),
+        "customer_speech_found": (calls["found_s"], calls["customer_s"]),
+        "agent_in_customer": (calls["wrong_s"], calls["scored_s"]),
+        "identified_share": (calls["identified"], pd.Series(1.0, calls.index)),
     }
-    errors = total["missed_s"] + total["false_s"] + total["confused_s"]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "error_rate": errors / total["speech_s"],
-            "confused_share": total["confused_s"] / total["speech_s"],
-            "customer_speech_found": total["found_s"] / total["customer_s"],
-            "agent_in_customer": total["wrong_s"] / total["scored_s"],
-            "identified_share": weights
-            @ calls["identified"].to_numpy(dtype=float)
-            / weights.sum(axis=1),
-        }

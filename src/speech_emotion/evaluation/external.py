@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import Field
 
 from speech_emotion.audio import NONE, TELEPHONE_TEST, over_test_lines
-from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval
+from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval, share_interval
 from speech_emotion.config import Settings, SplitNames
 from speech_emotion.evaluation.calibration import BINS, calibration_error
 from speech_emotion.evaluation.detection import (
@@ -399,14 +399,8 @@ def _share(
     n_speakers = draws.shape[1]
     numerator = np.bincount(speakers, hits & among, n_speakers)
     denominator = np.bincount(speakers, among, n_speakers)
-    total = denominator.sum()
-    resampled = draws @ denominator
-    shares = np.divide(
-        draws @ numerator, resampled, out=np.full(len(draws), np.nan), where=resampled > 0
-    )
-    low, high = bootstrap_interval(shares, n_speakers)
-    value = float(numerator.sum() / total) if total else float("nan")
-    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+    value, low, high = share_interval(numerator, denominator, draws)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _calibration(group: pd.DataFrame, speakers: np.ndarray, draws: np.ndarray) -> dict[str, float]:

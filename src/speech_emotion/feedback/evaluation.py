@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval
+from speech_emotion.bootstrap import (
+    bootstrap_counts,
+    bootstrap_interval,
+    no_event_rate,
+    share_interval,
+)
 
 __all__ = ["evaluate_flags", "false_alarms_per_hour", "reliability"]
 
@@ -68,13 +73,22 @@ def evaluate_flags(
         values = _metrics(sums.sum(axis=1), hours)
         resampled = _metrics(sums @ counts.T, hours)
         result: dict[str, object] = {"operation": name}
+        right, false, found, all_angry = sums
+        bounds: dict[str, tuple[Any, Any]] = {
+            "precision": share_interval(right, right + false, counts)[1:],
+            "recall": share_interval(found, all_angry, counts)[1:],
+            "f1": bootstrap_interval(resampled["f1"], len(callers)),
+            "false_alarms_per_hour": bootstrap_interval(
+                resampled["false_alarms_per_hour"], len(callers)
+            ),
+        }
+        if not false.any() and len(callers) > 1:
+            # An unseen false alarm would weigh as much as the alarms that were judged.
+            largest = float(alarms[mask].max()) if mask.any() else 1.0
+            bounds["false_alarms_per_hour"] = (0.0, largest * no_event_rate(hours))
         for metric in METRICS:
-            low, high = bootstrap_interval(resampled[metric], len(callers))
-            result |= {
-                metric: float(values[metric]),
-                f"{metric}_low": float(low),
-                f"{metric}_high": float(high),
-            }
+            result[metric] = float(values[metric])
+            result[f"{metric}_low"], result[f"{metric}_high"] = map(float, bounds[metric])
         if first is None:
             first = values["f1"], resampled["f1"]
         low, high = bootstrap_interval(resampled["f1"] - first[1], len(callers))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval
+from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval, share_interval
 from speech_emotion.call_scoring import FlagSettings, flag_again
 from speech_emotion.config import Settings
 from speech_emotion.feedback.recalibration import Operation, rescored
@@ -163,6 +163,9 @@ def _table(
             for name in METRICS:
                 low, high = bootstrap_interval(resampled[name], n_callers)
                 row |= {name: values[name], f"{name}_low": low, f"{name}_high": high}
+            right, wrong, missed = of_callers.T
+            for name, among in (("precision", right + wrong), ("recall", right + missed)):
+                _, row[f"{name}_low"], row[f"{name}_high"] = share_interval(right, among, weights)
             for name, (metric, since) in starts.items():
                 first = counts[number, since]
                 difference = resampled[metric] - _metrics(weights @ first)[metric]

@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 import sqlalchemy as sa
 
-from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval
+from speech_emotion.bootstrap import bootstrap_counts, bootstrap_interval, share_interval
 from speech_emotion.review.database import Database, calls, items, users, verdicts
 from speech_emotion.review.queue import ANGRY, CANNOT_TELL, NOT_ANGRY
 from speech_emotion.review.queue import VERDICTS as VERDICT_VALUES
@@ -202,10 +202,8 @@ def share_angry(table: pd.DataFrame) -> Share:
     codes, names = pd.factorize(each["call_id"])
     sums = np.stack([np.bincount(codes, weights=values) for values in (angry, weight)])
     counts = bootstrap_counts(len(names), resamples=RESAMPLES, seed=0)
-    angry_sums, weights = counts @ sums[0], counts @ sums[1]
-    low, high = bootstrap_interval(angry_sums / weights, len(names))
-    share = angry.sum() / weight.sum()
-    return Share(float(share), float(low), float(high), len(each), len(names), unclear)
+    share, low, high = share_interval(sums[0], sums[1], counts)
+    return Share(share, low, high, len(each), len(names), unclear)
 
 
 def precision_by_reviewer(table: pd.DataFrame) -> pd.DataFrame:
