@@ -363,12 +363,12 @@ def scored_calls(tmp_path_factory):
         "monday/call 1.wav": ([(11, 25), (39, 47)], [(53, 57)], "angry"),
         "monday/Anruf <b>Müller</b> & Söhne.wav": ([(29, 41)], [], "angry"),
         "tuesday/noisy.wav": ([], [(1, 40)], "review"),
-        "tuesday/quiet.flac": ([], [], "calm"),
+        "tuesday/quiet.flac": ([], [], "not_flagged"),
     }
     reasons = {
         "angry": "angry passages: 2 windows and more in a row over the threshold",
         "review": "68% of 22 windows were not scored: noise (15); speech is 3 dB over the noise",
-        "calm": "nothing angry: score at most 0.31, flagged from 0.55",
+        "not_flagged": "nothing angry: score at most 0.31, flagged from 0.55",
     }
     windows, summaries, passages = [], [], []
     for call, (angry, outside, flag) in planned.items():

@@ -54,7 +54,7 @@ def summary_of(n):
     random = np.random.default_rng(0)
     shares = random.dirichlet([1, 1, 1, 1, 6, 1, 1], n)
     flag = np.where(
-        random.random(n) < 0.03, "angry", np.where(random.random(n) < 0.07, "review", "calm")
+        random.random(n) < 0.03, "angry", np.where(random.random(n) < 0.07, "review", "not_flagged")
     )
     angry = flag == "angry"
     starts = pd.to_timedelta(random.integers(0, 365 * 24 * 60, n), "min")
@@ -97,7 +97,7 @@ def test_a_page_of_many_calls_stays_usable(benchmark, visit, tmp_path, timed, fi
     shown = "document.querySelectorAll('tr.call').length > 0"
     page = timed(None, subject, "first rows", lambda: visit(path), shown)
     loaded = f"document.getElementById('shown').textContent.includes('of {CALLS:,} shown')"
-    not_flagged = page.locator("input[value=calm]")
+    not_flagged = page.locator("input[value=not_flagged]")
     timed(
         page,
         subject,

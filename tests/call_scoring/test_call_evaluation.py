@@ -158,7 +158,7 @@ def test_passages_are_matched_in_time(passages, flagged, counts, delays):
     assert tuple(result[name] for name in names) == counts
     assert result["delays"] == delays
     assert result["hours"] == 1
-    assert result["flag"] == ("angry" if flagged else "calm")
+    assert result["flag"] == ("angry" if flagged else "not_flagged")
 
 
 def test_metrics_follow_from_the_counts():

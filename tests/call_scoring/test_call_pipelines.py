@@ -58,7 +58,7 @@ def test_folder_of_calls_is_scored_and_resumed(
         run(tmp_path, "call_scoring", **options)
     output = tmp_path / "07_model_output"
     summary = pd.read_parquet(output / "calls/summary.parquet").set_index("call")
-    assert summary["flag"].to_dict() == {"monday/angry.wav": "angry", "calm.flac": "calm"}
+    assert summary["flag"].to_dict() == {"monday/angry.wav": "angry", "calm.flac": "not_flagged"}
     assert summary["channel_role"].to_dict() == {
         "monday/angry.wav": "customer",
         "calm.flac": "customer",

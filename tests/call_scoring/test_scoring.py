@@ -87,7 +87,7 @@ def test_customer_channel_is_configurable(tmp_path, predictor, call):
     np.testing.assert_array_equal(scored.windows["score"], straight.windows["score"])
     assert set(scored.windows["channel"]) == {1}
     calm = score_recording(path, predictor, CallSettings())
-    assert summary_of(calm, predictor)[0]["flag"].tolist() == ["calm"], calm.windows
+    assert summary_of(calm, predictor)[0]["flag"].tolist() == ["not_flagged"], calm.windows
 
 
 def test_one_channel_is_scored_only_if_it_is_the_customers_alone(tmp_path, predictor, call):
@@ -240,11 +240,17 @@ def test_recordings_are_found_by_suffix(tmp_path):
 @pytest.mark.parametrize(
     ("emotions", "noise", "options", "flag", "reason"),
     [
-        (["neutral"] * 6, 1e-3, {}, "calm", "not angry"),
+        (["neutral"] * 6, 1e-3, {}, "not_flagged", "not angry"),
         (["angry"] * 6, 1e-3, {"quality": {"min_snr_db": 60.0}}, "review", "too noisy"),
         (["neutral"], 1e-3, {"quality": {"min_speech_s": 10.0}}, "review", "too little speech"),
         (["angry"] * 6, 1e-3, {"flags": {"consecutive": 8}}, "review", "unsure"),
-        (["angry"] * 6, 1e-3, {"flags": {"consecutive": 99}}, "calm", "too few windows in a row"),
+        (
+            ["angry"] * 6,
+            1e-3,
+            {"flags": {"consecutive": 99}},
+            "not_flagged",
+            "too few windows in a row",
+        ),
     ],
 )
 def test_flag_and_reason_of_a_call(

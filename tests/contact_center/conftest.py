@@ -25,7 +25,7 @@ def make_calls():
             "resolved": True,
             "topic": "billing",
             "recording": "",
-            "flag": "calm",
+            "flag": "not_flagged",
             "angry_share": 0.0,
             "first_angry_s": np.nan,
             "emotion_source": "generated",

@@ -205,7 +205,7 @@ def call_summary():
     rows = [
         ("a.wav", "customer", "angry", 0.8, 0.4, 12.0),
         ("a.wav", "agent", "angry", 0.99, 0.9, 1.0),  # agents do not count
-        ("sub/b.wav", "mixed", "calm", 0.1, 0.0, np.nan),
+        ("sub/b.wav", "mixed", "not_flagged", 0.1, 0.0, np.nan),
         ("sub/b.wav", "mixed", "review", 0.5, 0.2, 3.0),
         ("other.wav", "customer", "angry", 0.9, 0.5, 0.0),
     ]
@@ -219,7 +219,7 @@ def test_emotions_of_scored_recordings_replace_generated_ones(make_calls, call_s
         [{"start": f"2026-03-02T09:0{n}:00Z", "recording": paths[n]} for n in range(4)]
     )
     joined = CALLS.validate(join_emotions(calls, call_summary))
-    assert joined["flag"].tolist() == ["angry", "review", "calm", "calm"]
+    assert joined["flag"].tolist() == ["angry", "review", "not_flagged", "not_flagged"]
     assert joined["angry_share"].tolist() == [0.4, 0.2, 0.0, 0.0]
     assert joined["first_angry_s"].tolist()[:2] == [12.0, 3.0]
     assert joined["emotion_source"].tolist() == ["recording", "recording", "generated", "generated"]

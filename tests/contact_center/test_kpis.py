@@ -107,9 +107,9 @@ def test_a_repeat_is_seen_across_the_ends_of_the_period(month):
     assert chosen["repeat"].tolist() == [1.0]
 
 
-def test_review_is_not_counted_as_calm(make_calls):
+def test_review_is_not_counted_as_not_flagged(make_calls):
     rows = [{"start": f"2026-01-0{n + 1}T10:00Z", "flag": flag} for n, flag in
-            enumerate(["angry", "calm", "review", ""])]  # fmt: skip
+            enumerate(["angry", "not_flagged", "review", ""])]  # fmt: skip
     table = kpi_table(add_kpi_columns(make_calls(rows), FAST), [], FAST).iloc[0]
     assert (table["n_calls"], table["n_angry"], table["angry"]) == (4, 2, 0.5)
 
@@ -294,7 +294,7 @@ def test_adjustment_removes_what_the_topic_explains(make_calls):
     """Anger is commoner about the long topic, and makes every call just 10 s longer."""
     rows = []
     for topic, talk, n_angry, n_calm in (("short", 100.0, 10, 90), ("long", 300.0, 90, 10)):
-        for flag, n, extra in (("angry", n_angry, 10.0), ("calm", n_calm, 0.0)):
+        for flag, n, extra in (("angry", n_angry, 10.0), ("not_flagged", n_calm, 0.0)):
             rows += [{"topic": topic, "flag": flag, "talk_s": talk + extra}] * n
     calls = make_calls([row | {"start": "2026-01-05T10:00Z"} for row in rows])
     row = anger_effects(add_kpi_columns(calls, FAST), FAST).set_index("outcome").loc["handle_s"]
@@ -309,7 +309,10 @@ def test_intervals_cover_the_absence_of_an_effect(make_calls):
     """Where there is none, about 95 of 100 intervals hold 0."""
     calls = add_kpi_columns(
         make_calls(
-            [{"start": "2026-01-05T10:00Z", "flag": flag} for flag in ["angry", "calm"] * 100]
+            [
+                {"start": "2026-01-05T10:00Z", "flag": flag}
+                for flag in ["angry", "not_flagged"] * 100
+            ]
         ),
         FAST,
     )
@@ -326,7 +329,7 @@ def test_angry_calls_are_listed_with_local_time_the_angriest_first(make_calls):
     rows = [
         {"start": "2026-07-05T10:00Z", "flag": "angry", "angry_share": 0.2},
         {"start": "2026-07-06T10:00Z", "flag": "angry", "angry_share": 0.6, "agent_id": "A02"},
-        {"start": "2026-07-07T10:00Z", "flag": "calm", "angry_share": 0.1},
+        {"start": "2026-07-07T10:00Z", "flag": "not_flagged", "angry_share": 0.1},
     ]
     calls = add_kpi_columns(make_calls(rows), FAST)
     assert angry_calls(calls, [], FAST)["start"].tolist() == [
@@ -342,7 +345,7 @@ def test_verdicts_replace_flags_where_they_say_enough():
             "call": ["a", "b", "c", "d", "e"],
             "channel": 0,
             "channel_role": "customer",
-            "flag": ["angry", "angry", "angry", "calm", "review"],
+            "flag": ["angry", "angry", "angry", "not_flagged", "review"],
             "score": 0.5,
             "share_angry": 0.1,
             "first_angry_s": 3.0,
@@ -366,7 +369,7 @@ def test_verdicts_replace_flags_where_they_say_enough():
     columns = ["item_id", "call_id", "kind", "start_s", "end_s", "verdict"]
     verdicts = pd.DataFrame(rows, columns=columns).assign(channel=0, superseded=False)
     table = confirm_anger(summary, passages, verdicts).set_index("call")
-    assert table["flag"].tolist() == ["calm", "angry", "angry", "angry", "review"]
+    assert table["flag"].tolist() == ["not_flagged", "angry", "angry", "angry", "review"]
     assert table["confirmed"].tolist() == [True, False, True, True, False]
     undone = verdicts.assign(superseded=True)
     assert not confirm_anger(summary, passages, undone)["confirmed"].any()
@@ -381,7 +384,7 @@ def test_kpis_say_which_share_of_the_angry_calls_is_confirmed(month):
                 ("angry", "verdict"),
                 ("angry", "recording"),
                 ("angry", "recording"),
-                ("calm", "verdict"),
+                ("not_flagged", "verdict"),
             ]
         )
     ]

@@ -81,7 +81,9 @@ def test_scored_recordings_are_assigned_to_calls_of_similar_length(calls):
     summary = pd.DataFrame(
         {"call": ["a.wav", "b.wav", "b.wav", "c.wav"], "minutes": [5.0, 5, 5, 2]}
     )
-    summary = summary.assign(channel_role="customer", flag="calm", score=0.1, share_angry=0.0)
+    summary = summary.assign(
+        channel_role="customer", flag="not_flagged", score=0.1, share_angry=0.0
+    )
     attached = attach_recordings(calls, summary.assign(first_angry_s=float("nan")))
     given = attached[attached["recording"] != ""].set_index("recording")["talk_s"]
     assert given.to_dict() == pytest.approx({"a.wav": 300, "b.wav": 300, "c.wav": 120}, abs=5)

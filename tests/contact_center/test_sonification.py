@@ -36,7 +36,7 @@ def calls(make_calls):
                     "agent_id": agent,
                     "customer_id": f"{agent}{day}{number}",
                     "talk_s": talk,
-                    "flag": "angry" if number < 10 * ANGER[day] else "calm",
+                    "flag": "angry" if number < 10 * ANGER[day] else "not_flagged",
                 }
                 for number in range(10)
             ]

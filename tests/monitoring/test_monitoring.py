@@ -167,7 +167,7 @@ def summary(n=80):
             "loudness_dbfs": np.where(rows % 14 < 7, -20.0, -30.0) + rows % 3,
             "score": 0.2,
             "share_angry": 0.0,
-            "flag": np.where(rows % 10 == 0, "angry", "calm"),
+            "flag": np.where(rows % 10 == 0, "angry", "not_flagged"),
             "model": "speech-emotion version 1",
             "synthetic_model": True,
             "started": np.where(rows == 0, "yesterday", started),

@@ -284,10 +284,10 @@ def write_page(folder, summary, rejected):
     ("flags", "said"),
     [
         (
-            ["calm", "review"],
+            ["not_flagged", "review"],
             "No call was flagged as angry. 1 to review, because the model is uncertain",
         ),
-        (["calm"], "No call was flagged as angry."),
+        (["not_flagged"], "No call was flagged as angry."),
         ([], "No call was scored. All 1 recordings were rejected"),
     ],
 )
@@ -325,7 +325,7 @@ def test_a_large_batch_is_paged_and_filtered(scored_calls, tmp_path, visit):
     page.get_by_label("From day").fill("2026-03-02")
     page.get_by_label("To day").fill("2026-03-04")
     expected = summary[
-        (summary["flag"] != "calm")
+        (summary["flag"] != "not_flagged")
         & (summary["agent"] == "A3")
         & (summary["queue"] == "billing")
         & summary["started"].between("2026-03-02", "2026-03-04")

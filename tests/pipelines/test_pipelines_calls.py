@@ -120,7 +120,7 @@ def test_an_export_is_read_and_joined_with_scored_recordings(tmp_path, run_kedro
     export.loc[3, "talk_s"] = -1
     export.to_csv(tmp_path / "export.csv", index=False)
     heard = pd.DataFrame(
-        {"call": ["0.wav", "1.wav"], "channel_role": "customer", "flag": ["angry", "calm"]}
+        {"call": ["0.wav", "1.wav"], "channel_role": "customer", "flag": ["angry", "not_flagged"]}
     )
     heard = heard.assign(score=0.9, share_angry=0.5, first_angry_s=3.0)
     summary = tmp_path / "data" / "07_model_output" / "calls" / "summary.parquet"

@@ -129,7 +129,7 @@ def test_page_has_flagged_calls_and_files_have_the_others(scored_calls):
     (calm,) = rows_of({"columns": data["columns"], "rows": content["rows"]})
     assert (f"{written}.js", calm["call"], calm["threshold"]) == (name, "tuesday/quiet.flac", 0.55)
     assert calm["emotion"] == "neutral"
-    assert data["names"] == {"angry": "angry", "review": "review", "calm": "not flagged"}
+    assert data["names"] == {"angry": "angry", "review": "review", "not_flagged": "not flagged"}
 
 
 def test_every_row_of_a_large_batch_is_in_the_page_or_one_file(scored_calls):
@@ -267,8 +267,8 @@ def test_wrong_parameters_are_refused(wrong, message):
 @pytest.mark.browser
 def test_the_page_of_days_fits_a_phone(visit, audit, tmp_path):
     counts = {
-        "2026-11-26": {"calls": 8, "rejected": 1, "flags": {"calm": 5, "review": 3}},
-        "2026-11-27": {"calls": 1200, "rejected": 0, "flags": {"angry": 40, "calm": 1160}},
+        "2026-11-26": {"calls": 8, "rejected": 1, "flags": {"not_flagged": 5, "review": 3}},
+        "2026-11-27": {"calls": 1200, "rejected": 0, "flags": {"angry": 40, "not_flagged": 1160}},
     }
     shown = days_page(
         counts, "s3://calls/north", "angry", model="emotion version 3", synthetic=True

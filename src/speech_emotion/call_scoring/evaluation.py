@@ -21,7 +21,7 @@ from speech_emotion.call_scoring.roles import Roles, assign_roles
 from speech_emotion.call_scoring.scoring import ScoredCall, embed_blocks, score_blocks
 from speech_emotion.call_scoring.settings import CallSettings
 from speech_emotion.call_scoring.stream import threshold_of
-from speech_emotion.call_scoring.summary import CALM, REVIEW, summarize
+from speech_emotion.call_scoring.summary import NOT_FLAGGED, REVIEW, summarize
 from speech_emotion.call_scoring.synthetic_calls import SyntheticCall
 from speech_emotion.models import EmotionPredictor
 
@@ -262,7 +262,7 @@ def call_metrics(results: pd.DataFrame, *, resamples: int = 1000, seed: int = 0)
     Returns:
         One row per condition and signal-to-noise ratio, and one per condition for ``all`` ratios:
         numbers of calls, customers, passages and hours, and each of :data:`METRICS` with ``_low`` and
-        ``_high``. Calls sent to review are neither flagged nor calm, so they lower recall.
+        ``_high``. Calls sent to review do not count as flagged, so they lower recall.
         ``seconds_to_detect`` is the median delay of detected passages.
     """
     with_all = pd.concat([results, results.assign(snr_db="all")], ignore_index=True)
@@ -292,7 +292,7 @@ def call_metrics(results: pd.DataFrame, *, resamples: int = 1000, seed: int = 0)
 def _metrics(calls: pd.DataFrame, draws: np.ndarray) -> dict[str, tuple[float, float, float]]:
     """Compute each of :data:`METRICS` with its interval."""
     angry = calls["angry"].to_numpy()
-    flagged = (~calls["flag"].isin({REVIEW, CALM})).to_numpy()
+    flagged = (~calls["flag"].isin({REVIEW, NOT_FLAGGED})).to_numpy()
     shares = {
         "passage_precision": (calls["n_correct"], calls["n_flagged"]),
         "passage_recall": (calls["n_detected"], calls["n_passages"]),

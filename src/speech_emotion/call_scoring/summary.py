@@ -13,10 +13,10 @@ from speech_emotion.call_scoring.flags import PASSAGE_COLUMNS, find_passages, su
 from speech_emotion.call_scoring.settings import CallSettings, QualitySettings
 from speech_emotion.clock import format_clock
 
-__all__ = ["CALM", "PASSAGES", "REVIEW", "summarize"]
+__all__ = ["NOT_FLAGGED", "PASSAGES", "REVIEW", "summarize"]
 
 REVIEW: Final = "review"
-CALM: Final = "calm"
+NOT_FLAGGED: Final = "not_flagged"
 PASSAGES: Final = ["call", "path", "channel", *PASSAGE_COLUMNS]
 CHANNEL: Final = [
     "call",
@@ -64,7 +64,7 @@ def summarize(
         third of the scored windows minus that in the first third, with a 95 % interval from ``trend_low`` to
         ``trend_high``; ``at_end`` ``calmer`` or ``angrier`` if the interval excludes 0, else ``unchanged``
         or ``too little speech``; ``score`` the highest score, missing if no window was
-        scored; ``flag`` the target, ``calm``, or ``review`` if a person should listen.
+        scored; ``flag`` the target, ``not_flagged``, or ``review`` if a person should listen.
     """
     target = settings.flags.target
     summaries, passages = [], []
@@ -186,8 +186,8 @@ def _decide(
         return REVIEW, f"unsure: {target} only briefly, score {score:.2f}"
     if score >= threshold:
         reason = f"too few windows in a row reach {threshold:.2f}, score up to {score:.2f}"
-        return CALM, f"not {target}: {reason}"
-    return CALM, f"not {target}: score at most {score:.2f}, flagged from {threshold:.2f}"
+        return NOT_FLAGGED, f"not {target}: {reason}"
+    return NOT_FLAGGED, f"not {target}: score at most {score:.2f}, flagged from {threshold:.2f}"
 
 
 def _quality_problems(windows: pd.DataFrame, quality: QualitySettings) -> list[str]:

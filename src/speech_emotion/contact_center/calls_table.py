@@ -82,7 +82,7 @@ CALLS = pa.DataFrameSchema(
         "resolved": pa.Column(bool),
         "topic": pa.Column(str),
         "recording": pa.Column(str),
-        "flag": pa.Column(str, pa.Check.isin(["angry", "calm", "review", ""])),
+        "flag": pa.Column(str, pa.Check.isin(["angry", "not_flagged", "review", ""])),
         "angry_share": pa.Column(float, pa.Check.in_range(0, 1), nullable=True),
         "first_angry_s": pa.Column(float, pa.Check.ge(0), nullable=True),
         "emotion_source": pa.Column(str, pa.Check.isin(EMOTION_SOURCES)),

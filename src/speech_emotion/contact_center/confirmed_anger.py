@@ -10,7 +10,7 @@ __all__ = ["confirm_anger"]
 
 KEYS: Final = ["call", "channel"]
 ANGRY: Final = "angry"
-CALM: Final = "calm"
+NOT_FLAGGED: Final = "not_flagged"
 
 
 def confirm_anger(
@@ -18,9 +18,9 @@ def confirm_anger(
 ) -> pd.DataFrame:
     """Replace flags by what reviewers say, where they say enough.
 
-    A call is angry if most verdicts on one of its items are. It is calm if the whole call was judged not to
-    be angry, or if each of its flagged passages was. A random window that is not angry says nothing about
-    the rest of its call.
+    A call is angry if most verdicts on one of its items are. It is not flagged if the whole call was judged
+    not to be angry, or if each of its flagged passages was. A random window that is not angry says nothing
+    about the rest of its call.
 
     Args:
         summary: Summary of scored calls: ``call``, ``channel``, ``flag``.
@@ -36,13 +36,13 @@ def confirm_anger(
     rejected = items[items["share"] < 0.5]
     rows = _keys(summary)
     angry = rows.isin(_keys(items[items["share"] > 0.5]))
-    calm = rows.isin(_keys(rejected[rejected["kind"] == "call"]))
+    cleared = rows.isin(_keys(rejected[rejected["kind"] == "call"]))
     if passages is not None and len(passages):
-        calm |= rows.isin(_all_rejected(passages, rejected[rejected["kind"] == "passage"]))
-    calm &= ~angry
-    table = summary.assign(confirmed=angry | calm)
+        cleared |= rows.isin(_all_rejected(passages, rejected[rejected["kind"] == "passage"]))
+    cleared &= ~angry
+    table = summary.assign(confirmed=angry | cleared)
     table.loc[angry, "flag"] = ANGRY
-    table.loc[calm, "flag"] = CALM
+    table.loc[cleared, "flag"] = NOT_FLAGGED
     return table
 
 

@@ -163,7 +163,9 @@ def add_kpi_columns(calls: pd.DataFrame, settings: KpiSettings) -> pd.DataFrame:
         repeat=before.astype(float).where(seen_before),
         came_back=after.astype(float).where(seen_after),
         fcr=fcr.where(counted),
-        angry=(calls["flag"] == "angry").astype(float).where(calls["flag"].isin(["angry", "calm"])),
+        angry=(calls["flag"] == "angry")
+        .astype(float)
+        .where(calls["flag"].isin(["angry", "not_flagged"])),
         hour=local.dt.hour,
         weekday=local.dt.day_of_week,
         day=day,

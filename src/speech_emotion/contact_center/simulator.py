@@ -253,7 +253,7 @@ def _as_table(rows: list[tuple], agents: _Agents) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*names, "resolved", "topic", "angry", "share", "doubt"])
     agent = table["agent"].to_numpy(dtype=int)
     topic = table["topic"].to_numpy(dtype=int)
-    flag = np.where(table["angry"], "angry", "calm")
+    flag = np.where(table["angry"], "angry", "not_flagged")
     begins = -90 * np.log(1 - table["doubt"] * 0.95)
     result = pd.DataFrame(
         {

@@ -60,7 +60,7 @@ class SummaryHooks:
                 logger.info(ENCODER_HINT)
         if "call_summary" in outputs:
             flags = catalog["call_summary"].load()["flag"].value_counts()
-            flags = flags.rename({"calm": "not flagged"})
+            flags = flags.rename({"not_flagged": "not flagged"})
             counts = ", ".join(f"{count} {flag}" for flag, count in flags.items())
             rejected = len(catalog["rejected_recordings"].load())
             logger.info("Calls: %s; %d rejected", counts or "none", rejected)

@@ -108,8 +108,8 @@ class CallScores(BaseModel):
     notice: str | None = Field(description="What to know about the model, if anything")
     threshold: float = Field(description="Score from which a window counts towards the flag")
     channels: list[dict[str, Any]] = Field(
-        description="A row a scored channel: `flag` (the target, `review`, or `calm`, which means not "
-        "flagged), `reason`, `score`, shares of emotions, …"
+        description="A row a scored channel: `flag` (the target, `review`, or `not_flagged`), "
+        "`reason`, `score`, shares of emotions, …"
     )
     passages: list[dict[str, Any]] = Field(description="Flagged passages")
     windows: list[dict[str, Any]] = Field(description="Every window; empty with `windows=false`")

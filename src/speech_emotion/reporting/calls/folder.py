@@ -71,7 +71,7 @@ def encode_sounds(
 def _played(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
     if summary.empty or settings.sounds == "none":
         return summary.iloc[:0]
-    return summary[summary["flag"] != "calm"] if settings.sounds == "flagged" else summary
+    return summary[summary["flag"] != "not_flagged"] if settings.sounds == "flagged" else summary
 
 
 def _named(row: Any, settings: CallReportSettings) -> tuple[str, str, int, int | None, str, str]:

@@ -16,7 +16,7 @@ from speech_emotion.reporting.rendering import page_script, template
 __all__ = ["calls_page", "days_page", "row_files", "shown_flags"]
 
 REVIEW: Final = "review"
-CALM: Final = "calm"
+NOT_FLAGGED: Final = "not_flagged"
 INLINE: Final = 500
 """Flagged rows in the page itself; others are in files beside it."""
 CHUNK: Final = 5000
@@ -37,9 +37,9 @@ def shown_flags(target: str) -> dict[str, str]:
 
     Example:
         >>> shown_flags("angry")
-        {'angry': 'angry', 'review': 'review', 'calm': 'not flagged'}
+        {'angry': 'angry', 'review': 'review', 'not_flagged': 'not flagged'}
     """
-    return {target: target, REVIEW: REVIEW, CALM: "not flagged"}
+    return {target: target, REVIEW: REVIEW, NOT_FLAGGED: "not flagged"}
 
 
 def calls_page(
@@ -59,7 +59,7 @@ def calls_page(
     flags = summary["flag"] if len(summary) else pd.Series(dtype=str)
     calls = summary.drop_duplicates("call") if len(summary) else summary
     files = [name for name, _ in _chunks(summary)]
-    flagged = _sorted(summary[summary["flag"] != CALM]) if len(summary) else summary
+    flagged = _sorted(summary[summary["flag"] != NOT_FLAGGED]) if len(summary) else summary
     labels = labels_of(summary, "share_")
     header = _header(summary, settings)
     return template("calls/calls.html.j2").render(
@@ -85,7 +85,7 @@ def calls_page(
             "rows": list(_rows(flagged.head(INLINE), target, labels)),
             "flagged": [name for name in files if name.startswith("data/flagged")],
             "others": [name for name in files if name.startswith("data/other")],
-            "n_others": int((flags == CALM).sum()),
+            "n_others": int((flags == NOT_FLAGGED).sum()),
             "before": before_s,
         },
         script=page_script("calls/calls.js"),
@@ -112,8 +112,8 @@ def days_page(
     """
     days = sorted(counts, reverse=True)
     found = {target, *(flag for day in days for flag in counts[day]["flags"])}
-    flags = [*sorted(found - {REVIEW, CALM}), REVIEW, CALM]
-    names = {CALM: "not flagged"}
+    flags = [*sorted(found - {REVIEW, NOT_FLAGGED}), REVIEW, NOT_FLAGGED]
+    names = {NOT_FLAGGED: "not flagged"}
     return template("calls/days.html.j2").render(
         days=[(day, counts[day]) for day in days],
         flags=flags,
@@ -163,7 +163,7 @@ def row_files(summary: pd.DataFrame) -> Iterator[tuple[str, bytes]]:
 def _chunks(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     if summary.empty:
         return
-    flagged = summary["flag"] != CALM
+    flagged = summary["flag"] != NOT_FLAGGED
     parts = {"flagged": _sorted(summary[flagged])[INLINE:], "other": _sorted(summary[~flagged])}
     for kind, part in parts.items():
         for number, start in enumerate(range(0, len(part), CHUNK), start=1):
@@ -172,7 +172,7 @@ def _chunks(summary: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _sorted(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the rows by flag and score, the highest first."""
-    order = {REVIEW: 1, CALM: 2}
+    order = {REVIEW: 1, NOT_FLAGGED: 2}
     rank = summary["flag"].map(order).fillna(0)
     ranked = summary.assign(rank=rank).sort_values(
         ["rank", "score"], ascending=[True, False], kind="stable"

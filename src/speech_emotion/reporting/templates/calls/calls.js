@@ -493,7 +493,7 @@
     if (!state.found.includes(row)) {
       form.reset();
       for (const box of form.querySelectorAll("input[name=flag]")) if (box.value === row[AT.flag]) box.checked = true;
-      if (row[AT.flag] === "calm") await loadOthers();
+      if (row[AT.flag] === "not_flagged") await loadOthers();
       select();
     }
     state.page = Math.floor(state.found.indexOf(row) / size());
@@ -558,7 +558,7 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", async () => {
     state.page = 0;
-    if (form.querySelector("input[name=flag][value=calm]").checked && !others) {
+    if (form.querySelector("input[name=flag][value=not_flagged]").checked && !others) {
       byId("shown").textContent = "Loading …";
       await loadOthers().catch(missing);
     }
@@ -583,7 +583,7 @@
   sort();
   update();
   const first = [loadRows(DATA.flagged)];
-  if (form.querySelector("input[name=flag][value=calm]").checked) first.push(loadOthers());
+  if (form.querySelector("input[name=flag][value=not_flagged]").checked) first.push(loadOthers());
   Promise.all(first).then(() => {
     if (DATA.flagged.length || others) {
       fillChoices();
