@@ -679,8 +679,8 @@ def _truncated(expected: float, found: float, rate: float) -> str:
 
 
 def _too_much(name: str, most: str) -> str:
-    return f"larger than the limit of {most}; cut it, or set {name} of the limits"
+    return f"larger than {most}, the limit {name}: cut it, or raise the limit"
 
 
 def _too_long(limits: SoundLimits) -> str:
-    return f"longer than {limits.max_seconds:g} s; cut it, or set max_seconds of the limits"
+    return f"longer than {limits.max_seconds:g} s, the limit max_seconds: cut it, or raise the limit"
