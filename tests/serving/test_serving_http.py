@@ -196,7 +196,9 @@ def test_a_request_has_limits(served, monkeypatch, encoded):
     done, said = answered(MAX_WORK_S="1e-9")
     assert done == [False] * 4
     assert "time of the request is over" in said
-    assert answered(MAX_SECONDS="0.1")[1].endswith("the limit max_seconds: cut it, or raise the limit")
+    assert answered(MAX_SECONDS="0.1")[1].endswith(
+        "the limit max_seconds: cut it, or raise the limit"
+    )
     slots = model.unwrap_python_model().slots
     taken = [slots.acquire() for _ in range(2)]
     assert answered(MAX_WORK_S="0.2")[0] == [False] * 4

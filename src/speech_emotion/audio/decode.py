@@ -683,4 +683,6 @@ def _too_much(name: str, most: str) -> str:
 
 
 def _too_long(limits: SoundLimits) -> str:
-    return f"longer than {limits.max_seconds:g} s, the limit max_seconds: cut it, or raise the limit"
+    return (
+        f"longer than {limits.max_seconds:g} s, the limit max_seconds: cut it, or raise the limit"
+    )
