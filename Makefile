@@ -17,8 +17,9 @@ help:  ## List the targets
 run: $(VENV)/run.stamp  ## Set up and run the default pipeline on the sample corpus
 	$(BIN)/kedro run
 
+# Three processes keep two cores busy while tests wait for browsers and servers.
 test: $(VENV)/test.stamp  ## Set up and run all tests
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --durations=15
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --durations=15
 
 lint: $(VENV)/test.stamp  ## Check style, types, import layers and the Dockerfile
 	$(BIN)/ruff check
