@@ -245,6 +245,7 @@ def test_transfers_and_archives_have_limits(server, published, tmp_path, limits,
         (zipped({"readme.txt": "moved"}), "contains 0 recordings instead of 1"),
         (zipped({"a.wav": bytes(9)})[:-30], "not a zip file"),
     ],
+    ids=["empty", "without_recordings", "truncated"],  # archives hold the time: no ids for workers
 )
 def test_archives_without_recordings_failed_and_are_fetched_again(
     server, published, tmp_path, content, note
