@@ -1,5 +1,6 @@
 """The command ``batch`` scores calls by day, with the results of the pipeline, and does nothing twice."""
 
+import dataclasses
 import shutil
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from kedro.framework.startup import bootstrap_project
 from speech_emotion.batch import score_folder
 from speech_emotion.call_scoring import CallSettings, find_recordings, steps, store
 from speech_emotion.cli import cli
-from speech_emotion.models import EmotionPredictor
+from speech_emotion.models import EmotionPredictor, PackedPredictor
 from speech_emotion.reporting.calls import CallReportSettings
 from speech_emotion.review import ReviewSettings, purge_folder
 from speech_emotion.runtime import ShardStore, StoreHeld, holding
@@ -265,3 +266,11 @@ def test_calls_and_results_in_an_object_store_by_the_command(recordings, model, 
     assert done.exit_code == 0, done.output
     (part,) = files.glob(f"{bucket}/labels/model=*/*.parquet")
     assert len(pd.read_parquet(f"s3://{part}")) == 4
+
+
+def test_steps_of_a_run_send_the_same_model(predictor):
+    packed = PackedPredictor.pack(predictor)
+    assert PackedPredictor.pack(predictor) is packed
+    other = dataclasses.replace(predictor, temperature=2.0)
+    assert PackedPredictor.pack(other).unpacked().temperature == 2.0
+    assert packed.unpacked().temperature == predictor.temperature

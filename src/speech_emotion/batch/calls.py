@@ -31,7 +31,6 @@ from speech_emotion.datasets import (
     BlockwiseDataset,
     CSVDataset,
     JSONDataset,
-    ModelDataset,
     ParquetDataset,
 )
 from speech_emotion.models import EmotionPredictor
@@ -97,8 +96,8 @@ def score_folder(
     """
     settings = settings or CallSettings()
     listed = _listed(recordings)
-    model_id, uri = resolve(model_uri)
-    predictor = ModelDataset(uri=uri).load()
+    model_id, load = resolve(model_uri)
+    predictor = load()
     store = DayStore(f"{results.rstrip('/')}/model={model_id}")
     with holding(store.path, f"scoring calls of {recordings}"), on_cluster(scheduler):
         known = store.read_index()

@@ -20,7 +20,6 @@ import pandas as pd
 
 from speech_emotion.audio import AUDIO_SUFFIXES, find_audio
 from speech_emotion.batch.models import on_cluster, resolve
-from speech_emotion.datasets import ModelDataset
 from speech_emotion.models import PackedPredictor
 from speech_emotion.runtime import (
     DamagedShard,
@@ -94,7 +93,7 @@ def predict_folder(
             f"No {', '.join(AUDIO_SUFFIXES)} below {recordings}: {found.describe()}; check the path"
         )
     (logger.warning if len(found.rejected) else logger.info)("%s", found.describe())
-    model_id, uri = resolve(model_uri)
+    model_id, load = resolve(model_uri)
     folder = f"{os.fspath(results).rstrip('/')}/model={model_id}"
     listed = found.recordings.sort_values("name", ignore_index=True)
     parts_of_model = ShardStore(folder)
@@ -105,7 +104,7 @@ def predict_folder(
         ]
         rows: list[dict[str, Any]] = []
         not_read = [found.rejected[["name", "path", "reason"]]]
-        shared = (folder, PackedPredictor.pack(ModelDataset(uri=uri).load())) if parts else ()
+        shared = (folder, PackedPredictor.pack(load())) if parts else ()
         calls = ((number, (part,)) for number, part in enumerate(parts))
         with on_cluster(scheduler if parts else None):
             outcomes = as_completed(_predict_part, calls, shared=shared, n_jobs=workers)

@@ -467,14 +467,18 @@ class PackedPredictor:
 
     @classmethod
     def pack(cls, predictor: EmotionPredictor) -> PackedPredictor:
-        """Save a predictor into memory."""
+        """Save a predictor into memory; the one that was packed last is not saved again."""
+        if _packed and _packed[0][0] is predictor:
+            return _packed[0][1]
         with tempfile.TemporaryDirectory() as folder:
             predictor.save(Path(folder) / "predictor")
             archive = Path(
                 shutil.make_archive(f"{folder}/packed", "zip", Path(folder) / "predictor")
             )
             content = archive.read_bytes()
-        return cls(hashlib.sha256(content).hexdigest(), np.frombuffer(content, dtype=np.uint8))
+        packed = cls(hashlib.sha256(content).hexdigest(), np.frombuffer(content, dtype=np.uint8))
+        _packed[:] = [(predictor, packed)]
+        return packed
 
     def unpacked(self) -> EmotionPredictor:
         """Load the predictor; a process loads the same one only once."""
@@ -496,6 +500,8 @@ def _shown(entry: object) -> str:
 
 
 _unpacked: dict[str, EmotionPredictor] = {}
+_packed: list[tuple[EmotionPredictor, PackedPredictor]] = []
+"""The last one: archives of the same predictor differ, so the steps of a run share one digest."""
 
 
 def _digest(folder: Path) -> str:

@@ -19,7 +19,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -39,8 +40,12 @@ __all__ = ["ClusterError", "ClusterSettings", "DaskEngine", "connect"]
 AHEAD: Final = 16
 """Calls submitted ahead per worker thread: enough to keep workers busy while one call takes long."""
 
-QUEUED: Final = 4
-"""The same for calls whose results are taken as they finish."""
+QUEUED: Final = 8
+"""The same for calls whose results are taken as they finish; the next are submitted when half are left."""
+MESSAGE: Final = 16
+"""Most calls that are submitted in one message."""
+COUNTED_S: Final = 5.0
+"""Seconds for which the number of workers counts."""
 STALLED_S: Final = 60.0
 """Seconds without any result after which calls are given to a second worker; or:"""
 STALLED: Final = 3.0
@@ -82,10 +87,14 @@ class DaskEngine:
 
     def __init__(self, client: Client):
         self._client = client
+        self._counted, self._counted_at = 1, -COUNTED_S
 
     def workers(self) -> int:
         """Number of threads of all workers, at least 1 because workers may still be starting."""
-        return max(1, sum(self._client.nthreads().values()))
+        if (now := time.monotonic()) - self._counted_at >= COUNTED_S:
+            self._counted = max(1, sum(self._client.nthreads().values()))
+            self._counted_at = now
+        return self._counted
 
     def fan_out(
         self, function: Callable[..., Any], calls: Calls, shared: tuple[Any, ...]
@@ -112,6 +121,26 @@ class DaskEngine:
         # Not scattered: what was scattered is lost for ever with the workers that have it.
         return [self._client.submit(_itself, value, pure=False, **options) for value in shared]
 
+    def _next(self, left: Iterator[Any], waiting: Sized) -> Iterator[list[Any]]:
+        """Yield the calls to submit now, those of a message together; ``waiting`` grows in between."""
+        most = QUEUED * self.workers()
+        if len(waiting) > most // 2:
+            return
+        while batch := list(islice(left, min(MESSAGE, most - len(waiting)))):
+            yield batch
+
+    def _map(
+        self,
+        function: Callable[..., Any],
+        calls: Sequence[tuple[Any, ...]],
+        copies: Sequence[Future],
+        **options: Any,
+    ) -> list[Future]:
+        """Submit calls in one message, which takes half the time of one for each."""
+        functions, *shared = ([value] * len(calls) for value in (function, *copies))
+        columns = zip(*calls, strict=True)
+        return self._client.map(_timed, functions, *columns, *shared, pure=False, **options)
+
     def as_completed(
         self,
         function: Callable[..., Any],
@@ -133,16 +162,18 @@ class DaskEngine:
         latest = renewed = time.monotonic()
 
         def submit(
-            key: Key, call: tuple[Any, ...], given: list[Future] = copies, **options: Any
+            batch: Sequence[tuple[Key, tuple[Any, ...]]],
+            given: list[Future] = copies,
+            **options: Any,
         ) -> None:
-            arguments = (_timed, function, *call, *given)
-            future = self._client.submit(*arguments, pure=False, **options)
-            waiting.setdefault(key, (call, []))[1].append(future)
-            future.add_done_callback(lambda done: finished.put((key, done)))
+            futures = self._map(function, [call for _, call in batch], given, **options)
+            for (key, call), future in zip(batch, futures, strict=True):
+                waiting.setdefault(key, (call, []))[1].append(future)
+                future.add_done_callback(partial(_put, finished, key))
 
         def refill() -> None:
-            for key, call in islice(left, max(QUEUED * self.workers() - len(waiting), 0)):
-                submit(key, call)
+            for batch in self._next(left, waiting):
+                submit(batch)
 
         try:
             refill()
@@ -170,13 +201,13 @@ class DaskEngine:
                 except (KilledWorker, CancelledError):
                     if key not in suspects:  # others that ran beside it may have ended the workers
                         suspects.add(key)
-                        submit(key, waiting.pop(key)[0])
+                        submit([(key, waiting.pop(key)[0])])
                         continue
                     result = WorkerLost(LOST_ALONE)
                 _, futures = waiting.pop(key)
                 self._client.cancel([one for one in futures if one is not future])
+                refill()  # before the result is used, which may take as long as the calls in the queue
                 yield key, result
-                refill()
         finally:
             self._client.cancel([one for _, futures in waiting.values() for one in futures])
 
@@ -201,11 +232,15 @@ class DaskEngine:
             if holder not in copies:  # the shared arguments may lie on the worker that hangs
                 copies[holder] = self._copies(shared, workers=others)
             logger.warning("A call takes long, or its worker hangs: it runs on a second one, too")
-            submit(key, call, copies[holder], workers=others)
+            submit([(key, call)], copies[holder], workers=others)
 
 
 def _itself(value: Any) -> Any:
     return value
+
+
+def _put(finished: SimpleQueue[tuple[Any, Future]], key: Any, done: Future) -> None:
+    finished.put((key, done))
 
 
 def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:

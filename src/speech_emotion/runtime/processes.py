@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from multiprocessing import parent_process
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 __all__ = [
     "Engine",
@@ -189,8 +190,14 @@ def _end_with(parent: int) -> None:
 
 def on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function with one thread for linear algebra and OpenMP."""
-    with threadpool_limits(1):
+    with _thread_pools(len(sys.modules)).limit(limits=1):
         return function(*arguments)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(n_modules: int) -> ThreadpoolController:
+    """Find the thread pools of this process; again when a module was imported, which may bring one."""
+    return ThreadpoolController()
 
 
 @contextmanager
