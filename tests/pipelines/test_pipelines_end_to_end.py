@@ -214,9 +214,9 @@ def test_the_registered_version_has_metrics_data_and_the_model_card(project, tra
 def test_a_model_has_the_name_of_its_version_however_it_is_loaded(tracking):
     version = tracking.get_model_version_by_alias("speech-emotion", "champion")
     title = f"speech-emotion version {version.version}"
-    model_id, uri = resolve("models:/speech-emotion@champion")
+    model_id, load = resolve("models:/speech-emotion@champion")
     assert version.source == f"models:/{model_id}"
-    assert ModelDataset(uri=uri).load().title == title
+    assert load().title == title
     by_id = ModelDataset(uri=f"models:/{model_id}").load()
     assert by_id.version == ""
     assert by_id.title == f"{by_id.name} {by_id.digest[:8]}"
