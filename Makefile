@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Some images set this, and then each of the many processes of the tests compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # No tool may report usage.
 export DO_NOT_TRACK := true
 # Silences the theme's advertisement of its successor, which is not a problem of the pages.
