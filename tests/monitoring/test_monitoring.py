@@ -29,7 +29,7 @@ from speech_emotion.monitoring import (
     weekly_table,
 )
 from speech_emotion.pipelines.monitoring_simulation.nodes import score_changed_calls
-from speech_emotion.reporting.monitoring import drift_figure, weeks_figure
+from speech_emotion.reporting.monitoring import _weeks_shown, drift_figure, weeks_figure
 
 FIRST = date(2026, 1, 5)  # a Monday
 PERIODS = Periods(FIRST + timedelta(7), FIRST + timedelta(13), FIRST, FIRST + timedelta(6))
@@ -318,3 +318,17 @@ def test_too_few_test_calls_are_refused_before_they_are_scored():
             SETTINGS,
             DriftSimulationSettings(),
         )
+
+
+def test_the_table_of_weeks_has_the_titles_of_measures_and_fits_a_page():
+    measured = simulated(0)
+    drift = compare_periods(measured, PERIODS, SETTINGS)
+    days = [FIRST + timedelta(7 * (number % 9)) for number in range(len(measured))]
+    weeks = weekly_table(measured.assign(day=days)).assign(snr_db=np.nan)
+    assert len(weeks) == 9
+    table = _weeks_shown(weeks, drift).set_index("measure, by week from")
+    assert table.columns.tolist() == weeks["week_from"].tolist()[-6:]
+    assert table.loc["calls"].astype(int).tolist() == weeks["n_calls"].tolist()[-6:]
+    assert set(table.loc["signal-to-noise ratio, dB"]) == {"–"}
+    loud = table.loc["loudness, dBFS"].astype(float).to_numpy()
+    np.testing.assert_allclose(loud, weeks["loudness_dbfs"].tail(6), rtol=0.01)

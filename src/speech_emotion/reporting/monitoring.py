@@ -22,6 +22,8 @@ SHOWN: Final = {
     "score": ("highest score, mean", ".2f", 0.1),
     "flagged": ("share of flagged calls", ".1%", 0.02),
 }
+WEEKS: Final = 6
+"""Weeks in the table: what fits on a printed page."""
 
 
 def drift_figure(drift: pd.DataFrame, *, periods: str) -> go.Figure:
@@ -92,6 +94,18 @@ def weeks_figure(weeks: pd.DataFrame, *, n_calls: int) -> go.Figure:
     )
 
 
+def _weeks_shown(weeks: pd.DataFrame, drift: pd.DataFrame) -> pd.DataFrame:
+    """Return the last weeks as columns, and a row for each measure that is compared."""
+    last = weeks.tail(WEEKS)
+    titles = {"n_calls": "calls"} | dict(zip(drift["measure"], drift["title"], strict=True))
+    rows = last[[name for name in titles if name in last]].T
+    shown = rows.map(lambda value: "–" if pd.isna(value) else f"{value:.3g}")
+    shown.loc["n_calls"] = [str(count) for count in last["n_calls"]]
+    shown.columns = list(last["week_from"])
+    shown.insert(0, "measure, by week from", [titles[name] for name in shown.index])
+    return shown.reset_index(drop=True)
+
+
 def _range(values: pd.Series, span: float) -> list[float] | None:
     """Return a range of an axis that is at least ``span`` wide, so that noise is not a trend.
 
@@ -137,7 +151,7 @@ def monitoring_page(
             "effect": drift["effect"].map("{:+.2f}".format),
             "adjusted p": drift["p_adjusted"].map("{:.2g}".format),
             "alarm": drift["alarm"].map({True: "ALARM", False: ""}),
-            "n": drift["n_reference"].astype(str) + " / " + drift["n_period"].astype(str),
+            "n": drift["n_reference"].astype(str) + "\u00a0/\u00a0" + drift["n_period"].astype(str),
         }
     )
     against = pd.DataFrame(
@@ -169,7 +183,12 @@ def monitoring_page(
             _far(training),
             against,
         ),
-        Section("weeks", "Weekly means", "", weeks.round(3).astype(str)),
+        Section(
+            "weeks",
+            "Weekly means",
+            f"The last {WEEKS} weeks; weeks.csv has all.",
+            _weeks_shown(weeks, drift),
+        ),
     ]
     return sections_page(
         TITLE,
