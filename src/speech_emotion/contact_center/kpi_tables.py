@@ -125,10 +125,12 @@ def kpi_table(calls: pd.DataFrame, by: Sequence[str], settings: KpiSettings) -> 
     grouped = calls.groupby(code, sort=True)
     table = grouped[list(by)].first() if by else pd.DataFrame(index=[0])
     table["n_calls"] = grouped.size()
-    table["n_customers"] = grouped["customer_id"].nunique()
+    # Numbers in place of names, which are compared much faster.
+    customers = pd.Series(pd.factorize(calls["customer_id"])[0], index=calls.index)
+    table["n_customers"] = customers.groupby(code).nunique()
     table["aht_s"] = grouped["handle_s"].mean()
     table["aht_s_low"], table["aht_s_high"] = mean_intervals(
-        calls["handle_s"].to_numpy(), code.to_numpy(), calls["customer_id"], settings
+        calls["handle_s"].to_numpy(), code.to_numpy(), customers, settings
     )
     for name in SHARES:
         hits, n = grouped[name].sum(), grouped[name].count()

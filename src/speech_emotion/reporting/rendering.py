@@ -15,6 +15,7 @@ import soundfile
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from PIL.Image import Image
+from plotly.io import to_html
 
 from speech_emotion.clock import format_clock
 from speech_emotion.reporting.plotting import describe, row_interval
@@ -22,15 +23,20 @@ from speech_emotion.reporting.plotting import describe, row_interval
 __all__ = [
     "figure_html",
     "page_script",
-    "plot_html",
     "png_base64",
     "read_template",
     "template",
     "wav_base64",
 ]
 
-# The button that uploads a chart to Plotly's server is removed.
-PLOT_OPTIONS: Final = {"responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]}
+PLOT_OPTIONS: Final[dict[str, Any]] = {
+    "full_html": False,
+    "include_plotlyjs": False,  # the page contains it once
+    "validate": False,
+    # The button that uploads a chart to Plotly's server is removed.
+    "config": {"responsive": True, "modeBarButtonsToRemove": ["sendChartToCloud"]},
+}
+"""Options of ``plotly.io.to_html``."""
 
 
 def read_template(name: str) -> str:
@@ -69,16 +75,6 @@ def template(name: str, **filters: Callable[..., Any]) -> Any:
     return environment.get_template(name)
 
 
-def plot_html(figure: go.Figure, **options: Any) -> str:
-    """Return a figure as an HTML element; the page must contain plotly.js once.
-
-    Args:
-        figure: A Plotly figure.
-        options: Further options of ``plotly.io.to_html``.
-    """
-    return figure.to_html(full_html=False, include_plotlyjs=False, config=PLOT_OPTIONS, **options)
-
-
 def figure_html(figure: go.Figure, name: str, **options: Any) -> Markup:
     """Return a figure with its caption and text alternative as an HTML ``figure`` element.
 
@@ -91,21 +87,23 @@ def figure_html(figure: go.Figure, name: str, **options: Any) -> Markup:
         options: Further options of ``plotly.io.to_html``.
     """
     title, subtitle, summary = describe(figure)
-    drawn = go.Figure(figure)
-    panels = len([key for key in figure.to_dict()["layout"] if key.startswith("xaxis")])
+    drawn = figure.to_dict()  # a copy, which is not validated again: that takes most of the time
+    layout = drawn["layout"]
+    axes = [key for key in layout if key.startswith(("xaxis", "yaxis"))]
+    panels = len([key for key in axes if key.startswith("xaxis")])
     wide = panels > 1 or (figure.layout.meta or {}).get("wide", False)
-    drawn.update_layout(
-        title={"text": "", "subtitle": {"text": ""}},
-        margin={"t": 40 if panels > 1 else 16, "b": 40, "l": 50, "r": 16},
-        width=None,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
-    if "legend2" not in figure.to_dict()["layout"]:
+    layout.pop("width", None)
+    layout |= {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
+    changed = {
+        "title": {"text": "", "subtitle": {"text": ""}},
+        "margin": {"t": 40 if panels > 1 else 16, "b": 40, "l": 50, "r": 16},
+        **{key: {"automargin": True} for key in (*axes, "xaxis", "yaxis")},
+    }
+    if "legend2" not in layout:
         below = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
-        drawn.update_layout(legend=below)
-    drawn.update_xaxes(automargin=True)
-    drawn.update_yaxes(automargin=True)
+        changed["legend"] = below
+    for key, values in changed.items():
+        layout[key] = layout.get(key, {}) | values
     element = Markup(
         '<figure class="chart{wide}" id="figure-{name}">\n'
         '<figcaption><strong>{title}</strong><span class="note">{subtitle}</span></figcaption>\n'
@@ -119,7 +117,7 @@ def figure_html(figure: go.Figure, name: str, **options: Any) -> Markup:
         title=title,
         subtitle=subtitle,
         summary=summary,
-        plot=Markup(plot_html(drawn, **options)),
+        plot=Markup(to_html(drawn, **PLOT_OPTIONS, **options)),
     )
 
 

@@ -50,21 +50,22 @@ def motion_figure(
     order = sorted(table["agent"].unique())
     largest, angriest = table["n_calls"].max(), max(table["angry"].fillna(0).max(), 0.01)
 
-    def bubbles(month: pd.Timestamp) -> go.Scatter:
+    def bubbles(month: pd.Timestamp) -> dict[str, Any]:
         rows = table[table["month"] == month].set_index("agent").reindex(order)
         few = ~(rows["n_calls"] >= settings.min_calls)
         shares = rows["angry"].where(~few) / angriest
         colors = [
             SMALL if pd.isna(share) else sample_colorscale("YlOrRd", share)[0] for share in shares
         ]
-        return go.Scatter(
-            x=rows["aht_s"],
-            y=rows["fcr"],
-            ids=order,
-            text=order,
-            mode="markers+text",
-            textposition="top center",
-            marker={
+        return {
+            "type": "scatter",
+            "x": rows["aht_s"],
+            "y": rows["fcr"],
+            "ids": order,
+            "text": order,
+            "mode": "markers+text",
+            "textposition": "top center",
+            "marker": {
                 "size": rows["n_calls"].fillna(0),
                 "sizemode": "area",
                 "sizeref": 2 * largest / 45**2,
@@ -74,18 +75,19 @@ def motion_figure(
                     "width": [3 if agent in agents else 0.5 for agent in order],
                 },
             },
-            customdata=listed_by_row(
+            "customdata": listed_by_row(
                 rows["n_calls"], in_words("angry", rows["angry"]), in_words("aht", rows["aht_s"])
             ),
-            showlegend=False,
-            hovertemplate="%{text}: AHT %{customdata[2]}, FCR %{y:.1%}, angry %{customdata[1]}, "
+            "showlegend": False,
+            "hovertemplate": "%{text}: AHT %{customdata[2]}, FCR %{y:.1%}, angry %{customdata[1]}, "
             "n = %{customdata[0]:,}<extra></extra>",
-        )
+        }
 
     months = sorted(table["month"].unique())
     names = [f"{month:%Y-%m}" for month in months]
+    # As dictionaries, which the figure validates once; Plotly's objects are validated and copied thrice.
     frames = [
-        go.Frame(data=[bubbles(month)], name=name, traces=[0])
+        {"data": [bubbles(month)], "name": name, "traces": [0]}
         for month, name in zip(months, names, strict=True)
     ]
     # Markers without a share are gray, so the color bar belongs to an empty trace.
