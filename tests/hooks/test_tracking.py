@@ -121,7 +121,7 @@ def runs(tmp_path, empty_store):
         hooks.after_dataset_loaded("splits")
         for name in outputs:
             assert len(mlflow.MlflowClient().search_runs([experiment])) == 1
-            hooks.after_dataset_saved(name)
+            hooks.after_dataset_saved(name, catalog[name].load())
     hooks.after_pipeline_run({"runner": "SequentialRunner"}, pipeline)
     found = mlflow.MlflowClient().search_runs([experiment], max_results=100)
     yield {

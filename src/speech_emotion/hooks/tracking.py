@@ -105,10 +105,10 @@ class TrackingHooks:
         _log_parameters(self._run_id, {key: leaf for flat in values for key, leaf in flat.items()})
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str) -> None:
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Track the data, the models when their tables are complete, and KPIs."""
         self._saved.add(dataset_name)
-        self._track(dataset_name)
+        self._track(dataset_name, data)
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str) -> None:
@@ -130,14 +130,16 @@ class TrackingHooks:
         while self._opened_here and mlflow.active_run():
             mlflow.end_run()
 
-    def _track(self, dataset_name: str) -> None:
+    def _track(self, dataset_name: str, data: Any = None) -> None:
         if self._run_id is None or self._catalog is None or os.getpid() != self._process:
             return  # not tracked, or a worker
         if dataset_name == "splits" and "splits" not in self._tracked:
             self._tracked.add("splits")
             _log_inputs(self._run_id, self._catalog)
         elif dataset_name == "calls":
-            _describe_calls(self._run_id, self._catalog["calls"].load())
+            # Loading a million calls again would take seconds.
+            calls = self._catalog["calls"].load() if data is None else data
+            _describe_calls(self._run_id, calls)
         elif dataset_name == "call_kpis_table":
             _log_kpis(self._run_id, self._catalog["call_kpis_table"].load())
         elif dataset_name == EXTERNAL_TABLE:
