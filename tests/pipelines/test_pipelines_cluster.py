@@ -151,6 +151,20 @@ def test_no_scheduler_is_an_error_with_what_to_do():
         connect(settings)
 
 
+@pytest.mark.slow
+def test_workers_that_are_started_here_have_no_profiler():
+    pytest.importorskip("distributed")
+    with connect(ClusterSettings(engine="dask", workers=1)) as client:
+        (enabled,) = client.run(dask_setting, "distributed.worker.profile.enabled").values()
+    assert enabled is False
+
+
+def dask_setting(name):
+    import dask
+
+    return dask.config.get(name)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_calls_are_in_order_and_on_one_thread(n_jobs):
     def threads(number):
