@@ -79,7 +79,7 @@ def cluster():
         distributed.Client(cluster) as client,
         running_on(DaskEngine(client)),
     ):
-        yield
+        yield client
 
 
 @pytest.mark.slow
@@ -97,6 +97,9 @@ def test_a_cluster_with_memory_limits(cluster, tmp_path):
 def test_a_call_that_hangs_runs_on_a_second_worker_and_is_given_up_if_it_hangs_there_too(
     cluster, tmp_path, monkeypatch, attempts
 ):
+    # Workers that are still starting, or import this module, would seem to hang.
+    cluster.wait_for_workers(2, timeout=60)
+    cluster.run(wait, 1, tmp_path)
     monkeypatch.setattr(module, "STALLED_S", 2.0)
     monkeypatch.setattr(module, "HOPELESS_S", 10.0 if attempts == 2 else 60.0)
     end = tmp_path / "end"
