@@ -223,8 +223,8 @@ class DaskEngine:
         }
         running = set(self._client.nthreads())
         copies: dict[str, list[Future]] = {}
-        # The oldest last: it is the one that may hang there, too.
-        for key, (call, futures) in reversed(list(waiting.items())):
+        # The oldest last, by its priority: it is the one that may hang there, too.
+        for later, (key, (call, futures)) in enumerate(reversed(list(waiting.items()))):
             holder = holders.get(futures[0].key)
             others = sorted(running - {holder})
             if len(futures) > 1 or holder is None or not others:
@@ -232,7 +232,7 @@ class DaskEngine:
             if holder not in copies:  # the shared arguments may lie on the worker that hangs
                 copies[holder] = self._copies(shared, workers=others)
             logger.warning("A call takes long, or its worker hangs: it runs on a second one, too")
-            submit([(key, call)], copies[holder], workers=others)
+            submit([(key, call)], copies[holder], workers=others, priority=-later)
 
 
 def _itself(value: Any) -> Any:
