@@ -107,6 +107,11 @@ def test_a_repeat_is_seen_across_the_ends_of_the_period(month):
     assert chosen["repeat"].tolist() == [1.0]
 
 
+def test_flags_of_older_versions_are_renamed():
+    summary = pd.DataFrame({"call": ["a", "b"], "channel": 0, "flag": ["calm", "angry"]})
+    assert confirm_anger(summary, None, None)["flag"].tolist() == ["not_flagged", "angry"]
+
+
 def test_review_is_not_counted_as_not_flagged(make_calls):
     rows = [{"start": f"2026-01-0{n + 1}T10:00Z", "flag": flag} for n, flag in
             enumerate(["angry", "not_flagged", "review", ""])]  # fmt: skip

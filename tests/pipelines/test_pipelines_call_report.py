@@ -36,6 +36,27 @@ def report(run_kedro, scored_calls, tmp_path_factory):
     return folder / "08_reporting"
 
 
+def test_without_scored_calls_it_says_what_to_run(run_kedro, tmp_path):
+    with pytest.raises(ValueError, match="run the pipeline call_scoring"):
+        run_kedro(tmp_path, pipeline_names=["call_report"])
+
+
+def test_flags_of_older_versions_are_renamed(run_kedro, scored_calls, tmp_path):
+    tables = tmp_path / "07_model_output/calls"
+    tables.mkdir(parents=True)
+    scored_calls.call_emotions.to_parquet(tables / "emotions.parquet")
+    older = scored_calls.call_summary.replace({"flag": {"not_flagged": "calm"}})
+    assert "calm" in set(older["flag"])
+    older.to_parquet(tables / "summary.parquet")
+    scored_calls.call_passages.to_parquet(tables / "passages.parquet")
+    scored_calls.rejected_recordings.to_csv(tables / "rejected.csv", index=False)
+    params = {"call_report": {"sounds": "none"}}
+    run_kedro(tmp_path, params=params, pipeline_names=["call_report"])
+    page = (tmp_path / "08_reporting/calls/calls.html").read_text()
+    assert 'value="not_flagged"' in page
+    assert 'value="calm"' not in page
+
+
 def test_every_call_can_be_heard(report, scored_calls):
     sounds = pd.read_parquet(report / "calls/sounds.parquet").set_index("call")
     assert set(sounds.index) == set(scored_calls.call_summary["call"])

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from speech_emotion.call_scoring import OLD_FLAGS
 from speech_emotion.runtime import CHECKSUMS, DamagedTable, read_table, replacing
 
 __all__ = ["INDEX_COLUMNS", "Day", "DayStore", "day_of"]
@@ -92,7 +93,7 @@ class Day:
             raise DamagedTable(
                 f"{error}: delete {self.index_file}, and run the command again, which makes both anew"
             ) from error
-        flags = table["flag"].value_counts().to_dict()
+        flags = table["flag"].replace(OLD_FLAGS).value_counts().to_dict()
         scored = table["call"].nunique()
         return {"calls": scored, "rejected": len(index) - scored, "flags": flags}
 

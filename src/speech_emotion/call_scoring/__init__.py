@@ -93,6 +93,7 @@ from speech_emotion.call_scoring.stream import (
     threshold_of,
 )
 from speech_emotion.call_scoring.summary import (
+    OLD_FLAGS,
     PASSAGES,
     summarize,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "CHANNEL_COLUMNS",
     "CUSTOMER",
     "MIXED",
+    "OLD_FLAGS",
     "PASSAGES",
     "UNKNOWN",
     "CallSettings",

@@ -13,10 +13,12 @@ from speech_emotion.call_scoring.flags import PASSAGE_COLUMNS, find_passages, su
 from speech_emotion.call_scoring.settings import CallSettings, QualitySettings
 from speech_emotion.clock import format_clock
 
-__all__ = ["NOT_FLAGGED", "PASSAGES", "REVIEW", "summarize"]
+__all__ = ["NOT_FLAGGED", "OLD_FLAGS", "PASSAGES", "REVIEW", "summarize"]
 
 REVIEW: Final = "review"
 NOT_FLAGGED: Final = "not_flagged"
+OLD_FLAGS: Final = {"calm": NOT_FLAGGED}
+"""Flags in results of older versions."""
 PASSAGES: Final = ["call", "path", "channel", *PASSAGE_COLUMNS]
 CHANNEL: Final = [
     "call",

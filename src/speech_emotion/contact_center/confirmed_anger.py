@@ -11,6 +11,8 @@ __all__ = ["confirm_anger"]
 KEYS: Final = ["call", "channel"]
 ANGRY: Final = "angry"
 NOT_FLAGGED: Final = "not_flagged"
+OLD_FLAGS: Final = {"calm": NOT_FLAGGED}
+"""Flags in results of older versions."""
 
 
 def confirm_anger(
@@ -30,6 +32,7 @@ def confirm_anger(
     Returns:
         The summary with its new flags and ``confirmed``: whether reviewers are the source of the flag.
     """
+    summary = summary.assign(flag=summary["flag"].replace(OLD_FLAGS))
     if verdicts is None or verdicts.empty:
         return summary.assign(confirmed=False)
     items = _items(verdicts)

@@ -94,12 +94,22 @@ def weeks_figure(weeks: pd.DataFrame, *, n_calls: int) -> go.Figure:
     )
 
 
+def _number(value: float) -> str:
+    """Return a number with three digits, or as many as are before its point.
+
+    Example:
+        >>> _number(0.06271), _number(2437.6)
+        ('0.0627', '2,438')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def _weeks_shown(weeks: pd.DataFrame, drift: pd.DataFrame) -> pd.DataFrame:
     """Return the last weeks as columns, and a row for each measure that is compared."""
     last = weeks.tail(WEEKS)
     titles = {"n_calls": "calls"} | dict(zip(drift["measure"], drift["title"], strict=True))
     rows = last[[name for name in titles if name in last]].T
-    shown = rows.map(lambda value: "–" if pd.isna(value) else f"{value:.3g}")
+    shown = rows.map(lambda value: "–" if pd.isna(value) else _number(value))
     shown.loc["n_calls"] = [str(count) for count in last["n_calls"]]
     shown.columns = list(last["week_from"])
     shown.insert(0, "measure, by week from", [titles[name] for name in shown.index])
@@ -146,8 +156,8 @@ def monitoring_page(
         {
             "measure": drift["title"],
             "of": drift["kind"],
-            "before": drift["reference"].map("{:.3g}".format),
-            "now": drift["period"].map("{:.3g}".format),
+            "before": drift["reference"].map(_number),
+            "now": drift["period"].map(_number),
             "effect": drift["effect"].map("{:+.2f}".format),
             "adjusted p": drift["p_adjusted"].map("{:.2g}".format),
             "alarm": drift["alarm"].map({True: "ALARM", False: ""}),
@@ -157,11 +167,11 @@ def monitoring_page(
     against = pd.DataFrame(
         {
             "measure": training["title"],
-            "training, range": training["training_low"].map("{:.3g}".format)
+            "training, range": training["training_low"].map(_number)
             + " to "
-            + training["training_high"].map("{:.3g}".format),
-            "training, median": training["training_median"].map("{:.3g}".format),
-            "now, median": training["period"].map("{:.3g}".format),
+            + training["training_high"].map(_number),
+            "training, median": training["training_median"].map(_number),
+            "now, median": training["period"].map(_number),
             "outside": training["outside"].map("{:.0%}".format),
             "": training["far"].map({True: "FAR", False: ""}),
             "n": training["n_period"].astype(str),

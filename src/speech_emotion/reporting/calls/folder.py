@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from speech_emotion.call_scoring import CallSettings
+from speech_emotion.call_scoring import OLD_FLAGS, CallSettings
 from speech_emotion.reporting.calls.page import calls_page, row_files
 from speech_emotion.reporting.calls.playback import playback_files, playback_name, script_file
 from speech_emotion.reporting.calls.timelines import (
@@ -30,7 +30,10 @@ SOUNDS, DETAILS, ROWS = "sounds", "details", "data"
 
 
 def encode_sounds(
-    summary: pd.DataFrame, files: FileStore, settings: CallReportSettings, scoring: CallSettings
+    summary: pd.DataFrame | None,
+    files: FileStore,
+    settings: CallReportSettings,
+    scoring: CallSettings,
 ) -> pd.DataFrame:
     """Compress the recordings of the calls into the folder of the page.
 
@@ -39,7 +42,15 @@ def encode_sounds(
     Returns:
         ``call``, ``channel``, ``name`` of the files without suffix (empty if there are none) and
         ``error`` (why).
+
+    Raises:
+        ValueError: If no call was scored, so that there is no summary.
     """
+    if summary is None:
+        raise ValueError(
+            "No call was scored in this data folder: run the pipeline call_scoring with --params "
+            "recordings_dir=PATH first"
+        )
     table = pd.DataFrame(
         [_named(row, settings) for row in _played(summary, settings).itertuples()],
         columns=["call", "path", "channel", "played_channel", "name", "error"],
@@ -71,7 +82,8 @@ def encode_sounds(
 def _played(summary: pd.DataFrame, settings: CallReportSettings) -> pd.DataFrame:
     if summary.empty or settings.sounds == "none":
         return summary.iloc[:0]
-    return summary[summary["flag"] != "not_flagged"] if settings.sounds == "flagged" else summary
+    unflagged = summary["flag"].isin(("not_flagged", *OLD_FLAGS))
+    return summary[~unflagged] if settings.sounds == "flagged" else summary
 
 
 def _named(row: Any, settings: CallReportSettings) -> tuple[str, str, int, int | None, str, str]:
@@ -161,6 +173,7 @@ def write_page(
     scoring: CallSettings,
 ) -> str:
     """Write the rows of the page into its folder, and render the page."""
+    summary = summary.assign(flag=summary["flag"].replace(OLD_FLAGS))
     stored, written = files.names(ROWS), set()
     for name, content in row_files(summary):
         files.put(name, content)
