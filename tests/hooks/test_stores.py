@@ -15,7 +15,7 @@ from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
 from speech_emotion import cli
-from speech_emotion.datasets import ParquetDataset
+from speech_emotion.datasets import BlockwiseDataset, ParquetDataset
 from speech_emotion.hooks import StoreHooks
 from speech_emotion.hooks.tracking import (
     PROCESS,
@@ -23,7 +23,13 @@ from speech_emotion.hooks.tracking import (
     _close_dead_runs,
     check_store,
 )
-from speech_emotion.runtime import ClusterSettings, ServiceUnreachable, connect, process_name
+from speech_emotion.runtime import (
+    ClusterSettings,
+    DamagedTable,
+    ServiceUnreachable,
+    connect,
+    process_name,
+)
 
 
 def configuration(path):
@@ -77,10 +83,25 @@ def test_damaged_results_name_their_file_and_the_command(tmp_path, monkeypatch, 
     with pytest.raises(DatasetError) as caught:
         catalog.load("leaderboard")
     pipelines.configure("speech_emotion.pipeline_registry")
-    hooks.on_pipeline_error(caught.value, {"env": env}, catalog)
+    read = Pipeline([Node(len, "leaderboard", "length")])
+    hooks.on_pipeline_error(caught.value, {"env": env}, read, catalog)
     text = cli._describe(caught.value)
     assert f"{path} is damaged" in text
     assert f"`kedro run{command} --pipelines model_selection`" in text
+
+
+def test_damaged_tables_that_a_node_reads_by_blocks_name_the_command(tmp_path):
+    dataset = BlockwiseDataset(filepath=str(tmp_path / "emotions.parquet"))
+    dataset.save([pd.DataFrame({"score": [0.5]})])
+    path = tmp_path / "emotions.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    catalog = DataCatalog({"call_emotions": dataset, "params:x": MemoryDataset(1)})
+    with pytest.raises(DamagedTable) as caught:
+        list(catalog.load("call_emotions"))
+    pipelines.configure("speech_emotion.pipeline_registry")
+    read = Pipeline([Node(max, ["call_emotions", "params:x"], "count")])
+    StoreHooks().on_pipeline_error(caught.value, {"env": "test"}, read, catalog)
+    assert "`kedro run --env test --pipelines call_scoring`" in cli._describe(caught.value)
 
 
 @pytest.fixture

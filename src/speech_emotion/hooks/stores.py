@@ -8,7 +8,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 
-from speech_emotion.runtime import check_service, check_store
+from speech_emotion.runtime import DamagedTable, check_service, check_store
 
 __all__ = ["StoreHooks"]
 
@@ -47,19 +47,24 @@ class StoreHooks:
 
     @hook_impl
     def on_pipeline_error(
-        self, error: Exception, run_params: dict[str, Any], catalog: DataCatalog
+        self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Add a note to the error."""
         name, self._loading = self._loading, None
-        if name is None or not isinstance(error, DatasetError) or error.__cause__ is None:
+        if isinstance(error, DamagedTable):  # of a table that a node reads block by block
+            stored = {_path(catalog[one]): one for one in pipeline.inputs()}
+            name = stored.get(error.path)
+        elif not isinstance(error, DatasetError) or error.__cause__ is None:
+            return
+        if name is None:
             return
         dataset = catalog[name]
-        path = getattr(dataset, "_filepath", getattr(dataset, "_path", name))
-        pipeline = _maker(name)
-        if pipeline is None:
+        path = _path(dataset) or name
+        maker = _maker(name)
+        if maker is None:
             return
         env = f" --env {run_params['env']}" if run_params.get("env") else ""
-        command = f"kedro run{env} --pipelines {pipeline}"
+        command = f"kedro run{env} --pipelines {maker}"
         if dataset.exists():
             error.add_note(
                 f"{path} is damaged, or was written by another version: delete it, and make it anew with "
@@ -67,6 +72,11 @@ class StoreHooks:
             )
         else:
             error.add_note(f"{path} is missing: make it with `{command}`")
+
+
+def _path(dataset: Any) -> str:
+    """Return where a dataset is stored; empty if it is nowhere."""
+    return str(getattr(dataset, "_filepath", getattr(dataset, "_path", "")) or "")
 
 
 def _maker(name: str) -> str | None:

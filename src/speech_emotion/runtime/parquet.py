@@ -30,7 +30,15 @@ CHECKED: Final[dict[str, Any]] = {"page_checksum_verification": True}
 
 
 class DamagedTable(ValueError):
-    """A table cannot be read, or does not have the values that were written."""
+    """A table cannot be read, or does not have the values that were written.
+
+    Attributes:
+        path: Path or URL of the table; empty if it is not known.
+    """
+
+    def __init__(self, message: str, path: str = ""):
+        super().__init__(message)
+        self.path = path
 
 
 def is_damage(error: Exception) -> bool:
@@ -48,7 +56,8 @@ def naming_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError) as error:
         if not is_damage(error):
             raise
-        raise DamagedTable(f"{path} is damaged ({str(error).splitlines()[0]})") from error
+        reason = str(error).splitlines()[0]
+        raise DamagedTable(f"{path} is damaged ({reason})", os.fspath(path)) from error
 
 
 def parquet_file(file: BinaryIO) -> pq.ParquetFile:
