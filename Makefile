@@ -19,8 +19,10 @@ help:  ## List the targets
 run: $(VENV)/run.stamp  ## Set up and run the default pipeline on the sample corpus
 	$(BIN)/kedro run
 
-# Three processes keep two cores busy while tests wait for browsers and servers.
+# Three processes keep two cores busy while tests wait for browsers and servers. One fills librosa's cache of
+# compiled functions before: several at once can leave code of another type in it, which crashes.
 test: $(VENV)/test.stamp  ## Set up and run all tests
+	$(BIN)/python -c 'import librosa; librosa.yin, librosa.onset, librosa.effects, librosa.sequence, librosa.util.localmax'
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --durations=15
 
 lint: $(VENV)/test.stamp  ## Check style, types, import layers and the Dockerfile

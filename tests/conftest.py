@@ -1,4 +1,3 @@
-import atexit
 import os
 import pwd
 import shutil
@@ -19,10 +18,6 @@ if _workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ |= dict.fromkeys(
         ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "LOKY_MAX_CPU_COUNT"), _share
     )
-    # Processes that fill one cache of Numba at the same time can leave code of another type in it, which
-    # crashes when it is run.
-    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="numba-")
-    atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
 # A Dask worker may start slowly where others start at the same time.
 os.environ.setdefault("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "300s")
 
