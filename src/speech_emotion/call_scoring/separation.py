@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -19,16 +18,6 @@ from speech_emotion.call_scoring.voice_activity import frame_seconds
 from speech_emotion.models import EmotionPredictor
 
 __all__ = ["evaluate_separation", "separation_metrics"]
-
-SECONDS: Final = ("speech_s", "missed_s", "false_s", "confused_s")
-CUSTOMER_SECONDS: Final = ("customer_s", "found_s", "scored_s", "wrong_s")
-METRICS: Final = (
-    "error_rate",
-    "confused_share",
-    "customer_speech_found",
-    "agent_in_customer",
-    "identified_share",
-)
 
 
 def evaluate_separation(
@@ -186,7 +175,7 @@ def separation_metrics(
 
 
 def _shares(calls: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
-    """Return what is counted in each call, and among what, for each of :data:`METRICS`."""
+    """Return what is counted in each call, and among what, for each metric."""
     return {
         "error_rate": (
             calls["missed_s"] + calls["false_s"] + calls["confused_s"],
